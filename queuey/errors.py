@@ -105,6 +105,10 @@ class QueueClosed(QueueyError):
     """The queue is closed: no message is stored in it any more."""
 
 
+class NoSuchPush(QueueyError):
+    """The group of that name has no push, or the push no such secret."""
+
+
 class NoSuchMessage(QueueyError):
     """The queue has no message of that id."""
 

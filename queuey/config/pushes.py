@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from queuey.config import values
-from queuey.config.declared import HIDDEN, setting
+from queuey.config.declared import HIDDEN, RESTART, setting
 from queuey.config.kinds import integer, lines, parts
 from queuey.config.mistakes import Mistake, each, shown
 from queuey.model.pushes.addresses import Network
@@ -78,4 +78,4 @@ class PushSettings:
         "networks", parts("addresses and networks, separated by spaces, commas or lines", values.networks)
     )
     ports: tuple[int, ...] = _push("ports", parts("ports, separated by spaces, commas or lines", _ports))
-    max_requests: int = _push("max_requests", integer(1, 10_000), "256")
+    max_requests: int = _push("max_requests", integer(1, 10_000), "256", RESTART)

@@ -111,7 +111,14 @@ def needs_restart(old: Settings, new: Settings) -> tuple[str, ...]:
 
 def _fixed(settings: Settings) -> dict[Key[Any], Any]:
     found: dict[Key[Any], Any] = {BACKEND: _backend(settings.storage)}
-    for part in (settings.server, settings.storage, settings.logging, settings.metrics, settings.tracing):
+    for part in (
+        settings.server,
+        settings.storage,
+        settings.logging,
+        settings.metrics,
+        settings.tracing,
+        settings.push,
+    ):
         found.update({key: value for key, value in in_force(part) if key.change == RESTART})
     return found
 
@@ -125,4 +132,5 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         logging=reloaded(old.logging, new.logging),
         metrics=reloaded(old.metrics, new.metrics),
         tracing=old.tracing,
+        push=reloaded(old.push, new.push),
     )

@@ -24,6 +24,8 @@ class Operation(Enum):
     CHANGE_GROUPS = "make, change, move or delete consumer groups"
     CLAIM_MESSAGES = "claim messages"
     SETTLE_MESSAGES = "settle messages"
+    SEE_PUSHES = "see pushes"
+    CHANGE_PUSHES = "make, change, test or delete pushes"
 
 
 _SHARED = (

@@ -139,7 +139,7 @@ class _Bounded(ProtocolWrapper):
         """Pass on what came."""
         self._came += len(data)
         if self._came > MAX_ANSWER:
-            self.transport.abortConnection()
+            self.abortConnection()
         else:
             super().dataReceived(data)
 
@@ -153,7 +153,7 @@ class _BoundedEndpoint:
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """See IStreamClientEndpoint."""
-        wrapping = WrappingFactory(factory)  # type: ignore[arg-type]
+        wrapping = WrappingFactory(factory)
         wrapping.protocol = _Bounded
         connecting: Deferred[Any] = self.endpoint.connect(wrapping)
         return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)

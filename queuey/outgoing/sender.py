@@ -115,7 +115,7 @@ def _field(response: IResponse, name: bytes) -> str | None:
     return None if not values else values[0].decode("latin-1")[:1000]
 
 
-def _reason(error: BaseException) -> Unsent:
+def _reason(error: BaseException | None) -> Unsent:
     """Return why a request got no answer, by its innermost error; most errors of Twisted's client only list others."""
     reasons: list[Failure] | None = getattr(error, "reasons", None)
     if reasons:

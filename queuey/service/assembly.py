@@ -28,6 +28,7 @@ from queuey.core.many.reading import ManyReader
 from queuey.core.many.watching import ManyWatch
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
+from queuey.core.pushes.engine import PushEngine
 from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
@@ -52,6 +53,7 @@ from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
 from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
+from queuey.service.pushing import MakeSender, make_sender, pushing
 from queuey.service.reactor_lag import Pulse
 from queuey.service.workers import Workers
 
@@ -65,6 +67,7 @@ class Assembly:
     :ivar let_go: drops counts of applications that do not exist any more.
     :ivar following: measure groups and queues for the metrics.
     :ivar statsd: sends the metrics to StatsD, if that is asked for.
+    :ivar pushes: sends pushes; only in processes that serve.
     :ivar workers: the processes that serve instead of this one, if there are any.
     """
 
@@ -85,6 +88,7 @@ class Assembly:
     following: tuple[Following, QueueFollowing]
     statsd: Statsd | None
     traces: ITraces | None
+    pushes: PushEngine
     workers: Workers | None
 
     def use(self, settings: Settings) -> None:
@@ -108,6 +112,7 @@ def assemble(
     traces: ITraces | None = None,
     workers: Workers | None = None,
     alone: bool = False,
+    push_sender: MakeSender = make_sender,
 ) -> Assembly:
     """Put all parts together.
 
@@ -120,6 +125,7 @@ def assemble(
     :param traces: exports spans of requests, if that is asked for.
     :param workers: the processes that serve instead of this one, if there are any.
     :param alone: whether only the log observes events, so that access lines may be written to it directly.
+    :param push_sender: makes what sends pushes.
     """
     in_force = InForce(settings)
     random = Random()
@@ -139,6 +145,9 @@ def assemble(
     many = ManyReader(watch, store, policies, lambda: from_seconds(now()))
     sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
     groups = GroupExchange(store, policies, waits, now, os.urandom, sole)
+    pushes, engine = pushing(
+        in_force, reactor, now, store, directory, groups, exchange, policies, rate_limits, stored, sole, push_sender
+    )
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     live = LiveReads(reactor, lambda: live_times(in_force.settings), random.uniform, _live_defect)
     draining = Draining(reactor.seconds, lambda: live.leave(live.spread))
@@ -169,6 +178,7 @@ def assemble(
         exchange=exchange,
         many=many,
         groups=groups,
+        pushes=pushes,
         rate_limits=rate_limits,
         live=live,
         draining=draining,
@@ -195,6 +205,7 @@ def assemble(
             *log.metrics,
             *store.metrics,
             *(metric for one in follows for metric in one.metrics),
+            *engine.metrics,
         )
 
     def let_go() -> None:
@@ -245,6 +256,7 @@ def assemble(
         following=follows,
         statsd=statsd,
         traces=traces,
+        pushes=engine,
         workers=workers,
     )
 

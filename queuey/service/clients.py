@@ -30,6 +30,8 @@ from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.many_claims import V2ManyClaims
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
+from queuey.http.v2.push_actions import V2PushActions
+from queuey.http.v2.pushes import V2Pushes
 from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.reads import V2Reads
 from queuey.http.v2.restores import V2Restores
@@ -75,6 +77,8 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2ManyClaims(groups, exchange),
         V2Settlements(groups),
         V2Moving(groups),
+        V2Pushes(parts.pushes, now),
+        V2PushActions(parts.pushes),
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),

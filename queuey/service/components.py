@@ -14,6 +14,7 @@ from queuey.core.live.reads import LiveReads
 from queuey.core.many.reading import ManyReader
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import Policies
+from queuey.core.pushes.directory import PushDirectory
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.http.sending import Turn
@@ -48,6 +49,7 @@ class Components:
     exchange: MessageExchange
     many: ManyReader
     groups: GroupExchange
+    pushes: PushDirectory
     rate_limits: RateLimits
     live: LiveReads
     draining: Draining

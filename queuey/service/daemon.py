@@ -126,6 +126,8 @@ class QueueyService(Service):
         self._wait_for_store()
         for each in self._house.following:
             each.start()
+        if self._house.workers is None:
+            self._house.pushes.start()
 
     def _listen_beside_data(self) -> None:
         """Listen on the operators' socket in the folder of the data, which the store has made and locked by now.
@@ -240,6 +242,8 @@ class QueueyService(Service):
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
         self._house.live.stop(limit)
+        # The claims of pushes end before all other waits do: then none of them is tried again.
+        pushes = self._house.pushes.stop()
         self._house.waits.end()
         for each in self._house.following:
             each.stop()
@@ -247,6 +251,8 @@ class QueueyService(Service):
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        if not await ends_within(limit, pushes, self._reactor):
+            _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._house.pushes.busy, limit=limit)
         if workers is not None and not await ends_within(limit + _WORKERS_END, workers.stop(limit), self._reactor):
             _log.warn("cut", "workers have not ended after {limit} s, and are killed", limit=limit + _WORKERS_END)
             workers.kill()

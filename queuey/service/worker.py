@@ -92,6 +92,7 @@ class Worker:
         take_turns()
         collect_less()
         self._house.pulse.start()
+        self._house.pushes.start()
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
         self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
         self._link.send(0, WorkerReport.UP, None)
@@ -121,10 +122,13 @@ class Worker:
         self._stopping = True
         self._listeners.pause()
         self._house.live.stop(limit)
+        pushes = self._house.pushes.stop()
         self._house.waits.end()
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        if not await ends_within(limit, pushes, self._reactor):
+            _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._house.pushes.busy, limit=limit)
         flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
         await ends_within(limit, self._house.store.close(), self._reactor)
         await flushed

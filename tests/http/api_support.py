@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
 from queuey.http.problems import CODES
-from queuey.interfaces import Capabilities, IStore, ITraces, IWeb
+from queuey.interfaces import Capabilities, IPushSender, IStore, ITraces, IWeb
 from queuey.logs import open_log
 from queuey.service.assembly import Assembly, assemble
 from queuey.storage.caching import CachedStore
@@ -79,13 +79,18 @@ class ApiTestCase(SynchronousTestCase):
         """What asks verifiers and issuers."""
         return no_web()
 
+    def make_sender(self, reactor: Any, networks: Any) -> IPushSender | None:
+        """What sends pushes; most tests have none."""
+        return None
+
     def make_house(self, settings: str) -> Assembly:
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)
         log = open_log(None, "text", "info", 2, self.clock.seconds)
         read = config.load(file)
-        return assemble(read, self.clock, self.clock.seconds, self.store, log, self.make_web, self.traces)
+        seconds, sender = self.clock.seconds, self.make_sender
+        return assemble(read, self.clock, seconds, self.store, log, self.make_web, self.traces, push_sender=sender)
 
     def ask(self, method: str, path: str, headers: Fields = OWNER, body: bytes | None = None) -> Response:
         """Send a request; its answer must be JSON."""

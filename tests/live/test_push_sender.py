@@ -69,7 +69,7 @@ class SenderTests(TestCase):
         return self.sender.send(PushRequest(parse_url(url), headers, of.get("body", b"hello"), seconds, named))
 
     async def not_sent(self, reason: Unsent, sending: Deferred[PushAnswer]) -> None:
-        error = await self.assertFailure(sending, NotSent)
+        error: Any = await self.assertFailure(sending, NotSent)
         self.assertIs(error.reason, reason)
 
     async def test_interface(self) -> None:
@@ -148,8 +148,8 @@ class SenderTests(TestCase):
 
     async def test_cuts(self) -> None:
         """An endpoint that closes the connection at any stage."""
-        for answer in (b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nA: b", b"nonsense\r\n\r\n", b"\0" * 1000):
-            self.endpoint.answer = self.endpoint.say(answer, close=True)
+        for said in (b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nA: b", b"nonsense\r\n\r\n", b"\0" * 1000):
+            self.endpoint.answer = self.endpoint.say(said, close=True)
             await self.not_sent(Unsent.BROKEN, self.send())
         self.endpoint.answer = self.endpoint.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", close=True)
         answer = await self.send()

@@ -150,7 +150,7 @@ class VerdictTests(SynchronousTestCase):
 
     def test_retry_after(self) -> None:
         """It counts for 429 and 503, from a second to an hour."""
-        for asked, delay in ((0, 1.0), (7, 7.0), (99_999, 3600.0)):
+        for asked, delay in ((0.0, 1.0), (7.0, 7.0), (99_999.0, 3600.0)):
             self.assertEqual(self.verdict(503, asked).delay, delay)
             self.assertEqual(self.verdict(429, asked).delay, delay)
             self.assertEqual(self.verdict(500, asked).delay, 5.0)

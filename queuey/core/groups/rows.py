@@ -22,6 +22,7 @@ from queuey.model.group_rows import (
 )
 from queuey.model.group_settings import Group
 from queuey.model.groups.entries import TOKEN
+from queuey.model.pushes.places import report_key
 from queuey.model.queue import Queue
 
 AT_ONCE: Final = 16
@@ -121,6 +122,8 @@ class GroupRows:
     async def remove_states(self, group: Group, partitions: int) -> None:
         """Remove the states of a group in all partitions."""
         await self.groups.end(group.queue, group.gid, partitions)
+        if group.settings.push is not None:
+            await self._clear(report_key(group.queue, group.gid))
 
     @deferred
     async def _clear(self, key: str) -> None:

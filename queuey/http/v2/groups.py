@@ -68,14 +68,15 @@ def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
     }
 
 
-def check_name(name: str) -> None:
+def check_name(name: str, parameter: str = "group") -> None:
     """Refuse an invalid name for a new group.
 
+    :param parameter: of the path.
     :raise Problem: with the reason.
     """
     problem = group_name_problem(name)
     if problem is not None:
-        raise Problem("invalid-parameters", problem, errors=({"parameter": "group", "detail": problem},))
+        raise Problem("invalid-parameters", problem, errors=({"parameter": parameter, "detail": problem},))
 
 
 async def named(groups: GroupExchange, queue: Queue, name: str) -> Group:

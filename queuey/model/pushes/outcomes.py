@@ -62,7 +62,7 @@ def judge(
     if status is not None and 200 <= status < 300:
         return Judgement(Verdict.ACK)
     if status == _GONE:
-        return Judgement(Verdict.PAUSE)
+        return Judgement(Verdict.PAUSE, FIRST_PAUSE)
     if status in REJECTABLE and status in push.reject_on:
         return Judgement(Verdict.REJECT)
     if max_deliveries and deliveries >= max_deliveries:

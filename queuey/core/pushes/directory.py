@@ -1,0 +1,238 @@
+"""Pushes as their owners see them: made, changed, paused, tested and ended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from queuey.core.groups.group_changes import GroupChanges, Judge
+from queuey.core.pushes.engine import PushEngine
+from queuey.core.pushes.registry import PushRegistry
+from queuey.core.pushes.reports import read_report
+from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
+from queuey.deferreds import deferred
+from queuey.errors import Forbidden, InvalidRequest, NoSuchPush, NotPromised
+from queuey.interfaces import Unsealable
+from queuey.model.group_settings import Group
+from queuey.model.message import Content, Message
+from queuey.model.policy import Policy
+from queuey.model.pushes.places import PushPlace, PushReport
+from queuey.model.pushes.requests import push_body
+from queuey.model.pushes.settings import Paused, Push, Secret
+from queuey.model.pushes.signatures import MAX_SECRETS, SECRET_BYTES, secret_text
+from queuey.model.pushes.targets import target_problem
+from queuey.model.queue import Consistency, Guarantee, Queue
+from queuey.model.timeid import LOWEST, Ticks
+
+Edit = Callable[[Push | None], Push]
+"""Makes the settings of a push of those that are there; secrets and pause stay as they are."""
+
+_ID: int = 6
+
+
+@attrs.frozen
+class ShownSecret:
+    """A new secret, which is shown once."""
+
+    id: str
+    text: str = attrs.field(repr=False)
+
+
+@attrs.frozen
+class PushDirectory:
+    """The pushes of all queues. Besides the errors that are named, every Deferred may fail with ``Unavailable``.
+
+    A change needs ``push = true`` of the application, and otherwise fails with ``Forbidden``; a push can always be
+    looked at and ended.
+    """
+
+    means: PushMeans
+    registry: PushRegistry
+    engine: PushEngine
+
+    @deferred
+    async def names(self, queue: Queue) -> tuple[Group, ...]:
+        """Return all groups of a queue that have a push, sorted by name."""
+        return tuple(group for group in await self.means.groups.names(queue) if group.settings.push is not None)
+
+    @deferred
+    async def find(self, queue: Queue, name: str) -> Group:
+        """Return the group of a push. Fails with ``NoSuchPush``."""
+        group = await self.means.groups.find(queue, name)
+        _push_of(group)
+        return group
+
+    def report(self, group: Group) -> Deferred[PushReport]:
+        """Return what became of the attempts of a push, about a second ago."""
+        return read_report(self.means.states, group)
+
+    @deferred
+    async def put(
+        self, queue: Queue, name: str, changes: GroupChanges, edit: Edit, judge: Judge
+    ) -> tuple[Group, bool, ShownSecret | None]:
+        """Make a push, or change it. A group of that name that has no push gets one.
+
+        :param changes: of the settings of its group.
+        :return: fires with the group, whether it was made, and the secret, if this call has made one. Fails as
+            ``GroupExchange.put`` does, with ``InvalidRequest``, ``Forbidden`` and ``NotPromised``.
+        """
+        policy = await self._policy(queue)
+        secret = self._new_secret()
+        used = [False]
+
+        def edited(current: Push | None) -> Push:
+            found = edit(current)
+            used[0] = current is None
+            if current is None:
+                found = attrs.evolve(found, secrets=(secret[0],), paused=None)
+            return self._allowed(policy, found)
+
+        await self._check_replies(queue, edit(None))
+        place = place_of(queue, name)
+        await self.registry.note(place)
+        changes = attrs.evolve(changes, push=edited, guarantee=Guarantee.AT_LEAST_ONCE)
+        group, made = await self.means.groups.put(queue, name, changes, judge)
+        await self._announce(place)
+        return group, made, secret[1] if used[0] else None
+
+    @deferred
+    async def change(self, queue: Queue, group: Group, changes: GroupChanges, edit: Edit, judge: Judge) -> Group:
+        """Change a push. Fails as ``put`` does, and with ``NoSuchPush``."""
+        policy = await self._policy(queue)
+        await self._check_replies(queue, edit(group.settings.push))
+
+        def edited(current: Push | None) -> Push:
+            return self._allowed(policy, edit(_there(current)))
+
+        return await self._changed(queue, group, attrs.evolve(changes, push=edited), judge)
+
+    @deferred
+    async def set_paused(self, queue: Queue, group: Group, paused: bool, judge: Judge) -> Group:
+        """Pause a push, or let it go on. A push that is paused already keeps its reason."""
+        await self._policy(queue)
+        now = self.means.ticks()
+
+        def edited(current: Push | None) -> Push:
+            push = _there(current)
+            if paused is (push.paused is not None):
+                return push
+            return attrs.evolve(push, paused=Paused(now, "requested") if paused else None)
+
+        return await self._changed(queue, group, GroupChanges(push=edited), judge)
+
+    @deferred
+    async def add_secret(self, queue: Queue, group: Group, judge: Judge) -> tuple[Group, ShownSecret]:
+        """Add a secret, which signs from now on beside the others. Fails with ``NotPromised`` if there are too many."""
+        await self._policy(queue)
+        secret, shown = self._new_secret()
+
+        def edited(current: Push | None) -> Push:
+            push = _there(current)
+            if len(push.secrets) >= MAX_SECRETS:
+                raise NotPromised(f"A push has at most {MAX_SECRETS} secrets; remove one first.")
+            return attrs.evolve(push, secrets=(secret, *push.secrets))
+
+        return await self._changed(queue, group, GroupChanges(push=edited), judge), shown
+
+    @deferred
+    async def remove_secret(self, queue: Queue, group: Group, id: str, judge: Judge) -> Group:
+        """Remove a secret. Fails with ``NoSuchPush`` if there is none of that id, ``NotPromised`` if it is the last."""
+
+        def edited(current: Push | None) -> Push:
+            push = _there(current)
+            left = tuple(one for one in push.secrets if one.id != id)
+            if len(left) == len(push.secrets):
+                raise NoSuchPush("The push has no secret of that id.")
+            if not left:
+                raise NotPromised("This is the only secret of the push; add another one first.")
+            return attrs.evolve(push, secrets=left)
+
+        return await self._changed(queue, group, GroupChanges(push=edited), judge)
+
+    @deferred
+    async def delete(self, queue: Queue, group: Group, judge: Judge) -> None:
+        """End a push together with its group; the messages of the queue stay."""
+        await self.means.groups.delete(queue, group, judge)
+        self.engine.look(place_of(queue, group.name))
+
+    @deferred
+    async def test(self, queue: Queue, group: Group) -> Attempted:
+        """Send a test message once; nothing is stored.
+
+        :return: fires with what became of it. Fails with ``Forbidden`` if the push may not be sent.
+        """
+        means, push = self.means, _push_of(group)
+        body = json.dumps({"test": True, "queue": queue.name, "push": group.name}).encode()
+        message = Message(1, LOWEST, Content(body, "application/json"), Ticks(0))
+        made = push_body(push, f"/v2/{queue.application}/queues/{queue.name}", message)
+        made = attrs.evolve(made, id=f"test-{means.new_bytes(16).hex()}")
+        policy = await self._policy(queue)
+        try:
+            return await means.send(policy, push, means.secrets(push), made)
+        except PushBlocked as error:
+            raise Forbidden(error.text) from None
+
+    async def _policy(self, queue: Queue) -> Policy:
+        """Return the policy of an application that may have pushes."""
+        policy = await self.means.policies.policy_for(queue.application)
+        if not policy.push:
+            raise Forbidden("The application may have no pushes: push is false in its settings.")
+        return policy
+
+    def _allowed(self, policy: Policy, push: Push) -> Push:
+        problem = target_problem(push.target, policy.push_hosts, self.means.ports())
+        if problem is not None:
+            raise InvalidRequest({"url": problem})
+        return push
+
+    async def _check_replies(self, queue: Queue, push: Push) -> None:
+        """Refuse a queue for replies that cannot take them once."""
+        if push.replies is None:
+            return
+        if push.replies == queue.name:
+            raise InvalidRequest({"replies": "is the queue of the push itself"})
+        (found,) = await self.means.messages.store.describe(queue.application, (push.replies,))
+        if found is None:
+            raise InvalidRequest({"replies": "names no queue of the application"})
+        if self.means.messages.store.capabilities.not_once or found.settings.consistency is Consistency.WEAK:
+            raise InvalidRequest({"replies": "names a queue that cannot store a reply only once"})
+
+    async def _changed(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Group:
+        changed = await self.means.groups.change(queue, group, changes, judge)
+        await self._announce(place_of(queue, group.name))
+        return changed
+
+    async def _announce(self, place: PushPlace) -> None:
+        """Let all processes look at a push that was changed."""
+        await self.registry.note(place)
+        self.engine.look(place)
+
+    def _new_secret(self) -> tuple[Secret, ShownSecret]:
+        means = self.means
+        secret, id = means.new_bytes(SECRET_BYTES), means.new_bytes(_ID).hex()
+        seals = means.seals()
+        try:
+            if seals is None:
+                raise Unsealable("The libraries for pushes are not installed.")
+            sealed = seals.seal(secret)
+        except Unsealable as error:
+            raise Forbidden(str(error)) from None
+        return Secret(id, sealed, means.ticks()), ShownSecret(id, secret_text(secret))
+
+
+def place_of(queue: Queue, name: str) -> PushPlace:
+    """Return the place of a push."""
+    return PushPlace(queue.application, queue.name, queue.incarnation, name)
+
+
+def _there(push: Push | None) -> Push:
+    if push is None:
+        raise NoSuchPush("The group of that name has no push.")
+    return push
+
+
+def _push_of(group: Group) -> Push:
+    return _there(group.settings.push)

@@ -1,0 +1,187 @@
+"""Runs all pushes that this process owns, and lets go of those that it does not own any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
+
+from queuey.core.pushes.registry import PushRegistry
+from queuey.core.pushes.runner import PushRunner
+from queuey.core.pushes.senders import BEAT, Senders
+from queuey.core.pushes.values import PushMeans
+from queuey.deferreds import deferred
+from queuey.errors import NoSuchApplication, NoSuchGroup, NoSuchQueue, QueueyError
+from queuey.model.counts import Counter, Gauge, Labels, Metric, gauge
+from queuey.model.pushes.places import PushPlace
+
+EVERY: Final = 1.0
+"""Seconds between two looks at the registry."""
+
+
+class PushEngine:
+    """Runs pushes.
+
+    :param wanted: fires with whether any application may have pushes; if not, nothing is read or written.
+    :param defect: is called with an unforeseen error of the rounds; they go on.
+    :ivar metrics: the metrics that it provides.
+    """
+
+    def __init__(
+        self,
+        means: PushMeans,
+        registry: PushRegistry,
+        senders: Senders,
+        wanted: Callable[[], Deferred[bool]],
+        defect: Callable[[Failure], None],
+    ) -> None:
+        self._wanted = wanted
+        self._means = means
+        self._registry = registry
+        self._senders = senders
+        self._defect = defect
+        self._runners: dict[PushPlace, PushRunner] = {}
+        self._leaving: dict[PushPlace, Deferred[None]] = {}
+        self._round: Deferred[None] | None = None
+        self._pausing: Deferred[None] | None = None
+        self._stopping = False
+        self._changed = False
+        self._next_beat = 0.0
+        self._shared_among: frozenset[str] = frozenset()
+        self._attempts = Counter(
+            "queuey_push_attempts_total",
+            "Requests of pushes, by what became of their messages: ack, retry, reject or pause.",
+            ("application", "verdict"),
+        )
+        self.metrics: tuple[Metric, ...] = (
+            self._attempts,
+            gauge("queuey_pushes", "Pushes that this process sends.", lambda: len(self._runners)),
+            gauge(
+                "queuey_push_requests",
+                "Requests of pushes that are under way.",
+                lambda: self.busy,
+            ),
+            Gauge(
+                "queuey_pushes_failing",
+                "Pushes whose endpoints have failed ten times in a row or more.",
+                ("application",),
+                self._failing,
+            ),
+        )
+
+    def _failing(self) -> Mapping[Labels, float]:
+        found: dict[Labels, float] = {}
+        for place, runner in self._runners.items():
+            if runner.circuit.open:
+                found[(place.application,)] = found.get((place.application,), 0) + 1
+        return found
+
+    @property
+    def busy(self) -> int:
+        """Number of requests that are under way."""
+        return sum(one.busy for one in self._runners.values())
+
+    def start(self) -> None:
+        """Begin."""
+        self._round = self._rounds()
+
+    def look(self, place: PushPlace) -> None:
+        """Look at a push soon, because this process has changed it."""
+        runner = self._runners.get(place)
+        if runner is not None:
+            runner.look()
+        if self._pausing is not None:
+            self._pausing.cancel()
+
+    @deferred
+    async def stop(self) -> None:
+        """Claim no more messages, finish the requests that are under way, and let others take over."""
+        self._stopping = True
+        ending = [runner.stop() for runner in self._runners.values()]
+        self._runners.clear()
+        if self._pausing is not None:
+            self._pausing.cancel()
+        if self._round is not None:
+            await self._round
+        await DeferredList([*ending, *self._leaving.values()], consumeErrors=True)
+        await self._senders.leave()
+
+    @deferred
+    async def _rounds(self) -> None:
+        while not self._stopping:
+            try:
+                await self._one_round()
+            except QueueyError:
+                pass  # the store is away; the runners notice that themselves
+            except Exception:
+                self._defect(Failure())
+            if not self._stopping:
+                self._pausing = deferLater(self._means.clock, EVERY).addErrback(lambda _: None)
+                await self._pausing
+                self._pausing = None
+
+    async def _one_round(self) -> None:
+        if not self._runners and not await self._wanted():
+            return
+        now = self._means.clock.seconds()
+        if now >= self._next_beat:
+            self._next_beat = now + BEAT
+            await self._senders.beat()
+        changed = await self._registry.refresh()
+        living = self._senders.living
+        for place, runner in list(self._runners.items()):
+            if runner.gone:
+                self._leave(place, runner)
+                self._changed = True
+                await self._registry.drop(place, self._exists)
+            elif place.shard in changed:
+                runner.look()
+        if changed or self._changed or living != self._shared_among:
+            self._changed, self._shared_among = False, living
+            self._share(living)
+
+    def _share(self, living: frozenset[str]) -> None:
+        """Start the pushes that are ours, and stop those that are not."""
+        if self._stopping:
+            return
+        owned = {place for place in self._registry.known if self._senders.owns(place, living)}
+        for place, runner in list(self._runners.items()):
+            if place not in owned:
+                self._leave(place, runner)
+        for place in owned - self._runners.keys():
+            if place in self._leaving:
+                self._changed = True  # its last requests are under way; look again in the next round
+                continue
+            runner = self._runners[place] = PushRunner(place, self._means, self._count)
+            runner.start()
+
+    def _leave(self, place: PushPlace, runner: PushRunner) -> None:
+        """Stop a push of which others are in charge now, or which is gone."""
+        del self._runners[place]
+
+        def over(result: object) -> None:
+            del self._leaving[place]
+            if isinstance(result, Failure):
+                self._defect(result)
+
+        leaving = self._leaving[place] = Deferred()
+        runner.stop().addBoth(over).addBoth(leaving.callback)
+
+    def _count(self, application: str, verdict: str) -> None:
+        self._attempts.add((application, verdict))
+
+    async def _exists(self, place: PushPlace) -> bool:
+        """Whether a push is there; one of an application that is not served now counts as there."""
+        means = self._means
+        try:
+            queue = await means.directory.find(place.application, place.queue)
+            if queue.incarnation != place.incarnation:
+                return False
+            return (await means.groups.find(queue, place.name)).settings.push is not None
+        except (NoSuchQueue, NoSuchGroup):
+            return False
+        except NoSuchApplication:
+            return True

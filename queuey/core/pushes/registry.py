@@ -1,0 +1,130 @@
+"""The registry of all pushes: which there are, so that the processes that send find them without reading every queue.
+
+It is stored in shards, and an index has the version of each shard, as applications are
+(:mod:`queuey.core.applications.stored`). A push is listed before its group is written, and once more afterwards: the
+registry may list pushes that do not exist, but it never lacks one. Each change of a push writes its shard, so other
+processes notice the change when they read the index, once a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+
+from queuey.core.contention import Gathered, Retries
+from queuey.core.groups.rows import in_parallel
+from queuey.deferreds import deferred
+from queuey.errors import StorageFull, Unavailable
+from queuey.interfaces import MAX_STATE, IStateStore, Outcome
+from queuey.model.pushes.places import (
+    INDEX,
+    PushPlace,
+    UnreadablePushes,
+    decode_numbers,
+    decode_shard,
+    encode_numbers,
+    encode_shard,
+    shard_key,
+)
+
+_TOKEN: Final = 16
+
+Exists = Callable[[PushPlace], Coroutine[Deferred[Any], Any, bool]]
+"""Looks whether a push is there."""
+
+_Change = tuple[PushPlace, Exists | None]
+"""A push to list, or to remove from the list unless it exists."""
+
+
+class PushRegistry:
+    """The registry. Every Deferred may fail with ``Unavailable``.
+
+    :param new_bytes: returns so many random bytes.
+    """
+
+    def __init__(self, states: IStateStore, retries: Retries, new_bytes: Callable[[int], bytes]) -> None:
+        self._states = states
+        self._new_bytes = new_bytes
+        self._index: Gathered[str, tuple[str, str], None] = Gathered(retries, self._announce, _contended)
+        self._changes: Gathered[str, _Change, None] = Gathered(retries, self._attempt, _contended)
+        self._versions: dict[str, str] = {}
+        self._shards: dict[str, frozenset[PushPlace]] = {}
+
+    @property
+    def known(self) -> frozenset[PushPlace]:
+        """All pushes as they were read last."""
+        return frozenset().union(*self._shards.values())
+
+    def note(self, place: PushPlace) -> Deferred[None]:
+        """List a push, or announce that it was changed. Fails with ``StorageFull``."""
+        return self._changes.make(place.shard, (place, None))
+
+    def drop(self, place: PushPlace, exists: Exists) -> Deferred[None]:
+        """Remove a push from the list unless it exists.
+
+        :param exists: is asked after the list was read: if the push is made meanwhile, its shard changes.
+        """
+        return self._changes.make(place.shard, (place, exists))
+
+    @deferred
+    async def refresh(self) -> frozenset[str]:
+        """Read what has changed since the last call.
+
+        :return: fires with the shards that have changed.
+        """
+        state = await self._states.read(INDEX)
+        versions = {} if state is None else _readable(decode_numbers, state.value)
+        differ = [shard for shard, version in versions.items() if self._versions.get(shard) != version]
+        changed = set()
+        for shard, (version, places) in zip(differ, await in_parallel(differ, self._read), strict=True):
+            # A version that was announced, and is not stored yet, differs once more the next time.
+            if self._versions.get(shard) != version:
+                self._versions[shard], self._shards[shard] = version, places
+                changed.add(shard)
+        return frozenset(changed)
+
+    @deferred
+    async def _read(self, shard: str) -> tuple[str, frozenset[PushPlace]]:
+        state = await self._states.read(shard_key(shard))
+        return ("", frozenset()) if state is None else (state.version, _readable(decode_shard, state.value))
+
+    async def _attempt(self, shard: str, changes: Sequence[_Change]) -> Sequence[None] | None:
+        """Change a shard once; ``None`` if another process was first."""
+        version, places = await self._read(shard)
+        found = set(places)
+        for place, exists in changes:
+            if exists is None:
+                found.add(place)
+            elif place in found and not await exists(place):
+                found.discard(place)
+        value = encode_shard(found)
+        if len(value) > MAX_STATE:
+            raise StorageFull("There are too many pushes in the store.", limit="pushes")
+        fresh = self._new_bytes(_TOKEN).hex()
+        await self._index.make(INDEX, (shard, fresh))
+        outcome = await self._states.replace(shard_key(shard), version or None, value, fresh)
+        if outcome is Outcome.UNKNOWN:
+            outcome = Outcome.APPLIED if (await self._read(shard))[0] == fresh else Outcome.REFUSED
+        return None if outcome is Outcome.REFUSED else [None] * len(changes)
+
+    async def _announce(self, key: str, announced: Sequence[tuple[str, str]]) -> Sequence[None] | None:
+        """Write the versions that shards are about to have into the index; ``None`` if another process was first."""
+        state = await self._states.read(key)
+        versions = {} if state is None else _readable(decode_numbers, state.value)
+        value = encode_numbers({**versions, **dict(announced)})
+        seen, fresh = None if state is None else state.version, self._new_bytes(_TOKEN).hex()
+        outcome = await self._states.replace(key, seen, value, fresh)
+        return [None] * len(announced) if outcome is Outcome.APPLIED else None
+
+
+def _readable(decode: Callable[[bytes], Any], value: bytes) -> Any:
+    try:
+        return decode(value)
+    except UnreadablePushes as error:
+        raise Unavailable(f"The registry of pushes {error}.") from None
+
+
+def _contended() -> Unavailable:
+    return Unavailable("Pushes are being changed by other requests at the same time.")

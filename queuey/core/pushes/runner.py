@@ -1,0 +1,365 @@
+"""Runs one push: claims the messages of its group, sends them, and settles them by what the endpoint answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, Final
+
+import attrs
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.task import deferLater
+
+from queuey.core.groups.group_changes import GroupChanges
+from queuey.core.groups.values import Claiming, Delivery, Settling
+from queuey.core.pushes.reports import Reporter
+from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
+from queuey.deferreds import deferred
+from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, TooManyRequests
+from queuey.model.group_settings import Group
+from queuey.model.groups.terms import Action, Order
+from queuey.model.message import Content, Draft
+from queuey.model.once import Once
+from queuey.model.policy import Policy
+from queuey.model.pushes.circuit import Circuit
+from queuey.model.pushes.outcomes import Judgement, Verdict, judge, parse_retry_after, pause
+from queuey.model.pushes.places import Attempt, PushPlace
+from queuey.model.pushes.requests import push_body
+from queuey.model.pushes.settings import Paused, Push
+from queuey.model.queue import Queue
+from queuey.model.rates import Bucket, rate
+from queuey.model.timeid import Ticks
+
+IDLE: Final = 600.0
+"""Seconds for which a claim waits; changes of the push wake it before."""
+
+MARGIN: Final = 60
+"""Seconds by which the lease of a message is longer than the time limit of its request."""
+
+MAX_CLAIMED: Final = 16
+"""Maximum number of messages in one claim; with an order it is one, so that each is sent after the one before it."""
+
+TRIES: Final = 6
+"""Attempts to store a settlement; the last one begins before the lease ends."""
+
+_TROUBLE: Final = 5.0
+"""Seconds until the next attempt after an error of the store or while the push is blocked, about."""
+
+
+class _Changed(QueueyError):
+    """The push was paused, changed or deleted while its claim waited."""
+
+
+class PushRunner:
+    """Runs one push until it is stopped or the push is gone.
+
+    :param attempted: is called with the application and the verdict of each attempt.
+    :ivar circuit: counts failures in a row.
+    :ivar gone: whether the push does not exist any more.
+    """
+
+    def __init__(self, place: PushPlace, means: PushMeans, attempted: Callable[[str, str], None]) -> None:
+        self.place = place
+        self.circuit = Circuit()
+        self.gone = False
+        self._means = means
+        self._count = attempted
+        self._source = f"/v2/{place.application}/queues/{place.queue}"
+        self._running: Deferred[None] | None = None
+        self._waiting: Deferred[Any] | None = None
+        self._changed = False
+        self._stopping = False
+        self._in_flight: set[Deferred[None]] = set()
+        self._bucket: Bucket | None = None
+        self._url = ""
+        self._failing: Ticks | None = None
+        self._reporter: Reporter | None = None
+
+    @property
+    def busy(self) -> int:
+        """Number of requests that are under way."""
+        return len(self._in_flight)
+
+    def start(self) -> None:
+        """Begin."""
+        self._running = self._run()
+
+    def look(self) -> None:
+        """Look at the push again, because it was changed."""
+        self._changed = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+
+    @deferred
+    async def stop(self) -> None:
+        """Claim no more, and wait for the requests that are under way."""
+        self._stopping = True
+        self.look()
+        if self._running is not None:
+            await self._running
+        for one in tuple(self._in_flight):
+            await one
+        if self._reporter is not None:
+            await self._reporter.end()
+
+    @deferred
+    async def _run(self) -> None:
+        while not self._stopping and not self.gone:
+            self._changed = False
+            try:
+                wait = await self._turn()
+            except (NoSuchQueue, NoSuchGroup):
+                self.gone = True
+                return
+            except _Changed:
+                continue
+            except PushBlocked as error:
+                self._report_blocked(error.text)
+                wait = _TROUBLE * (1 + self._means.random())
+            except QueueyError:
+                wait = _TROUBLE * (1 + self._means.random())
+            if wait:
+                await self._interruptible(deferLater(self._means.clock, wait))
+
+    def _report_blocked(self, why: str | None) -> None:
+        if self._reporter is not None:
+            self._reporter.blocked(why)
+
+    async def _interruptible(self, waiting: Deferred[Any]) -> Any:
+        """Wait for something; ``look`` ends the wait, and then the result is ``None``."""
+        if self._changed and not waiting.called:
+            waiting.addErrback(lambda _: None)
+            waiting.cancel()
+            return None
+        self._waiting = waiting
+        try:
+            return await waiting
+        except CancelledError:
+            return None
+        finally:
+            self._waiting = None
+
+    async def _found(self) -> tuple[Queue, Group, Push]:
+        """Find the queue and the group as they are now.
+
+        :raise NoSuchQueue: the queue is gone. NoSuchGroup: the push is.
+        """
+        means, place = self._means, self.place
+        queue = means.directory.cached(place.application, place.queue)
+        if queue is None:
+            queue = await means.directory.find(place.application, place.queue)
+        if queue.incarnation != place.incarnation:
+            raise NoSuchQueue("The queue was deleted.")
+        group = means.groups.cached(queue, place.name) or await means.groups.find(queue, place.name)
+        push = group.settings.push
+        if push is None:
+            raise NoSuchGroup("The group has no push.")
+        return queue, group, push
+
+    async def _turn(self) -> float:
+        """Claim and send some messages.
+
+        :return: seconds to wait before the next turn.
+        """
+        means = self._means
+        queue, group, push = await self._found()
+        if self._reporter is None:
+            self._reporter = Reporter(means.states, means.clock, means.new_bytes, group)
+        if push.url != self._url:
+            self._url = push.url
+            self.circuit.reset()
+            self._failing = None
+        if push.paused is not None:
+            self._report_blocked(None)
+            return IDLE
+        policy = await means.policies.policy_for(self.place.application)
+        means.check(policy, push)
+        secrets = means.secrets(push)
+        self._report_blocked(None)
+        room = self.circuit.allowed(push.parallel) - len(self._in_flight)
+        if room <= 0:
+            await self._interruptible(self._one_is_over())
+            return 0
+        now = means.clock.seconds()
+        wait = max(self.circuit.wait(now), self._rate_wait(push, now), self._allowed_wait(policy))
+        if wait:
+            return wait
+        if not means.slots.tokens:
+            await self._interruptible(means.slots.run(lambda: None))
+            return 0
+        limit = 1 if group.settings.order is not Order.NONE else min(room, MAX_CLAIMED)
+        if self._bucket is not None:
+            limit = min(limit, max(1, self._bucket.left(now)))
+        if policy.rates is not None:
+            limit = 1
+        await self._claim(queue, group, push, secrets, limit)
+        return 0
+
+    async def _claim(self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], limit: int) -> None:
+        async def may() -> None:
+            """Check that what the claim was made for is still so, since it may have waited for long."""
+            _, now, as_now = await self._found()
+            if self._stopping or now.gid != group.gid or as_now != push:
+                raise _Changed("The push was changed.")
+            self._means.check(await self._means.policies.policy_for(self.place.application), push)
+
+        claiming = Claiming(limit=limit, lease=push.timeout + MARGIN, wait=IDLE)
+        claim = Deferred.fromCoroutine(self._means.groups.claim(queue, group, claiming, may))
+        delivered = await self._interruptible(claim)
+        if delivered is None:
+            return
+        for delivery in delivered.deliveries:
+            if self._bucket is not None:
+                self._bucket.take(1, self._means.clock.seconds())
+            self._begin(queue, group, push, secrets, delivery)
+
+    def _one_is_over(self) -> Deferred[None]:
+        """Return a Deferred that fires when a request is over."""
+        over: Deferred[None] = Deferred()
+
+        def done(result: Any) -> Any:
+            if not over.called:
+                over.callback(None)
+            return result
+
+        for one in self._in_flight:
+            one.addBoth(done)
+        return over
+
+    def _rate_wait(self, push: Push, now: float) -> float:
+        """Return the seconds until the rate of the push allows one more request."""
+        wanted = rate(push.rate, None)
+        if wanted is None:
+            self._bucket = None
+            return 0
+        if self._bucket is None:
+            self._bucket = Bucket(wanted, now)
+        elif self._bucket.rate != wanted:
+            self._bucket.follow(wanted, now)
+        return self._bucket.wait(1, now)
+
+    def _allowed_wait(self, policy: Policy) -> float:
+        """Count a request against the rates of the application; return the seconds to wait if it may not be made."""
+        use = self._means.rates.use(policy)
+        try:
+            if use is not None:
+                use.begin()
+        except TooManyRequests as error:
+            return float(error.retry_after)
+        return 0
+
+    def _begin(self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery) -> None:
+        attempt = Deferred.fromCoroutine(self._attempt(queue, group, push, secrets, delivery))
+        self._in_flight.add(attempt)
+
+        def over(result: Any) -> Any:
+            self._in_flight.discard(attempt)
+            return result
+
+        attempt.addBoth(over)
+        attempt.addErrback(_passed_over)
+
+    async def _attempt(
+        self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery
+    ) -> None:
+        """Send one message and settle it."""
+        means, most = self._means, group.settings.max_deliveries
+        made = push_body(push, self._source, delivery.message)
+        try:
+            policy = await means.policies.policy_for(self.place.application)
+            done = await means.send(policy, push, secrets, made)
+        except PushBlocked:
+            await self._settle(queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
+            return
+        answer = done.answer
+        asked = None if answer is None else parse_retry_after(answer.retry_after, means.now())
+        judgement = judge(push, done.status, asked, delivery.deliveries, most, means.random())
+        error = done.error
+        if judgement.verdict is Verdict.ACK and push.replies is not None:
+            judgement, error = await self._reply(queue, group, push, delivery, done)
+        self._note(made.id, delivery, done, judgement, error)
+        if judgement.verdict is Verdict.PAUSE:
+            await self._pause(queue, group)
+        await self._settle(queue, group, delivery, judgement, done.reason if error == done.error else error or "")
+
+    def _note(self, id: str, delivery: Delivery, done: Attempted, judgement: Judgement, error: str | None) -> None:
+        """Count an attempt for the circuit, the report and the metrics."""
+        means = self._means
+        if judgement.failed:
+            asked = judgement.delay if done.status in (429, 503) else 0.0
+            self.circuit.failed(means.clock.seconds(), means.random(), asked)
+        else:
+            self.circuit.succeeded()
+        if not self.circuit.open:
+            self._failing = None
+        elif self._failing is None:
+            self._failing = means.ticks()
+        self._count(self.place.application, judgement.verdict.value)
+        if self._reporter is not None:
+            attempt = Attempt(means.ticks(), id, delivery.deliveries, done.status, done.milliseconds, error)
+            self._reporter.attempted(attempt, self.circuit.failures, self._failing)
+
+    async def _reply(
+        self, queue: Queue, group: Group, push: Push, delivery: Delivery, done: Attempted
+    ) -> tuple[Judgement, str | None]:
+        """Post the answer to the queue for replies, once for each message."""
+        means, answer, message = self._means, done.answer, delivery.message
+        assert answer is not None
+        assert push.replies is not None
+        if not answer.whole:
+            return Judgement(Verdict.REJECT), "answer-not-whole"
+        id = f"{message.id.hex()}-{message.partition}"
+        key = sha256(b"push reply" + group.gid + id.encode("ascii")).digest()
+        headers = f'{{"in-reply-to":"{id}"}}'.encode("ascii")
+        content = Content(answer.body, answer.content_type, headers)
+        try:
+            policy = await means.policies.policy_for(self.place.application)
+            replies = await means.directory.find(self.place.application, push.replies)
+            ttl = policy.ttl if replies.settings.ttl is None else replies.settings.ttl
+            # The first answer counts: an attempt that is repeated, because its ack was not stored, changes nothing.
+            once = Once(key, key, "", policy.idempotency_ttl)
+            await means.messages.append_once(replies, [Draft(content, ttl)], once)
+        except QueueyError:
+            return Judgement(Verdict.RETRY, pause(delivery.deliveries, means.random())), "reply-not-stored"
+        return Judgement(Verdict.ACK), None
+
+    async def _pause(self, queue: Queue, group: Group) -> None:
+        """Pause the push, because its endpoint is gone."""
+        paused = Paused(self._means.ticks(), "gone")
+
+        def with_pause(push: Push | None) -> Push:
+            if push is None or push.url != self._url:
+                raise NoSuchGroup("The push was changed.")
+            return push if push.paused is not None else attrs.evolve(push, paused=paused)
+
+        try:
+            await self._means.groups.change(queue, group, GroupChanges(push=with_pause), lambda _: None)
+        except QueueyError:
+            return
+        self.look()
+
+    async def _settle(self, queue: Queue, group: Group, delivery: Delivery, judgement: Judgement, reason: str) -> None:
+        """Store what becomes of a message; it is tried several times, since the endpoint will not take it back."""
+        if delivery.receipt is None:
+            return
+        verdict = judgement.verdict
+        if verdict is Verdict.ACK:
+            settling = Settling(Action.ACK, delivery.receipt)
+        elif verdict is Verdict.REJECT:
+            settling = Settling(Action.REJECT, delivery.receipt, None, reason)
+        else:
+            settling = Settling(Action.RETRY, delivery.receipt, judgement.delay)
+        for number in range(TRIES):
+            try:
+                await self._means.groups.settle(queue, group, (settling,))
+            except (NoSuchGroup, NoSuchQueue):
+                return
+            except QueueyError:
+                await deferLater(self._means.clock, 0.5 * 2.0**number)
+            else:
+                return
+
+
+def _passed_over(failure: Any) -> None:
+    """Ignore an error of an attempt: the lease ends, and the message is sent again."""
+    failure.trap(QueueyError)

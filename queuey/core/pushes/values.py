@@ -1,0 +1,142 @@
+"""What the parts of pushes share: the means by which they are sent, and the settings in force."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import attrs
+from twisted.internet.defer import DeferredSemaphore
+from twisted.internet.interfaces import IReactorTime
+
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.messages import MessageExchange
+from queuey.core.queues import QueueDirectory
+from queuey.core.rates import RateLimits
+from queuey.errors import QueueyError
+from queuey.interfaces import IPolicies, IPushSender, ISeals, IStateStore, NotSent, PushAnswer, PushRequest, Unsealable
+from queuey.model.policy import Policy
+from queuey.model.pushes.requests import PushBody, signed_headers
+from queuey.model.pushes.settings import Push
+from queuey.model.pushes.targets import is_named, target_problem
+from queuey.model.timeid import Ticks, from_seconds
+
+MAX_SHOWN: Final = 1024
+"""Bytes of the answer to a request that failed which the application sees."""
+
+LONGEST_QUEUE: Final = 20.0
+"""Seconds that a claimed message may wait for the requests of other pushes; then it is given back."""
+
+NO_LIBRARIES: Final = "The libraries for pushes are not installed."
+
+
+class PushBlocked(QueueyError):
+    """The settings of the operator do not allow a push to be sent; the text says why."""
+
+
+@attrs.frozen
+class Attempted:
+    """What became of one request.
+
+    :ivar answer: ``None`` if there was none.
+    :ivar error: a word for what went wrong; ``None`` if the endpoint took the message.
+    """
+
+    answer: PushAnswer | None
+    milliseconds: int
+    error: str | None
+
+    @property
+    def status(self) -> int | None:
+        """The status of the answer."""
+        return None if self.answer is None else self.answer.status
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, with up to 1 KiB of the answer."""
+        body = "" if self.answer is None else self.answer.body[:MAX_SHOWN].decode("utf-8", "replace").strip()
+        return f"{self.error}: {body}" if body else self.error or ""
+
+
+@attrs.frozen(kw_only=True)
+class PushMeans:
+    """The means by which pushes are sent.
+
+    :ivar sender: sends requests; ``None`` if the libraries for it are missing.
+    :ivar ports: returns the ports that the operator allows beside 80 and 443.
+    :ivar slots: limits the requests of this process at the same time.
+    :ivar now: the wall clock, in seconds since 1970.
+    :ivar random: returns numbers from 0 to 1.
+    """
+
+    states: IStateStore
+    directory: QueueDirectory
+    groups: GroupExchange
+    messages: MessageExchange
+    policies: IPolicies
+    rates: RateLimits
+    sender: Callable[[], IPushSender | None]
+    seals: Callable[[], ISeals | None]
+    ports: Callable[[], Collection[int]]
+    slots: DeferredSemaphore
+    clock: IReactorTime
+    now: Callable[[], float]
+    random: Callable[[], float]
+    new_bytes: Callable[[int], bytes]
+
+    def ticks(self) -> Ticks:
+        """Return the wall clock in ticks."""
+        return from_seconds(self.now())
+
+    def check(self, policy: Policy, push: Push) -> IPushSender:
+        """Check that a push may be sent; return what sends it.
+
+        :raise PushBlocked: with the reason.
+        """
+        if not policy.push:
+            raise PushBlocked("The application may have no pushes: push is false in its settings.")
+        problem = target_problem(push.target, policy.push_hosts, self.ports())
+        if problem is not None:
+            raise PushBlocked(f"The URL {problem}.")
+        sender = self.sender()
+        if sender is None:
+            raise PushBlocked(NO_LIBRARIES)
+        return sender
+
+    def secrets(self, push: Push) -> tuple[bytes, ...]:
+        """Return the secrets of a push.
+
+        :raise PushBlocked: they cannot be opened.
+        """
+        seals = self.seals()
+        try:
+            if seals is None:
+                raise Unsealable(NO_LIBRARIES)
+            return tuple(seals.unseal(one.sealed) for one in push.secrets)
+        except Unsealable as error:
+            raise PushBlocked(str(error)) from None
+
+    async def send(self, policy: Policy, push: Push, secrets: tuple[bytes, ...], made: PushBody) -> Attempted:
+        """Send a request once.
+
+        :param policy: of the application.
+        :raise PushBlocked: the push may not be sent.
+        """
+        sender = self.check(policy, push)
+        target = push.target
+        named = is_named(target.host, policy.push_hosts)
+        asked = self.clock.seconds()
+        await self.slots.acquire()
+        began = self.clock.seconds()
+        try:
+            if began - asked > LONGEST_QUEUE:
+                raise PushBlocked("Too many requests of other pushes are under way.")
+            headers = signed_headers(made, secrets, int(self.now()))
+            answer = await sender.send(PushRequest(target, headers, made.body, push.timeout, named))
+        except NotSent as error:
+            return Attempted(None, round((self.clock.seconds() - began) * 1000), error.reason.value)
+        finally:
+            self.slots.release()
+        taken = 200 <= answer.status < 300
+        word = None if taken else f"status-{answer.status}"
+        return Attempted(answer, round((self.clock.seconds() - began) * 1000), word)

@@ -1,0 +1,303 @@
+"""What pushes send, and what becomes of messages: each outcome, retries, order, rates, the circuit, replies."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from queuey import config
+from queuey.interfaces import Unsent
+from queuey.model.pushes.circuit import FAILURES
+from tests.http.push_support import SETTINGS, URL, PushTestCase, said
+
+
+class SendingTests(PushTestCase):
+    def lagging(self) -> tuple[int, int, int, int]:
+        lag = self.lag(group="p")
+        return (lag["behind"]["count"], lag["in_flight"], lag["waiting"], lag["set_aside"])
+
+    def test_sent(self) -> None:
+        """A message is sent as soon as it is stored, with its id, its type and its headers, and is acked by a 2xx."""
+        self.pushed(headers={"Authorization": "Bearer x"})
+        id = self.appended('{"a": 1}', Content_Type="application/json", Queuey_Headers="%7B%22Order%22%3A%227%22%7D")
+        (request,) = self.sender.sent
+        headers = dict(request.headers)
+        self.assertEqual(request.target.url, URL)
+        self.assertEqual((headers["webhook-id"], headers["content-type"]), (id, "application/json"))
+        self.assertEqual((headers["message-Order"], headers["Authorization"]), ("7", "Bearer x"))
+        self.assertEqual((request.body, request.timeout, request.named), (b'{"a": 1}', 15, True))
+        self.assertEqual(self.lagging(), (0, 0, 0, 0))
+        (attempt,) = self.attempts()
+        told = {"id": id, "deliveries": 1, "status": 204, "milliseconds": 0, "error": None}
+        self.assertEqual(attempt, {"time": attempt["time"], **told})
+
+    def test_what_was_there(self) -> None:
+        """Messages from before are sent too, unless the push starts at the newest."""
+        for text in "abc":
+            self.appended(text)
+        self.pushed()
+        self.assertEqual(sorted(self.sender.bodies), ["a", "b", "c"])
+        self.pushed("newest", start="newest")
+        self.assertEqual(len(self.sender.sent), 3)
+
+    def test_retries(self) -> None:
+        """A failure is tried again after 5 seconds, 10, 20 and so on, with the same id."""
+        self.pushed()
+        self.sender.answer = 500
+        self.appended("a")
+        self.pass_time(37)
+        first, *later = self.sender.times
+        for passed, least, most in zip((now - first for now in later), (5, 13, 29), (5.3, 15.3, 35.3), strict=True):
+            self.assertTrue(least <= passed <= most, (passed, later))
+        self.assertEqual(len(set(self.sender.ids)), 1)
+        self.sender.answer = 200
+        self.pass_time(41)
+        self.assertEqual((len(self.sender.sent), self.lagging()), (5, (0, 0, 0, 0)))
+        found = [(one["status"], one["deliveries"], one["error"]) for one in self.attempts()]
+        failed = [(500, number, "status-500") for number in (4, 3, 2, 1)]
+        self.assertEqual(found, [(200, 5, None), *failed])
+
+    def test_no_answer(self) -> None:
+        self.pushed()
+        for unsent in Unsent:
+            self.sender.answer = unsent
+            self.appended("a")
+        self.assertEqual({one["error"] for one in self.attempts()}, {unsent.value for unsent in Unsent})
+        self.assertEqual(self.shown()["failures"], len(Unsent))
+
+    def test_retry_after(self) -> None:
+        self.pushed()
+        self.sender.answer = said(503, retry_after="120")
+        self.appended("a")
+        self.pass_time(119)
+        self.assertEqual(len(self.sender.sent), 1)
+        self.pass_time(2)
+        self.assertEqual(len(self.sender.sent), 2)
+
+    def test_rejected(self) -> None:
+        """A status of reject_on makes a dead letter at once, whose reason has the status and the answer."""
+        self.make("dead")
+        self.pushed(reject_on=[422], dead_letter="dead")
+        self.sender.answer = said(422, b"no such order")
+        self.appended("a")
+        self.pass_time(1)
+        (letter,) = self.page(queue="dead")["messages"]
+        told = letter["headers"]["queuey-dead-letter"]
+        self.assertEqual((letter["body"], told["reason"]), ("a", "status-422: no such order"))
+        self.assertEqual(self.shown()["failures"], 0)
+
+    def test_given_up(self) -> None:
+        """The last delivery makes a dead letter."""
+        self.make("dead")
+        self.pushed(max_deliveries=2, dead_letter="dead")
+        self.sender.answer = said(500, b"broken")
+        self.appended("a")
+        self.pass_time(7)
+        (letter,) = self.page(queue="dead")["messages"]
+        told = letter["headers"]["queuey-dead-letter"]
+        self.assertEqual((told["deliveries"], told["reason"]), (2, "status-500: broken"))
+        self.assertEqual(len(self.sender.sent), 2)
+
+    def test_gone(self) -> None:
+        """410 pauses the push; the message is sent once it goes on."""
+        self.pushed()
+        self.sender.answer = 410
+        self.appended("a")
+        self.appended("b")
+        self.pass_time(30)
+        self.assertEqual(len(self.sender.sent), 1)
+        told = self.shown()
+        self.assertEqual((told["state"], told["last_error"]), ("paused", "gone"))
+        self.sender.answer = 200
+        self.act("resume")
+        self.pass_time(6)
+        self.assertEqual(sorted(self.sender.bodies), ["a", "a", "b"])
+        self.assertEqual(self.lagging(), (0, 0, 0, 0))
+
+    def test_parallel(self) -> None:
+        """No more requests at the same time than parallel says; the others wait in the log."""
+        self.pushed(parallel=2)
+        self.sender.answer = None
+        for number in range(5):
+            self.appended(f"{number}")
+        self.assertEqual((len(self.sender.sent), self.lag(group="p")["in_flight"]), (2, 2))
+        for _ in range(5):
+            self.sender.say(200)
+            self.pass_time(0.1)
+        self.assertEqual(sorted(self.sender.bodies), ["0", "1", "2", "3", "4"])
+        self.assertEqual(self.lagging(), (0, 0, 0, 0))
+
+    def test_rate(self) -> None:
+        """No more a second than rate says, after the first burst of a second."""
+        self.pushed(rate=2)
+        for number in range(9):
+            self.appended(f"{number}")
+        for sent in (2, 4, 6, 8, 9):
+            self.assertEqual(len(self.sender.sent), sent)
+            self.pass_time(1.05)
+
+    def test_order_by_key(self) -> None:
+        """With order = key a message waits for the one before it with its key, and no other."""
+        self.pushed(order="key", parallel=8)
+        self.sender.answer = None
+        for key, text in (("k", "k1"), ("k", "k2"), ("l", "l1"), ("k", "k3"), ("l", "l2")):
+            self.appended(text, f"?key={key}")
+        self.assertEqual(self.sender.bodies, ["k1", "l1"])
+        self.sender.say(500)  # k1
+        self.pass_time(1)
+        self.assertEqual(self.sender.bodies, ["k1", "l1"])
+        self.sender.say(200)  # l1
+        self.pass_time(1)
+        self.assertEqual(self.sender.bodies, ["k1", "l1", "l2"])
+        self.sender.answer = 200
+        self.sender.say(200)
+        self.pass_time(6)
+        self.assertEqual(self.sender.bodies, ["k1", "l1", "l2", "k1", "k2", "k3"])
+
+    def test_circuit(self) -> None:
+        """After ten failures in a row one attempt at a time, with growing pauses; it closes with the first success."""
+        self.pushed(parallel=8)
+        self.sender.answer = Unsent.CONNECT
+        for number in range(50):
+            self.appended(f"{number}")
+        self.pass_time(0.1)
+        # Those that were claimed before the circuit opened are sent.
+        first = len(self.sender.sent)
+        self.assertTrue(FAILURES <= first < FAILURES + 8, first)
+        self.pass_time(60)
+        self.assertLessEqual(len(self.sender.sent) - first, 8)
+        told = self.shown()
+        self.assertEqual((told["state"], told["last_error"]), ("failing", "no-connection"))
+        self.assertTrue(told["since"])
+        self.sender.answer = 200
+        self.pass_time(1300)
+        self.assertEqual(len(set(self.sender.bodies)), 50)
+        self.assertEqual(self.lagging(), (0, 0, 0, 0))
+        told = self.shown()
+        self.assertEqual((told["state"], told["since"], told["failures"]), ("active", None, 0))
+
+    def test_changed_url(self) -> None:
+        """A new URL is used at once, and closes the circuit."""
+        self.pushed()
+        self.sender.answer = 500
+        for number in range(FAILURES):
+            self.appended(f"{number}")
+        self.sender.answer = 200
+        self.expect(200, self.change_push({"url": "https://new.hook.example.com/"}))
+        self.appended("new")
+        self.pass_time(0.2)
+        self.assertEqual(self.sender.sent[-1].target.host, "new.hook.example.com")
+
+    def test_replies(self) -> None:
+        """The answer is a message of another queue, once, that names the message it answers."""
+        self.make("answers")
+        self.pushed(replies="answers")
+        self.sender.answer = said(200, b"the answer")
+        id = self.appended("a")
+        self.pass_time(1)
+        (reply,) = self.page(queue="answers")["messages"]
+        self.assertEqual((reply["body"], reply["content_type"]), ("the answer", "text/plain"))
+        self.assertEqual(reply["headers"], {"in-reply-to": id})
+        self.assertEqual(self.lagging(), (0, 0, 0, 0))
+
+    def test_reply_that_is_not_whole(self) -> None:
+        self.make("answers")
+        self.pushed(replies="answers")
+        self.sender.answer = said(200, b"the ans", whole=False)
+        self.appended("a")
+        self.assertEqual(self.attempts()[0]["error"], "answer-not-whole")
+        self.assertEqual((self.page(queue="answers")["messages"], self.lagging()[3]), ([], 1))
+
+    def test_reply_that_cannot_be_stored(self) -> None:
+        """Then the message is tried again."""
+        self.make("answers")
+        self.pushed(replies="answers")
+        self.assertEqual(self.send("DELETE", "/queues/answers").status, 204)
+        self.sender.answer = said(200, b"the answer")
+        self.appended("a")
+        self.assertEqual(self.attempts()[0]["error"], "reply-not-stored")
+        self.make("answers")
+        self.pass_time(6)
+        self.assertEqual(self.texts(queue="answers"), ["the answer"])
+
+    def test_settings_forbid(self) -> None:
+        """If the operator takes the host out of push_hosts, nothing more is sent, and the push says why."""
+        self.pushed()
+        self.use(SETTINGS.replace("hook.example.com", "else.example.com"))
+        self.appended("a")
+        self.pass_time(12)
+        self.assertEqual(self.sender.sent, [])
+        told = self.shown()
+        self.assertEqual(told["state"], "blocked")
+        self.assertIn("push_hosts", told["blocked"])
+        self.use(SETTINGS)
+        self.pass_time(12)
+        self.assertEqual((self.sender.bodies, self.shown()["state"]), (["a"], "active"))
+
+    def use(self, settings: str) -> None:
+        """Put other settings in force."""
+        file = Path(self.mktemp())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings)
+        self.assembly.use(config.load(file))
+
+    def test_deleted_queue(self) -> None:
+        """Its pushes end with it; one of a new queue of that name begins anew."""
+        self.pushed()
+        self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
+        self.pass_time(3)
+        self.make("q")
+        self.appended("a")
+        self.pass_time(3)
+        self.assertEqual(self.sender.sent, [])
+        self.pushed()
+        self.assertEqual(self.sender.bodies, ["a"])
+
+    def test_stopping(self) -> None:
+        """The end waits for requests that are under way, and what was taken is acked."""
+        self.pushed()
+        self.sender.answer = None
+        self.appended("a")
+        stopping = self.assembly.pushes.stop()
+        self.appended("b")
+        self.assertNoResult(stopping)
+        self.sender.say(200)
+        self.clock.pump([0.1] * 5)
+        self.successResultOf(stopping)
+        self.assertEqual((self.sender.bodies, self.lagging()), (["a"], (1, 0, 0, 0)))
+
+    def test_structured(self) -> None:
+        self.pushed(format="cloudevents-structured")
+        id = self.appended("hello")
+        event: dict[str, Any] = json.loads(self.sender.sent[0].body)
+        self.assertEqual((event["id"], event["data"], event["source"]), (id, "hello", "/v2/app/queues/q"))
+
+    def test_application_rate(self) -> None:
+        """Requests of pushes count against the rate of the application."""
+        self.use(SETTINGS.replace("push = true", "push = true\nrequest_rate = 1\nrequest_burst = 100"))
+        self.pushed()
+        for number in range(20):
+            self.appended(f"{number}")
+        left = self.send("GET", "/queues/q").header("ratelimit") or ""
+        self.assertLess(int(left.partition("r=")[2].partition(";")[0].partition(",")[0]), 70)
+
+
+class ManyTests(PushTestCase):
+    partitions = 3
+
+    def test_partitions(self) -> None:
+        """The messages of all partitions are sent, each once."""
+        self.pushed()
+        for number in range(30):
+            self.appended(f"{number}")
+        self.pass_time(1)
+        self.assertEqual(sorted(map(int, self.sender.bodies)), list(range(30)))
+
+    def test_several_pushes(self) -> None:
+        """Each push gets all messages."""
+        for name in "abc":
+            self.pushed(name)
+        self.appended("x")
+        self.pass_time(0.1)
+        self.assertEqual(self.sender.bodies, ["x"] * 3)
