@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from queuey.model import fields
 from tests.http import refusals
-from tests.http.api_support import LINES, OWNER
+from tests.http.api_support import LINES, OWNER, SETTINGS
 from tests.http.described import codes_of, inlined, operations
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import BadAnswer, Response
@@ -27,6 +27,14 @@ STRANGERS = ("traceparent", "tracestate", "If-Range")
 
 MESSAGES = ("application/octet-stream", "text/plain", "application/json")
 """Types of messages, which may be any bytes."""
+
+PUSHING = f"""{SETTINGS}
+[application:app]
+push = true
+push_hosts = example.com
+[push]
+secrets = {"0" * 64}
+"""
 
 MANY = 200
 """Partitions of the queue: as many as the description allows."""
@@ -43,12 +51,15 @@ class RefusalTestCase(GroupTestCase):
     """A queue, a group and a message, and requests of each operation."""
 
     partitions = MANY
+    settings = PUSHING
 
     def setUp(self) -> None:
         super().setUp()
         self.made()
+        self.expect(201, self.send("PUT", "/queues/q/pushes/p", {"url": "https://hooks.example.com/"}))
         self.message = self.appended("some bytes")
         self.places = {"application": "app", "queue": "q", "id": self.message, "group": "g"}
+        self.places |= {"push": "p", "secret": "0" * 12}
         self.cases = self.others = 0
 
     def another(self) -> str:
@@ -206,8 +217,8 @@ class BodyTests(RefusalTestCase):
         places = {"queue": name} if asked[2]["operationId"] == "putQueue" else {}
         if asked[2]["operationId"] == "patchQueue":
             places = {"queue": self.another()}
-        if asked[2]["operationId"] == "putGroup":
-            places = {"group": name}
+        if asked[2]["operationId"] in ("putGroup", "putPush"):
+            places = {"group": name, "push": name}
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         if kind != LINES:
             return self.ask_at(asked, body=data, headers={"Content-Type": kind}, **places)

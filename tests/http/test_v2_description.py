@@ -252,6 +252,11 @@ class PageTests(SynchronousTestCase):
         ):
             rows = set(self.rows(first, f"``{title}``"))
             self.assertEqual(rows | more, set(schemas[name]["properties"]), title)
+        push = "/v2/{application}/queues/{queue}/pushes/{push}"
+        shown = {"name", "created", "version", "secrets", "state", "since", "failures", "last_error", "blocked"}
+        self.assertEqual(
+            set(self.rows("member", f"``PUT {push}``")) | shown, set(schemas["PushSettings"]["properties"])
+        )
         outcomes = schemas["Outcome"]["properties"]["outcome"]["enum"]
         self.assertEqual(set(self.rows("outcome", f"``POST {group}/settlements``")), set(outcomes))
         lag = schemas["GroupWithLag"]["properties"]["lag"]["items"]["properties"]

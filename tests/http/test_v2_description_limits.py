@@ -29,6 +29,10 @@ from queuey.model.group_settings import MAX_GROUP_NAME
 from queuey.model.groups.entries import MAX_REASON
 from queuey.model.groups.terms import Order, Outcome
 from queuey.model.message import MAX_MESSAGE_KEY
+from queuey.model.pushes.places import MAX_ATTEMPTS
+from queuey.model.pushes.settings import MAX_HEADER_BYTES, MAX_PREFIX, MAX_TEXT, REJECTABLE, Format
+from queuey.model.pushes.settings import MAX_HEADERS as PUSH_HEADERS
+from queuey.model.pushes.targets import MAX_URL
 from queuey.model.queue import (
     MAX_NAME,
     MAX_PARTITIONS,
@@ -151,6 +155,20 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/Settlement/properties/extend": RECEIPTS,
     "schemas/Settlement/properties/reject": RECEIPTS,
     "schemas/Settlement/properties/reject/items/anyOf/1/properties/reason/anyOf/0": {"maxLength": MAX_REASON},
+    "schemas/PushUrl": {"minLength": 1, "maxLength": MAX_URL},
+    "schemas/PushTimeout": bounds_of(fields.PUSH_TIMEOUT),
+    "schemas/PushParallel": bounds_of(fields.PUSH_PARALLEL),
+    "schemas/PushRate": bounds_of(fields.PUSH_RATE),
+    "schemas/PushRejectOn": {"maxItems": len(REJECTABLE)},
+    **{
+        f"schemas/PushMembers/properties/{name}/anyOf/0": {"minLength": 1, "maxLength": MAX_NAME}
+        for name in ("dead_letter", "replies")
+    },
+    "schemas/Push/properties/failures": COUNT,
+    "schemas/PushAttempt/properties/deliveries": {"minimum": 1},
+    "schemas/PushAttempt/properties/milliseconds": COUNT,
+    "schemas/PushAttempts/properties/attempts": {"maxItems": MAX_ATTEMPTS},
+    "schemas/PushTest/properties/milliseconds": COUNT,
     "schemas/Redrive/properties/ids": {"minItems": 1, "maxItems": MAX_IDS},
     "schemas/Redriven/properties/moved": COUNT,
     "schemas/Problem/properties/status": {"minimum": 400, "maximum": 599},
@@ -163,6 +181,9 @@ LENGTHS: Mapping[str, tuple[int, int, str]] = {
     "schemas/Line/properties/idempotency_key": (1, MAX_KEY, "a"),
     "parameters/application/schema": (1, application.MAX_NAME, "a"),
     "parameters/group/schema": (1, MAX_GROUP_NAME, "a"),
+    "parameters/push/schema": (1, MAX_GROUP_NAME, "a"),
+    "schemas/PushEventType": (1, MAX_TEXT, "a"),
+    "schemas/PushHeaderPrefix": (1, MAX_PREFIX - 1, "a-"),
     "parameters/Idempotency-Key/schema": (1, MAX_KEY, '"a"'),
 }
 """Patterns that bound the length of a text: the least, the most, and a text whose letter is repeated."""
@@ -181,6 +202,8 @@ ENUMS: Mapping[str, list[str]] = {
     "schemas/QueueGuarantee": words(Guarantee),
     "schemas/GroupOrder": words(Order),
     "schemas/GroupGuarantee": words(Guarantee),
+    "schemas/PushFormat": [member.value for member in Format],
+    "schemas/PushRejectOn/items": list(REJECTABLE),
     "schemas/Outcome/properties/outcome": OUTCOMES,
     "schemas/Seek/properties/to/anyOf/0": list(STARTS),
     "schemas/Problem/properties/code": list(CODES),
@@ -192,6 +215,8 @@ NUMBERS: Mapping[str, list[str]] = {
     "schemas/Headers": [f"at most {MAX_HEADERS} bytes", f"begin with `{RESERVED}`"],
     "parameters/Queuey-Headers": [f"at most {MAX_HEADERS} bytes", f"begins with `{RESERVED}`"],
     "parameters/Idempotency-Key": [f"1 to {MAX_KEY} characters"],
+    "schemas/PushHeaders": [f"at most {PUSH_HEADERS}", f"of {MAX_HEADER_BYTES} bytes"],
+    "listAttempts": [f"The last {MAX_ATTEMPTS}"],
     "settleMessages": [f"at most {MAX_RECEIPTS}."],
 }
 """Limits in descriptions."""

@@ -193,12 +193,12 @@ class PushDirectory:
         if push.replies is None:
             return
         if push.replies == queue.name:
-            raise InvalidRequest({"replies": "is the queue of the push itself"})
+            raise InvalidRequest({"replies": "Replies cannot go to the queue of the push itself."})
         (found,) = await self.means.messages.store.describe(queue.application, (push.replies,))
         if found is None:
-            raise InvalidRequest({"replies": "names no queue of the application"})
+            raise InvalidRequest({"replies": "The application has no queue of that name for replies."})
         if self.means.messages.store.capabilities.not_once or found.settings.consistency is Consistency.WEAK:
-            raise InvalidRequest({"replies": "names a queue that cannot store a reply only once"})
+            raise InvalidRequest({"replies": "The queue cannot store a reply only once."})
 
     async def _changed(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Group:
         changed = await self.means.groups.change(queue, group, changes, judge)

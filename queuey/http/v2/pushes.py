@@ -14,7 +14,7 @@ from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchPush
 from queuey.http.gate import AdmittedToQueue
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD
-from queuey.http.v2.conditions import check_read_only, conditions
+from queuey.http.v2.conditions import Conditions, check_read_only, conditions
 from queuey.http.v2.groups import check_name, in_body
 from queuey.http.v2.parameters import members, refuse_query
 from queuey.http.v2.push_json import READ_ONLY, SETTINGS, push_json, settings
@@ -79,9 +79,10 @@ class V2Pushes:
     async def put(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:
         """Make or replace the settings of a push; members that are missing get their defaults."""
         check_name(push, KIND)
+        asked = conditions(request, KIND)
         given = members(request, (*SETTINGS, *READ_ONLY))
         changes, edit = settings(given, frozenset(SETTINGS), admitted.queue)
-        judge = _judge(request, push, given)
+        judge = _judge(asked, push, given)
         try:
             found, made, secret = await self.pushes.put(admitted.queue, push, changes, edit, judge)
         except InvalidRequest as error:
@@ -93,12 +94,13 @@ class V2Pushes:
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:
         """Change the members that are given; null resets a member to its default."""
+        asked = conditions(request, KIND)
         found = await named(self.pushes, admitted.queue, push)
         given = members(request, (*SETTINGS, *READ_ONLY), PATCH, b"Accept-Patch")
         reset = frozenset(name for name in SETTINGS if name in given and given[name] is None)
         changes, edit = settings(given, reset, admitted.queue)
         try:
-            judge = _judge(request, push, given)
+            judge = _judge(asked, push, given)
             changed = await self.pushes.change(admitted.queue, found, changes, edit, judge)
         except InvalidRequest as error:
             raise in_body(error) from None
@@ -118,9 +120,8 @@ async def answer_push(pushes: PushDirectory, request: Request, group: Group) -> 
     request.answer(200, (*HEAD, tag(group)), json_line(document))
 
 
-def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
+def _judge(asked: Conditions, name: str, given: Mapping[str, Any]) -> Judge:
     """Return the precondition of a change: the request's conditional headers and read-only members."""
-    asked = conditions(request, KIND)
 
     def judge(group: Group | None) -> None:
         asked.meet(group)

@@ -61,7 +61,7 @@ OWN_HEADERS: Final = frozenset(
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
-_PREFIX: Final = re.compile(rf"[0-9A-Za-z][0-9A-Za-z-]{{0,{MAX_PREFIX - 1}}}")
+_PREFIX: Final = re.compile(rf"[0-9A-Za-z][0-9A-Za-z-]{{0,{MAX_PREFIX - 2}}}-")
 
 
 class Format(Enum):
@@ -146,7 +146,7 @@ def header_problem(name: str, value: str) -> str | None:
 def prefix_problem(prefix: str) -> str | None:
     """Return what is wrong with a prefix of message headers, or ``None`` if it is valid."""
     if _PREFIX.fullmatch(prefix) is None:
-        return f"is not 1 to {MAX_PREFIX} letters, digits and hyphens"
+        return f"is not 2 to {MAX_PREFIX} letters, digits and hyphens with a hyphen at the end"
     lower = prefix.lower()
     # A prefix that one of Queuey's own fields begins with would let messages write that field.
     own = (*OWN_HEADERS, *OWN_PREFIXES)
