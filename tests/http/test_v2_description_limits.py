@@ -195,7 +195,7 @@ def words(kind: Any) -> list[str]:
 
 
 OUTCOMES = [outcome.value for outcome in Outcome if outcome not in (Outcome.MOVING, Outcome.LATER)]
-ENUMS: Mapping[str, list[str]] = {
+ENUMS: Mapping[str, list[Any]] = {
     "schemas/QueueType": words(QueueType),
     "schemas/Consistency": words(Consistency),
     "schemas/SentConsistency/anyOf/0": words(Consistency),

@@ -36,6 +36,7 @@ class SenderTests(TestCase):
     """Sends to one endpoint, which is known as hook.example."""
 
     timeout = LIMIT
+    run_in = "test"
 
     def setUp(self) -> None:
         self.endpoint = Endpoint()

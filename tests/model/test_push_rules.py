@@ -129,8 +129,8 @@ class VerdictTests(SynchronousTestCase):
         return judge(Push(URL, **push), status, retry_after, deliveries, 5, 0.0)
 
     def test_verdicts(self) -> None:
-        for status in (200, 201, 204, 299):
-            self.assertIs(self.verdict(status).verdict, Verdict.ACK)
+        for taken in (200, 201, 204, 299):
+            self.assertIs(self.verdict(taken).verdict, Verdict.ACK)
         for status in (None, 100, 199, 300, 301, 302, 307, 308, 400, 401, 404, 408, 429, 500, 503, 599):
             self.assertEqual((self.verdict(status).verdict, self.verdict(status).delay), (Verdict.RETRY, 5.0), status)
         self.assertIs(self.verdict(410).verdict, Verdict.PAUSE)
