@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -20,6 +23,9 @@ from queuey.model.group_rows import (
     states_prefix,
 )
 from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.pushes.settings import MAX_HEADERS, Push, Secret
+from queuey.model.pushes.signatures import MAX_SECRETS
+from queuey.model.pushes.targets import MAX_URL
 from queuey.model.queue import Guarantee
 from queuey.model.start import Start
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
@@ -55,6 +61,23 @@ class RowTests(SynchronousTestCase):
         value = encode_group(group)
         self.assertEqual(decode_group(value, group.queue, group.version), group)
         self.assertTrue(len(value) < 2000)
+
+    @given(GROUPS)
+    def test_with_a_push(self, group: Group) -> None:
+        """A group with a push has a format that versions without pushes refuse to read; it fits into a value."""
+        secrets = tuple(Secret(f"{number:012x}", bytes(300), group.created) for number in range(MAX_SECRETS))
+        headers = tuple((f"{number:02}" + "n" * 100, "v" * 102) for number in range(MAX_HEADERS))
+        push = Push("https://e.example/" + "a" * (MAX_URL - 18), headers=headers, secrets=secrets)
+        both = attrs.evolve(group, settings=attrs.evolve(group.settings, push=push))
+        value = encode_group(both)
+        self.assertEqual(json.loads(value)["format"], 2)
+        self.assertEqual(decode_group(value, group.queue, group.version), both)
+        self.assertLess(len(value), MAX_STATE)
+        for damaged in (None, {}, {"url": 7}, []):
+            row = json.loads(value) | {"push": damaged}
+            if damaged is not None:
+                with self.assertRaises(UnreadableGroup):
+                    decode_group(json.dumps(row).encode(), group.queue, "v")
 
     @given(GROUPS, st.binary(max_size=4), st.integers(0, 2000), st.integers(0, 4))
     def test_what_is_damaged_is_said_to_be(self, group: Group, piece: bytes, at: int, length: int) -> None:

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import attrs
 
 from queuey.core.groups.group_changes import Judge
+from queuey.core.groups.rows import in_parallel
 from queuey.core.pushes.directory import PushDirectory
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchPush
 from queuey.http.gate import AdmittedToQueue
@@ -68,7 +69,8 @@ class V2Pushes:
     async def list_pushes(self, request: Request, admitted: AdmittedToQueue) -> None:
         """List all pushes of a queue, sorted by name."""
         found = await self.pushes.names(admitted.queue)
-        listed = [push_json(group, await self.pushes.report(group)) for group in found]
+        reports = await in_parallel(found, self.pushes.report)
+        listed = [push_json(group, report) for group, report in zip(found, reports, strict=True)]
         request.answer(200, HEAD, json_line({"pushes": listed}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:

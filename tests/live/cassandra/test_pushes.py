@@ -1,0 +1,74 @@
+"""Pushes of three front ends on one node: each push has one owner, and another one when that is killed."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+from tests.live.cassandra.fronts import Front, FrontTestCase
+from tests.live.cassandra.shared import cql_node
+from tests.live.clients import make_queue
+from tests.live.test_pushes import BATCH, JSON, QUEUE, Receiver
+
+PUSHES = 6
+PATIENCE = 180.0
+"""Seconds for what three front ends do on a busy machine, leases of a minute included."""
+
+
+class PushTests(FrontTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        host, port = cql_node()
+        self.receiver = Receiver()
+        self.addCleanup(self.receiver.close)
+        self.fronts = [self.front(name, [host], port, frontends="many") for name in "abc"]
+        for front in self.fronts:
+            with (front.folder / "queuey.ini").open("a") as file:
+                file.write(
+                    f"[application:queuey]\npush = true\npush_hosts = 127.0.0.1\n"
+                    f"[push]\nsecrets = {'7' * 64}\nnetworks = 127.0.0.0/8\nports = {self.receiver.port}\n"
+                )
+            front.start()
+        for front in self.fronts:
+            front.wait_until_it_serves(300)
+
+    def make_push(self, front: Front, name: str, **settings: Any) -> None:
+        url = f"http://127.0.0.1:{self.receiver.port}/{name}"
+        body = json.dumps({"url": url, "timeout": 1, **settings}).encode()
+        status, push, _ = front.ask("PUT", f"{QUEUE}/pushes/{name}", body, **JSON)
+        self.assertEqual(status, 201, push)
+        self.receiver.secrets[f"/{name}"] = push["secrets"][0]["secret"]
+
+    def post(self, front: Front, texts: list[str]) -> None:
+        body = json.dumps({"messages": [{"body": json.dumps({"text": text})} for text in texts]}).encode()
+        status, answer, _ = front.ask("POST", f"{QUEUE}/messages", body, **BATCH)
+        self.assertEqual(status, 201, answer)
+
+    def all_taken(self, count: int) -> None:
+        until = time.monotonic() + PATIENCE
+        while len(self.receiver.taken) < count:
+            self.assertLess(time.monotonic(), until, f"{len(self.receiver.taken)} of {count}")
+            time.sleep(0.2)
+
+    def test_shared(self) -> None:
+        """What is made by one front end is sent by its owner, paused by any, and taken over by the others."""
+        first, second, third = self.fronts
+        make_queue(first.port, "q")
+        for number in range(PUSHES):
+            self.make_push(self.fronts[number % 3], f"p{number}")
+        self.post(second, [f"{number}" for number in range(20)])
+        self.all_taken(20 * PUSHES)
+        status, paused, _ = third.ask("POST", f"{QUEUE}/pushes/p0/pause")
+        self.assertEqual((status, paused["state"]), (200, "paused"))
+        time.sleep(5)
+        first.kill()
+        self.post(second, ["after"])
+        self.all_taken(21 * PUSHES - 1)
+        time.sleep(3)
+        self.assertEqual(len(self.receiver.taken), 21 * PUSHES - 1)
+        self.assertEqual(second.ask("POST", f"{QUEUE}/pushes/p0/resume")[0], 200)
+        self.all_taken(21 * PUSHES)
+        self.assertEqual((set(self.receiver.taken.values()), self.receiver.false), ({1}, 0))
+        attempts = third.ask("GET", f"{QUEUE}/pushes/p0/attempts")[1]["attempts"]
+        self.assertEqual(len(attempts), 21)
