@@ -123,7 +123,8 @@ def pushing(
         now=now,
         random=Random().random,
         new_bytes=os.urandom,
+        defect=defect,
     )
     registry = PushRegistry(store.states, Retries(reactor, os.urandom), os.urandom)
-    engine = PushEngine(means, registry, Senders(store.states, reactor, os.urandom, alone), wanted, defect)
+    engine = PushEngine(means, registry, Senders(store.states, reactor, os.urandom, alone), wanted)
     return PushDirectory(means, registry, engine), engine

@@ -107,6 +107,7 @@ class RequestTests(SynchronousTestCase):
             (b"caf\xc3\xa9", "text/plain", "data", "café"),
             (b"\xff\0", None, "data_base64", b"\xff\0"),
             (b"{", "application/json", "data_base64", b"{"),
+            (b"[NaN]", "application/json", "data_base64", b"[NaN]"),
             (deep, "application/json", "data_base64", deep),
         ):
             made = push_body(push, "/s", message(body, content_type))
@@ -115,6 +116,11 @@ class RequestTests(SynchronousTestCase):
             self.assertEqual(found, value)
             self.assertEqual(dict(made.headers)["content-type"], "application/cloudevents+json; charset=utf-8")
             self.assertEqual({"data", "data_base64"} & event.keys(), {name})
+
+    def test_structured_as_it_is(self) -> None:
+        """JSON is sent to the byte, so numbers keep their digits."""
+        push, number = Push(URL, format=Format.CLOUDEVENTS_STRUCTURED), b"[1.0000000000000000000001, 1e999]"
+        self.assertIn(b'"data":' + number, push_body(push, "/s", message(number, "application/json")).body)
 
     @given(st.dictionaries(st.text(max_size=9), st.text(max_size=9) | st.integers() | st.none(), max_size=4))
     def test_no_header_is_added(self, own: dict[str, Any]) -> None:

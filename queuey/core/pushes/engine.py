@@ -26,7 +26,6 @@ class PushEngine:
     """Runs pushes.
 
     :param wanted: fires with whether any application may have pushes; if not, nothing is read or written.
-    :param defect: is called with an unforeseen error of the rounds; they go on.
     :ivar metrics: the metrics that it provides.
     """
 
@@ -36,13 +35,12 @@ class PushEngine:
         registry: PushRegistry,
         senders: Senders,
         wanted: Callable[[], Deferred[bool]],
-        defect: Callable[[Failure], None],
     ) -> None:
         self._wanted = wanted
         self._means = means
         self._registry = registry
         self._senders = senders
-        self._defect = defect
+        self._defect = means.defect
         self._runners: dict[PushPlace, PushRunner] = {}
         self._leaving: dict[PushPlace, Deferred[None]] = {}
         self._round: Deferred[None] | None = None

@@ -9,6 +9,7 @@ from typing import Any, Final
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import deferLater
+from twisted.python.failure import Failure
 
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Claiming, Delivery, Settling
@@ -117,6 +118,9 @@ class PushRunner:
                 self._report_blocked(error.text)
                 wait = _TROUBLE * (1 + self._means.random())
             except QueueyError:
+                wait = _TROUBLE * (1 + self._means.random())
+            except Exception:
+                self._means.defect(Failure())
                 wait = _TROUBLE * (1 + self._means.random())
             if wait:
                 await self._interruptible(deferLater(self._means.clock, wait))
@@ -257,7 +261,12 @@ class PushRunner:
             return result
 
         attempt.addBoth(over)
-        attempt.addErrback(_passed_over)
+        attempt.addErrback(self._passed_over)
+
+    def _passed_over(self, failure: Failure) -> None:
+        """Go on after an error of an attempt: its lease ends, and the message is sent again."""
+        if not failure.check(QueueyError):
+            self._means.defect(failure)
 
     async def _attempt(
         self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery
@@ -358,8 +367,3 @@ class PushRunner:
                 await deferLater(self._means.clock, 0.5 * 2.0**number)
             else:
                 return
-
-
-def _passed_over(failure: Any) -> None:
-    """Ignore an error of an attempt: the lease ends, and the message is sent again."""
-    failure.trap(QueueyError)

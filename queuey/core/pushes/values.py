@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
+from twisted.python.failure import Failure
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
@@ -67,6 +68,7 @@ class PushMeans:
     :ivar slots: limits the requests of this process at the same time.
     :ivar now: the wall clock, in seconds since 1970.
     :ivar random: returns numbers from 0 to 1.
+    :ivar defect: is called with an unforeseen error; the work goes on.
     """
 
     states: IStateStore
@@ -83,6 +85,7 @@ class PushMeans:
     now: Callable[[], float]
     random: Callable[[], float]
     new_bytes: Callable[[int], bytes]
+    defect: Callable[[Failure], None]
 
     def ticks(self) -> Ticks:
         """Return the wall clock in ticks."""

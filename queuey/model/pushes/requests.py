@@ -108,16 +108,19 @@ def _structured(event: dict[str, Any], content: Content) -> bytes:
     found: dict[str, Any] = {**event, "datacontenttype": _content_type(content)}
     try:
         text = content.body.decode("utf-8")
-        if _JSON.fullmatch(found["datacontenttype"]):
-            # Parsed, so that what is not JSON does not break the event; nested too deeply it is sent as bytes.
-            found["data"] = json.loads(text)
-        else:
-            found["data"] = text
-        return _compact(found).encode("ascii")
+        if _JSON.fullmatch(found["datacontenttype"]) is None:
+            return _compact({**found, "data": text}).encode("ascii")
+        # Parsed, so that what is not JSON does not break the event; sent as it is, so that no number changes.
+        json.loads(text, parse_constant=_refuse)
+        return f'{_compact(found)[:-1]},"data":{text}}}'.encode()
     except (ValueError, RecursionError):
-        found.pop("data", None)
         found["data_base64"] = b64encode(content.body).decode("ascii")
         return _compact(found).encode("ascii")
+
+
+def _refuse(constant: str) -> Any:
+    """Refuse NaN and infinities, which JSON does not have."""
+    raise ValueError(constant)
 
 
 def _own_headers(content: Content) -> list[tuple[str, Any]]:
