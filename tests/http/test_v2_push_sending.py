@@ -155,6 +155,17 @@ class SendingTests(PushTestCase):
         self.pass_time(6)
         self.assertEqual(self.sender.bodies, ["k1", "l1", "l2", "k1", "k2", "k3"])
 
+    def test_order_of_what_was_there(self) -> None:
+        """The same holds for messages that one claim could take together."""
+        self.sender.answer = None
+        for key, text in (("k", "k1"), ("k", "k2"), ("l", "l1")):
+            self.appended(text, f"?key={key}")
+        self.pushed(order="key", parallel=8)
+        self.assertEqual(self.sender.bodies, ["k1", "l1"])
+        self.sender.say(200)
+        self.pass_time(0.2)
+        self.assertEqual(self.sender.bodies, ["k1", "l1", "k2"])
+
     def test_circuit(self) -> None:
         """After ten failures in a row one attempt at a time, with growing pauses; it closes with the first success."""
         self.pushed(parallel=8)
@@ -234,6 +245,8 @@ class SendingTests(PushTestCase):
         self.use(SETTINGS)
         self.pass_time(12)
         self.assertEqual((self.sender.bodies, self.shown()["state"]), (["a"], "active"))
+        # The claim that waited gave the message back as one that was never delivered.
+        self.assertEqual(self.attempts()[0]["deliveries"], 1)
 
     def use(self, settings: str) -> None:
         """Put other settings in force."""
