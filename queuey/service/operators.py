@@ -26,6 +26,7 @@ from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, Policies
 from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.groups import Groups
+from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
@@ -88,6 +89,7 @@ def operators_site(
         "limits": LimitsMethods(registry),
         "queues": Queues(parts.policies, parts.directory, parts.exchange),
         "groups": Groups(parts.directory, parts.groups),
+        "pushes": Pushes(parts.directory, parts.pushes),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "log": Logging(log),
     }

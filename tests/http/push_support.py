@@ -5,12 +5,14 @@ from __future__ import annotations
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from standardwebhooks.webhooks import Webhook
 from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
+from queuey import config
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
 from tests.http.group_support import GroupTestCase
@@ -112,6 +114,13 @@ class PushTestCase(GroupTestCase):
         id = super().appended(body, query, queue, **fields)
         self.clock.pump([0] * 4)
         return id
+
+    def use(self, settings: str) -> None:
+        """Put other settings in force."""
+        file = Path(self.mktemp())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(settings)
+        self.assembly.use(config.load(file))
 
     def push(self, rest: str = "", push: str = "p", queue: str = "q") -> str:
         """The path of a push, as ``send`` takes it."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-from queuey import config
+from queuey.core.contention import Retries
+from queuey.core.pushes.engine import PushEngine
+from queuey.core.pushes.registry import PushRegistry
+from queuey.core.pushes.senders import Senders
 from queuey.interfaces import Unsent
 from queuey.model.pushes.circuit import FAILURES
 from tests.http.push_support import SETTINGS, URL, PushTestCase, said
@@ -200,6 +202,54 @@ class SendingTests(PushTestCase):
         self.pass_time(0.2)
         self.assertEqual(self.sender.sent[-1].target.host, "new.hook.example.com")
 
+    def failing(self) -> None:
+        """Make a push whose circuit is open, with a message that waits for it."""
+        self.pushed()
+        self.sender.answer = 500
+        for number in range(FAILURES):
+            self.appended(f"{number}")
+        self.appended("waiting")
+        self.assertEqual((len(self.sender.sent), self.shown_soon()["state"]), (FAILURES, "failing"))
+        self.sender.answer = 200
+
+    def shown_soon(self) -> dict[str, Any]:
+        """Return what is shown of the push a second from now, when its report is stored."""
+        self.pass_time(1.1)
+        return self.shown()
+
+    def test_resumed(self) -> None:
+        """If a push goes on after a pause, its endpoint is tried at once."""
+        self.failing()
+        self.act("pause")
+        paused = self.shown_soon()
+        self.assertEqual((paused["state"], paused["failures"], len(self.sender.sent)), ("paused", 0, FAILURES))
+        self.act("resume")
+        self.pass_time(0.1)
+        self.assertIn("waiting", self.sender.bodies)
+        self.assertEqual(self.shown_soon()["state"], "active")
+
+    def test_state_of_another_process(self) -> None:
+        """A process that takes a push over shows its own state of the push, not the last one of the process before."""
+        self.pushed()
+        self.successResultOf(self.assembly.pushes.stop())
+        for host, state in (("else.example.com", "blocked"), ("hook.example.com", "active")):
+            self.use(SETTINGS.replace("hook.example.com", host))
+            engine = self.other_engine()
+            self.pass_time(2.5)
+            self.assertEqual(self.shown()["state"], state)
+            stopping = engine.stop()
+            self.clock.pump([0.1] * 20)
+            self.successResultOf(stopping)
+
+    def other_engine(self) -> PushEngine:
+        """Start an engine as another process has it."""
+        pushes, means = self.assembly.pushes, self.assembly.pushes._means
+        registry = PushRegistry(means.states, Retries(self.clock, means.new_bytes), means.new_bytes)
+        senders = Senders(means.states, self.clock, means.new_bytes, True)
+        engine = PushEngine(means, registry, senders, pushes._wanted)
+        engine.start()
+        return engine
+
     def test_replies(self) -> None:
         """The answer is a message of another queue, once, that names the message it answers."""
         self.make("answers")
@@ -247,13 +297,6 @@ class SendingTests(PushTestCase):
         self.assertEqual((self.sender.bodies, self.shown()["state"]), (["a"], "active"))
         # The claim that waited gave the message back as one that was never delivered.
         self.assertEqual(self.attempts()[0]["deliveries"], 1)
-
-    def use(self, settings: str) -> None:
-        """Put other settings in force."""
-        file = Path(self.mktemp())
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(settings)
-        self.assembly.use(config.load(file))
 
     def test_deleted_queue(self) -> None:
         """Its pushes end with it; one of a new queue of that name begins anew."""

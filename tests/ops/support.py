@@ -19,7 +19,7 @@ class OpsTestCase(ApiTestCase):
         super().setUp()
         self.ops = Client(self.assembly.ops)
 
-    def send(self, body: Any, headers: Fields = JSON) -> Response:
+    def send_call(self, body: Any, headers: Fields = JSON) -> Response:
         """Send a body: bytes, or what is sent as JSON."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.ops.request("POST", RPC.decode(), headers, data)
@@ -27,7 +27,7 @@ class OpsTestCase(ApiTestCase):
     def answered(self, method: str, /, *positional: Any, **params: Any) -> dict[str, Any]:
         """The whole answer to a call."""
         call = {"jsonrpc": "2.0", "method": method, "params": list(positional) or params, "id": 7}
-        answer: dict[str, Any] = self.expect(200, self.send(call))
+        answer: dict[str, Any] = self.expect(200, self.send_call(call))
         self.assertEqual((answer["jsonrpc"], answer["id"]), ("2.0", 7))
         return answer
 

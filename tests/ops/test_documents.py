@@ -29,11 +29,14 @@ class RPCPageTests(OpsTestCase):
     def methods(self) -> dict[str, Row]:
         """What is said of each method."""
         found: dict[str, Row] = {}
-        named = {member.name for member in members.MEMBERS}
+        every = {member.name for member in members.MEMBERS}
         for name in self.call("system.listMethods"):
             function = self.function(name)
+            named = every & {parameter.name for parameter in function.parameters}
+            if len(named) == 1:
+                named = set()  # a method takes many members or none; the name of a push is no member
             own = [f"``{p.name}``" + ("" if p.needed else "?") for p in function.parameters if p.name not in named]
-            if any(parameter.name in named for parameter in function.parameters):
+            if named:
                 own.append("members")
             text = " ".join((function.__doc__ or "").split()).replace("`", "``")
             found[name] = (f"``{name}``", ", ".join(own) or "none", function.returns, text)

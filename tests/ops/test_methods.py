@@ -354,7 +354,7 @@ class RetryTests(OpsTestCase):
         self.assertEqual(self.retryable("no.such"), ("no-such-method", False))
         self.assertEqual(self.retryable("log.level", level="loud"), ("invalid-parameters", False))
         for body in (b"", b"[]", b"{"):
-            self.assertIs(self.error(self.expect(200, self.send(body)))["data"]["retryable"], False)
+            self.assertIs(self.error(self.expect(200, self.send_call(body)))["data"]["retryable"], False)
 
     def test_refusals(self) -> None:
         """What is refused before it is read says whether it is for want of room, or for what it is."""

@@ -23,7 +23,7 @@ class ProtocolTests(OpsTestCase):
 
     def broken(self, code: int, body: Any, id: Any = None) -> str:
         """The text of the one error that a body is answered with."""
-        answer = self.expect(200, self.send(body))
+        answer = self.expect(200, self.send_call(body))
         self.assertEqual((answer["id"], answer["error"]["code"]), (id, code), answer)
         return str(self.error(answer)["message"])
 
@@ -88,15 +88,15 @@ class ProtocolTests(OpsTestCase):
 
     def test_ids_come_back(self) -> None:
         for id in (0, -1, 1.5, "", "x", None, "\u2028"):
-            answer = self.expect(200, self.send(call("log.level", id=id)))
+            answer = self.expect(200, self.send_call(call("log.level", id=id)))
             self.assertEqual(answer, {"jsonrpc": "2.0", "result": "info", "id": id})
 
     def test_notifications_are_done_and_not_answered(self) -> None:
-        answer = self.send(call("drain"))
+        answer = self.send_call(call("drain"))
         self.assertEqual((answer.status, answer.body), (204, b""))
         self.assertTrue(self.call("status")["draining"])
         for wrong in (call("no.such"), call("applications.get", {"name": 7}), call("applications.get", ["nobody"])):
-            self.assertEqual(self.send(wrong).status, 204)
+            self.assertEqual(self.send_call(wrong).status, 204)
 
     def test_batches(self) -> None:
         batch = [
@@ -106,12 +106,12 @@ class ProtocolTests(OpsTestCase):
             7,
             call("no.such", id=3),
         ]
-        first, second, third, fourth = self.expect(200, self.send(batch))
+        first, second, third, fourth = self.expect(200, self.send_call(batch))
         self.assertEqual((first["id"], first["result"]["policy"]["ttl"]), (1, 5))
         self.assertEqual((second["id"], second["result"]["ttl"]), ("two", 5))
         self.assertEqual((third["id"], third["error"]["code"]), (None, faults.INVALID_REQUEST))
         self.assertEqual((fourth["id"], fourth["error"]["code"]), (3, faults.METHOD_NOT_FOUND))
-        self.assertEqual(self.send([call("log.level")] * 3).status, 204)
+        self.assertEqual(self.send_call([call("log.level")] * 3).status, 204)
 
     def test_batches_are_bounded(self) -> None:
         self.broken(faults.INVALID_REQUEST, [])
@@ -174,14 +174,14 @@ class ProtocolTests(OpsTestCase):
     def test_ids_are_bounded(self) -> None:
         """Each answer has the id, so that of an error would be as long."""
         for id in ("x" * 1000, "\U0001f600" * 20, 10**29 * 1.5):
-            answer = self.send(call("log.level", id=id))
+            answer = self.send_call(call("log.level", id=id))
             self.assertEqual((answer.json["id"], "error" in answer.json), (id, False) if id == 1.5e29 else (None, True))
 
     def test_values_are_bounded(self) -> None:
         self.broken(faults.PARSE_ERROR, [call("log.level", [1] * 50_001)])
 
     def test_bodies_are_bounded(self) -> None:
-        answer = self.send(b" " * ((1 << 20) + 1))
+        answer = self.send_call(b" " * ((1 << 20) + 1))
         self.assertEqual((answer.status, self.error(answer.json)["data"]["code"]), (413, "too-large"))
 
     def test_methods_that_are_not_there(self) -> None:
@@ -217,7 +217,7 @@ class ProtocolTests(OpsTestCase):
         wrong: list[list[Any]] = [[], ["a", "b"], [None], [["a"]], [{}], [1.5], [True], ["\ud800"], ["x" * 1001]]
         wrong += [["a\0"], ["a\n"], ["\x9b"]]
         for params in wrong:
-            answer = self.expect(200, self.send(call("applications.get", params, id=1)))
+            answer = self.expect(200, self.send_call(call("applications.get", params, id=1)))
             self.assertEqual(answer["error"]["code"], faults.INVALID_PARAMS, params)
         self.assertEqual(self.fault("applications.list", limit=True)["code"], faults.INVALID_PARAMS)
         self.assertEqual(self.fault("log.level", level="loud")["code"], faults.INVALID_PARAMS)

@@ -9,17 +9,18 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.core.groups.group_changes import GroupChanges, Judge
+from queuey.core.groups.rows import AT_ONCE, in_parallel
 from queuey.core.pushes.engine import PushEngine
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.reports import read_report
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
-from queuey.errors import Forbidden, InvalidRequest, NoSuchPush, NotPromised
+from queuey.errors import Forbidden, InvalidRequest, NoSuchGroup, NoSuchPush, NoSuchQueue, NotPromised
 from queuey.interfaces import Unsealable
 from queuey.model.group_settings import Group
 from queuey.model.message import Content, Message
 from queuey.model.policy import Policy
-from queuey.model.pushes.places import PushPlace, PushReport
+from queuey.model.pushes.places import PushPlace, PushReport, State, state_of
 from queuey.model.pushes.requests import push_body
 from queuey.model.pushes.settings import Paused, Push, Secret
 from queuey.model.pushes.signatures import MAX_SECRETS, SECRET_BYTES, secret_text
@@ -29,6 +30,9 @@ from queuey.model.timeid import LOWEST, Ticks
 
 Edit = Callable[[Push | None], Push]
 """Makes the settings of a push of those that are there; secrets and pause stay as they are."""
+
+Listed = tuple[PushPlace, Group, PushReport]
+"""A push of a list."""
 
 _ID: int = 6
 
@@ -68,6 +72,44 @@ class PushDirectory:
     def report(self, group: Group) -> Deferred[PushReport]:
         """Return what became of the attempts of a push, about a second ago."""
         return read_report(self.means.states, group)
+
+    @deferred
+    async def page(
+        self, application: str, queue: str | None, state: State | None, after: str, limit: int
+    ) -> tuple[list[Listed], str | None]:
+        """List pushes of an application by queue and name.
+
+        :param queue: the queue whose pushes are wanted; ``None`` for all queues.
+        :param state: the state that is wanted; ``None`` for all.
+        :param after: where the list goes on: ``QUEUE/NAME``, as the last page gave it.
+        :return: fires with at most ``limit`` pushes, and where the list goes on, or ``None``. Fails with
+            ``NoSuchApplication``.
+        """
+        await self.means.policies.policy_for(application)
+        places = sorted(
+            one
+            for one in await self.registry.read()
+            if one.application == application and queue in (None, one.queue) and _key(one) > tuple(after.split("/"))
+        )
+        found: list[Listed] = []
+        for start in range(0, len(places), AT_ONCE):
+            for listed in await in_parallel(places[start : start + AT_ONCE], self._listed):
+                if listed is None or state not in (None, state_of(_push_of(listed[1]), listed[2])[0]):
+                    continue
+                if len(found) == limit:
+                    return found, "/".join(_key(found[-1][0]))
+                found.append(listed)
+        return found, None
+
+    @deferred
+    async def _listed(self, place: PushPlace) -> Listed | None:
+        """Look a push up; ``None`` if it is gone."""
+        try:
+            queue = await self.means.directory.find(place.application, place.queue)
+            group = await self.find(queue, place.name)
+        except (NoSuchQueue, NoSuchGroup, NoSuchPush):
+            return None
+        return (place, group, await self.report(group)) if queue.incarnation == place.incarnation else None
 
     @deferred
     async def put(
@@ -111,8 +153,10 @@ class PushDirectory:
 
     @deferred
     async def set_paused(self, queue: Queue, group: Group, paused: bool, judge: Judge) -> Group:
-        """Pause a push, or let it go on. A push that is paused already keeps its reason."""
-        await self._policy(queue)
+        """Pause a push, or let it go on. A push that is paused already keeps its reason, and one may be paused although
+        the application may have no pushes any more."""
+        if not paused:
+            await self._policy(queue)
         now = self.means.ticks()
 
         def edited(current: Push | None) -> Push:
@@ -226,6 +270,10 @@ class PushDirectory:
 def place_of(queue: Queue, name: str) -> PushPlace:
     """Return the place of a push."""
     return PushPlace(queue.application, queue.name, queue.incarnation, name)
+
+
+def _key(place: PushPlace) -> tuple[str, str]:
+    return place.queue, place.name
 
 
 def _there(push: Push | None) -> Push:

@@ -86,6 +86,14 @@ class PushRegistry:
         return frozenset(changed)
 
     @deferred
+    async def read(self) -> frozenset[PushPlace]:
+        """Read all pushes as they are now; what ``refresh`` returns next is the same as without this call."""
+        state = await self._states.read(INDEX)
+        shards = () if state is None else tuple(_readable(decode_numbers, state.value))
+        found = await in_parallel(shards, self._read)
+        return frozenset().union(*(places for _, places in found))
+
+    @deferred
     async def _read(self, shard: str) -> tuple[str, frozenset[PushPlace]]:
         state = await self._states.read(shard_key(shard))
         return ("", frozenset()) if state is None else (state.version, _readable(decode_shard, state.value))

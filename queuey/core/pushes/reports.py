@@ -31,10 +31,7 @@ _TOKEN: Final = 16
 
 
 class Reporter:
-    """The report of one push, in the process that sends it.
-
-    :param newest: a report as it was stored before; its attempts are kept.
-    """
+    """The report of one push, in the process that sends it; the attempts that are stored already are kept."""
 
     def __init__(
         self, states: IStateStore, clock: IReactorTime, new_bytes: Callable[[int], bytes], group: Group
@@ -50,6 +47,7 @@ class Reporter:
         self._timer: IDelayedCall | None = None
         self._storing = False
         self._ended = False
+        self._later()  # another process may have stored a state that is over
 
     def attempted(self, attempt: Attempt, failures: int, failing: Ticks | None) -> None:
         """Note an attempt.
@@ -60,6 +58,12 @@ class Reporter:
         del self._attempts[MAX_ATTEMPTS:]
         self._failures, self._failing = failures, failing
         self._later()
+
+    def reset(self) -> None:
+        """Note that the circuit was closed without an attempt."""
+        if self._failures:
+            self._failures, self._failing = 0, None
+            self._later()
 
     def blocked(self, why: str | None) -> None:
         """Note why nothing is sent, or that it is."""
@@ -86,11 +90,13 @@ class Reporter:
         for _ in range(_ATTEMPTS):
             try:
                 state = await self._states.read(self._key)
-                before = () if state is None else decode_report(state.value).attempts
+                stored = PushReport() if state is None else decode_report(state.value)
                 known = {(one.time, one.id) for one in self._attempts}
-                both = [*self._attempts, *(one for one in before if (one.time, one.id) not in known)]
+                both = [*self._attempts, *(one for one in stored.attempts if (one.time, one.id) not in known)]
                 both = sorted(both, key=lambda one: one.time, reverse=True)[:MAX_ATTEMPTS]
                 report = PushReport(self._failing, self._failures, self._blocked, tuple(both))
+                if report == stored:
+                    return
                 version, fresh = None if state is None else state.version, self._new_bytes(_TOKEN).hex()
                 if await self._states.replace(self._key, version, encode_report(report), fresh) is Outcome.APPLIED:
                     return

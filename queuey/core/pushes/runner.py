@@ -125,6 +125,12 @@ class PushRunner:
             if wait:
                 await self._interruptible(deferLater(self._means.clock, wait))
 
+    def _close_circuit(self) -> None:
+        self.circuit.reset()
+        self._failing = None
+        if self._reporter is not None:
+            self._reporter.reset()
+
     def _report_blocked(self, why: str | None) -> None:
         if self._reporter is not None:
             self._reporter.blocked(why)
@@ -171,9 +177,9 @@ class PushRunner:
             self._reporter = Reporter(means.states, means.clock, means.new_bytes, group)
         if push.url != self._url:
             self._url = push.url
-            self.circuit.reset()
-            self._failing = None
+            self._close_circuit()
         if push.paused is not None:
+            self._close_circuit()  # the endpoint is tried at once when the push goes on
             self._report_blocked(None)
             return IDLE
         policy = await means.policies.policy_for(self.place.application)

@@ -13,7 +13,7 @@ from queuey.http.v2.groups import changes, start_text
 from queuey.http.v2.parameters import Members
 from queuey.model.fields import PUSH_PARALLEL, PUSH_RATE, PUSH_TIMEOUT
 from queuey.model.group_settings import Group
-from queuey.model.pushes.places import Attempt, PushReport
+from queuey.model.pushes.places import Attempt, PushReport, state_of
 from queuey.model.pushes.settings import (
     MAX_HEADER_BYTES,
     MAX_HEADERS,
@@ -157,12 +157,7 @@ def push_json(group: Group, report: PushReport, secret: ShownSecret | None = Non
     push, of_group = group.settings.push, group.settings
     assert push is not None
     paused, error = push.paused, report.attempts[0].error if report.attempts else None
-    if paused is not None:
-        state, since = "paused", paused.since
-    elif report.blocked is not None:
-        state, since = "blocked", None
-    else:
-        state, since = ("active", None) if report.failing is None else ("failing", report.failing)
+    state, since = state_of(push, report)
     return {
         "name": group.name,
         "url": push.url,
@@ -184,7 +179,7 @@ def push_json(group: Group, report: PushReport, secret: ShownSecret | None = Non
             | ({"secret": secret.text} if secret is not None and secret.id == one.id else {})
             for one in push.secrets
         ],
-        "state": state,
+        "state": state.value,
         "since": None if since is None else to_rfc3339(since),
         "failures": report.failures,
         "last_error": "gone" if paused is not None and paused.reason == "gone" else error,

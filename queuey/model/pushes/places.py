@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from enum import Enum
 from hashlib import sha256
 from typing import Any, Final
 
 import attrs
 
 from queuey.model.group_rows import states_prefix
+from queuey.model.pushes.settings import Push
 from queuey.model.timeid import Ticks
 
 INDEX: Final = "pushes"
@@ -123,6 +125,24 @@ class PushReport:
     failures: int = 0
     blocked: str | None = None
     attempts: tuple[Attempt, ...] = ()
+
+
+class State(Enum):
+    """What a push does."""
+
+    ACTIVE = "active"
+    FAILING = "failing"
+    PAUSED = "paused"
+    BLOCKED = "blocked"
+
+
+def state_of(push: Push, report: PushReport) -> tuple[State, Ticks | None]:
+    """Return what a push does, and since when if it is paused or failing."""
+    if push.paused is not None:
+        return State.PAUSED, push.paused.since
+    if report.blocked is not None:
+        return State.BLOCKED, None
+    return (State.ACTIVE, None) if report.failing is None else (State.FAILING, report.failing)
 
 
 def encode_report(report: PushReport) -> bytes:

@@ -197,6 +197,33 @@ class DaemonAlertTests(DaemonCase):
         return scrape(self.ops)
 
 
+class PushTests(DaemonCase):
+    """A push whose endpoint is down."""
+
+    def test_endpoint_that_is_down(self) -> None:
+        """Ten attempts in a row fail; other applications are not named."""
+        endpoint = free_port()
+        self.add_settings(
+            "[application:queuey]\npush = true\npush_hosts = 127.0.0.1\n"
+            f"[push]\nsecrets = {'7' * 64}\nnetworks = 127.0.0.0/8\nports = {endpoint}\n"
+        )
+        self.serve()
+        make_queue(self.port, "q")
+        body = json.dumps({"url": f"http://127.0.0.1:{endpoint}/"}).encode()
+        self.assertEqual(ask(self.port, "PUT", "/v2/queuey/queues/q/pushes/p", body, **JSON)[0], 201)
+        calm = [scrape(self.ops)] * 2
+        for _ in range(10):
+            self.assertEqual(self.post(), 201)
+        down = self.wait_for(lambda now: now.total("queuey_pushes_failing") == 1, "no push fails")
+        self.check_alert("QueueyPushesFailing", calm, [down])
+
+        def listed() -> list[tuple[str, str]]:
+            found = call(self.to, "pushes.list", application="queuey", state="failing")["pushes"]
+            return [(one["name"], one["last_error"]) for one in found]
+
+        wait_until(lambda: listed() == [("p", "no-connection")], "the list does not have it")
+
+
 class SlowDiskTests(DaemonCase):
     """A disk that takes very long for a sync, and then a second for each."""
 
