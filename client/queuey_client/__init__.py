@@ -29,6 +29,7 @@ from queuey_client.core.errors import (
     Stale,
     Unavailable,
 )
+from queuey_client.core.push_values import PushAttempt, PushInfo, PushSecret, PushTest
 from queuey_client.core.reading import GapWarning
 from queuey_client.core.retry import Retry
 from queuey_client.core.steps import Answer, Ask, NoAnswer
@@ -37,6 +38,7 @@ from queuey_client.core.verdicts import Reject, RetryLater, Verdict
 from queuey_client.sync.client import Client
 from queuey_client.sync.deliveries import Deliveries
 from queuey_client.sync.group import Group
+from queuey_client.sync.push import Push
 from queuey_client.sync.queue import Queue
 from queuey_client.sync.transport import Transport
 from queuey_client.sync.worker import Worker
@@ -66,6 +68,11 @@ __all__ = [
     "NotFound",
     "NotPromised",
     "Page",
+    "Push",
+    "PushAttempt",
+    "PushInfo",
+    "PushSecret",
+    "PushTest",
     "Queue",
     "QueueCounts",
     "QueueInfo",

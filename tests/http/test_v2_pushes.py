@@ -143,6 +143,13 @@ class PutTests(PushTestCase):
         self.pass_time(1.1)
         self.assertEqual(self.sender.bodies, ["b"])
 
+    def test_group_is_no_push_yet(self) -> None:
+        """If-None-Match makes a push of a group that has none, and If-Match does not."""
+        self.made("p")
+        self.problem("precondition-failed", self.put_push(If_Match="*"))
+        self.expect(200, self.put_push(If_None_Match="*"))
+        self.problem("precondition-failed", self.put_push(If_None_Match="*"))
+
     def test_conditions(self) -> None:
         push = self.pushed()
         self.problem("precondition-failed", self.put_push(If_None_Match="*"))

@@ -15,7 +15,9 @@ import sys
 import tempfile
 import time
 from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -30,11 +32,43 @@ LIMIT = 60
 """Seconds that a command may take."""
 
 
+class _Endpoint(BaseHTTPRequestHandler):
+    """Takes every message of a push."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Print nothing."""
+
+
+@cache
+def endpoint() -> int:
+    """Start an endpoint of pushes for all tests of a run. :return: its port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Endpoint)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    atexit.register(end)
+    return server.server_address[1]
+
+
 @cache
 def served() -> int:
     """Start a daemon for all tests of a run. :return: its port."""
     folder, port = Path(tempfile.mkdtemp(prefix="queuey-test-")), free_port()
-    daemon = Daemon(BIN / "twistd", ["--config", str(write_settings(folder, port))], folder, {})
+    settings = write_settings(folder, port)
+    with settings.open("a") as file:
+        file.write("[application:queuey]\npush = true\npush_hosts = 127.0.0.1\n")
+        file.write(f"[push]\nsecrets = {'7' * 64}\nnetworks = 127.0.0.0/8\nports = {endpoint()}\n")
+    daemon = Daemon(BIN / "twistd", ["--config", str(settings)], folder, {})
 
     def end() -> None:
         daemon.kill()

@@ -20,7 +20,7 @@ from queuey_client.cli.program import root
 from queuey_client.cli.settings import Settings
 from tests import runs_in
 from tests.live.clients import KEY
-from tests.live.commanding import LIMIT, CommandTestCase
+from tests.live.commanding import LIMIT, CommandTestCase, endpoint
 from tests.live.test_daemon import wait_until
 from tests.manual import DOCS, commands
 
@@ -60,6 +60,7 @@ class PageTests(CommandTestCase):
     def run_one(self, command: str) -> None:
         """Run a command, with an id and a receipt in the place of their words."""
         text = command.replace("http://127.0.0.1:5000", self.url)
+        text = text.replace("https://hooks.example.com", f"http://127.0.0.1:{endpoint()}")
         text = re.sub(r"queuey bench (\w+) .*", r"queuey bench \1 -c 1 -d 0.3", text)
         if re.search(r"\bID\b", text):
             text = text.replace("ID", self.client.queue("orders").post("an order").id)
@@ -67,6 +68,9 @@ class PageTests(CommandTestCase):
             self.client.queue("jobs").post("a job")
             (delivery,) = self.client.queue("jobs").group("workers").claim(1, wait=5)
             text = text.replace("RECEIPT", str(delivery.receipt))
+        if re.search(r"\bSECRET\b", text):
+            secrets = self.client.queue("orders").push("crm").info().document["secrets"]
+            text = text.replace("SECRET", secrets[-1]["id"])
         if command in ENDLESS:
             self.assertIn(self.interrupted(text), ENDLESS[command], text)
         elif NEEDS_SHELL.search(text):

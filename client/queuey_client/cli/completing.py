@@ -1,4 +1,4 @@
-"""Completion: its script for a shell, and the names of queues, groups and contexts."""
+"""Completion: its script for a shell, and the names of queues, groups, pushes and contexts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ MAX_NAMES = 200
 def completion(settings: Settings, shell: str) -> None:
     """Print the completion script of a shell.
 
-    Then the Tab key completes commands, options, and the names of contexts, queues and groups. To complete queues and
-    groups, the server is asked, and may take half a second.
+    Then the Tab key completes commands, options, and the names of contexts, queues, groups and pushes. To complete
+    those that are on the server, the server is asked, and may take half a second.
     """
     from click.shell_completion import get_completion_class
 
@@ -60,6 +60,17 @@ def groups(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
     def ask(settings: Settings) -> list[str]:
         with _client(settings) as client:
             found = client.queue(str(ctx.params.get("queue"))).groups()
+            return [each.name for each in found if each.name.startswith(incomplete)][:MAX_NAMES]
+
+    return _quietly(ask, ctx)
+
+
+def pushes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return names of pushes of the queue that is named before."""
+
+    def ask(settings: Settings) -> list[str]:
+        with _client(settings) as client:
+            found = client.queue(str(ctx.params.get("queue"))).pushes()
             return [each.name for each in found if each.name.startswith(incomplete)][:MAX_NAMES]
 
     return _quietly(ask, ctx)

@@ -1,4 +1,4 @@
-"""Settings of queues and groups as ``KEY=VALUE``, and what changing them changed."""
+"""Settings of queues, groups and pushes as ``KEY=VALUE``, and what changing them changed."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from queuey_client.cli.settings import Settings
 from queuey_client.core.encoding import JSON, PATCH, compact
 from queuey_client.core.errors import Changed, NotFound
 from queuey_client.core.parsing import result_of
-from queuey_client.core.queue_calls import ensured
+from queuey_client.core.queue_calls import ensured, is_absent
 from queuey_client.core.session import Session
 from queuey_client.core.steps import Answer, Call, Steps
 from queuey_client.sync.transport import Driver
 
 Document = Mapping[str, Any]
 
-READ_ONLY = ("name", "version", "lag", "limits")
+READ_ONLY = (
+    *("name", "version", "lag", "limits"),
+    *("secrets", "state", "since", "failures", "last_error", "blocked"),  # of pushes
+)
 
 
 def members_of(words: Sequence[str]) -> dict[str, Any]:
@@ -47,21 +50,21 @@ def _value(text: str) -> Any:
 
 
 def get(session: Session, path: str) -> Steps[Document | None]:
-    """Ask for a queue or a group; ``None`` if it is not there."""
+    """Ask for a queue, a group or a push; ``None`` if it is not there."""
     try:
         answer = yield from session.exchange(Call("GET", path))
     except NotFound as error:
-        if error.code not in ("no-such-queue", "no-such-group") or (
-            error.code == "no-such-queue" and "/groups/" in path
-        ):
+        if not is_absent(error, path):
             raise
         return None
     found: Document = result_of(answer, dict)
     return found
 
 
-def change(session: Session, path: str, members: Document, create_only: bool, match: str | None) -> Steps[Document]:
-    """Create a queue or a group, or change it."""
+def change(
+    session: Session, path: str, members: Document, create_only: bool, match: str | None, needed: Sequence[str] = ()
+) -> Steps[Document]:
+    """Create a queue, a group or a push, or change it; ``needed`` as for ``ensured``."""
     answer: Answer
     if create_only:
         headers = {"Content-Type": JSON, "If-None-Match": "*"}
@@ -72,7 +75,7 @@ def change(session: Session, path: str, members: Document, create_only: bool, ma
         headers = {"Content-Type": PATCH, "If-Match": tag}
         answer = yield from session.exchange(Call("PATCH", path, (), headers, compact(dict(members)), safe=False))
     else:
-        answer = yield from ensured(session, path, members)
+        answer = yield from ensured(session, path, members, needed)
     found: Document = result_of(answer, dict)
     return found
 
@@ -85,8 +88,12 @@ def apply(
     words: Sequence[str],
     create_only: bool,
     match: str | None,
-) -> None:
-    """Change a queue or a group, and print what changed: ``+`` made, ``~`` changed, ``=`` as it was."""
+    needed: Sequence[str] = (),
+) -> Document:
+    """Change a queue, a group or a push, and print what changed: ``+`` made, ``~`` changed, ``=`` as it was.
+
+    :return: what the server answered.
+    """
     members = members_of(words)
     if create_only and match is not None:
         raise click.UsageError("--create-only or --if-match, not both")
@@ -94,7 +101,7 @@ def apply(
     if create_only and before is not None:
         raise Failure(f"{before.get('name')} is there already")
     try:
-        after = driver.run(change(session, path, members, create_only, match))
+        after = driver.run(change(session, path, members, create_only, match, needed))
     except Changed as error:
         if match is None:
             raise
@@ -103,7 +110,7 @@ def apply(
     output = settings.output
     if not output.tables:
         output.document(after)
-        return
+        return after
     rows = []
     for name, value in after.items():
         if name in READ_ONLY:
@@ -113,3 +120,4 @@ def apply(
         row = {"change": mark, "setting": name, "value": value, "was": was if mark == "~" else None}
         rows.append((row, row))
     output.rows(("change", "setting", "value", "was"), rows)
+    return after

@@ -34,7 +34,7 @@ COMPLETE = "_QUEUEY_COMPLETE"
 
 SECTIONS = {
     "Messages": ("post", "read", "tail", "get", "claim", "settle"),
-    "Queues": ("queues", "groups", "redrive", "purge"),
+    "Queues": ("queues", "groups", "pushes", "redrive", "purge"),
     "Watching": ("top", "bench"),
     "This machine": ("context", "signed-url", "completion"),
 }
@@ -48,6 +48,7 @@ LAZY = {
     "settle": ("settle:settle", "ack, retry, reject or extend claimed messages"),
     "queues": ("queues:queues", "list, show, create, change and delete queues"),
     "groups": ("groups:groups", "list, show, create, change, move and delete consumer groups"),
+    "pushes": ("pushes:pushes", "list, show, create, change, test, pause and delete pushes to HTTP endpoints"),
     "redrive": ("redrive:redrive", "deliver dead letters again"),
     "purge": ("purge:purge", "delete old messages"),
     "top": ("top:top", "show queues and what happens in them, live"),

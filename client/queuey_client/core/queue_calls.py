@@ -173,18 +173,23 @@ class QueueCalls:
         return signed_url(base, key, session.application, self.name, operations, in_seconds(seconds), rate)
 
 
-def ensured(session: Session, path: str, settings: Mapping[str, Any]) -> Steps[Answer]:
-    """Create a queue or a group, or change single settings of the one that is there.
+def ensured(session: Session, path: str, settings: Mapping[str, Any], needed: Sequence[str] = ()) -> Steps[Answer]:
+    """Create a queue, a group or a push, or change single settings of the one that is there.
 
     Programs may do so at the same time: creation is for one of them, and a merge patch leaves what it does not name.
+
+    :param needed: settings without which it cannot be created, so that it has to be there.
     """
+    complete = all(settings.get(name) is not None for name in needed)
     while True:
         body, headers = compact(dict(settings)), {"Content-Type": encoding.JSON, "If-None-Match": "*"}
-        try:
-            answer: Answer = yield from session.exchange(Call("PUT", path, (), headers, body))
-            return answer
-        except Changed:
-            pass  # it is there
+        answer: Answer
+        if complete:
+            try:
+                answer = yield from session.exchange(Call("PUT", path, (), headers, body))
+                return answer
+            except Changed:
+                pass  # it is there
         try:
             if not settings:
                 answer = yield from session.exchange(Call("GET", path))
@@ -192,15 +197,20 @@ def ensured(session: Session, path: str, settings: Mapping[str, Any]) -> Steps[A
                 answer = yield from session.exchange(Call("PATCH", path, (), {"Content-Type": encoding.PATCH}, body))
             return answer
         except NotFound as error:
-            if error.code not in ("no-such-queue", "no-such-group") or (
-                error.code == "no-such-queue" and "/groups/" in path
-            ):
+            if not complete or not is_absent(error, path):
                 raise
             # It was deleted in between.
 
 
+def is_absent(error: NotFound, path: str) -> bool:
+    """Return whether what the path names is not there, and not the queue that it belongs to."""
+    if error.code == "no-such-queue":
+        return "/groups/" not in path and "/pushes/" not in path
+    return error.code in ("no-such-group", "no-such-push")
+
+
 def removed(session: Session, path: str) -> Steps[None]:
-    """Delete a queue or a group. One that an attempt before this one has deleted is no error."""
+    """Delete a queue, a group or a push. One that an attempt before this one has deleted is no error."""
     try:
         yield from session.exchange(Call("DELETE", path))
     except NotFound as error:

@@ -10,11 +10,14 @@ from queuey_client.core.cursors import Cursors
 from queuey_client.core.encoding import Body
 from queuey_client.core.errors import QueueyError
 from queuey_client.core.group_calls import GroupCalls
+from queuey_client.core.push_calls import PushCalls, pushes_of
+from queuey_client.core.push_values import PushInfo
 from queuey_client.core.queue_calls import QueueCalls
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.retry import Seconds
 from queuey_client.core.values import Draft, GroupInfo, Message, Page, Place, QueueInfo, Stored, make_draft
 from queuey_client.sync.group import Group
+from queuey_client.sync.push import Push
 from queuey_client.sync.transport import Driver
 from queuey_client.sync.writer import Writer
 
@@ -241,6 +244,14 @@ class Queue:
     def groups(self) -> Sequence[GroupInfo]:
         """Return all consumer groups of the queue, by name."""
         return self._driver.run(self._calls.groups())
+
+    def push(self, name: str) -> Push:
+        """Return a push; the server is not asked yet."""
+        return Push(self._driver, PushCalls(self._calls.session, self.name, name))
+
+    def pushes(self) -> Sequence[PushInfo]:
+        """Return all pushes of the queue, by name."""
+        return self._driver.run(pushes_of(self._calls.session, self._calls.path))
 
     def signed_url(self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None) -> str:
         """Return a URL that lets others do some operations for a while. The server is not asked.

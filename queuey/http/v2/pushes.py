@@ -126,7 +126,8 @@ def _judge(asked: Conditions, name: str, given: Mapping[str, Any]) -> Judge:
     """Return the precondition of a change: the request's conditional headers and read-only members."""
 
     def judge(group: Group | None) -> None:
-        asked.meet(group)
+        # A group without a push is no push yet: If-None-Match lets a request make it one.
+        asked.meet(None if group is None or group.settings.push is None else group)
         check_read_only(given, KIND, name, group)
 
     return judge
