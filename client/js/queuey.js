@@ -21,6 +21,7 @@ export {
 export { Group } from "./lib/group.js";
 export { Reject, RetryLater, Verdict } from "./lib/handler-results.js";
 export { Delivery, Draft, Message } from "./lib/messages.js";
+export { Push } from "./lib/push.js";
 export { Queue } from "./lib/queue.js";
 export { Retry } from "./lib/request-retry.js";
 export { Worker } from "./lib/worker.js";

@@ -35,6 +35,7 @@ EXPECTED = {
     errors.NoSuchApplication: (404, "no-such-application"),
     errors.NoSuchQueue: (404, "no-such-queue"),
     errors.NoSuchGroup: (404, "no-such-group"),
+    errors.NoSuchPush: (404, "no-such-push"),
     errors.NoSuchMessage: (404, "no-such-message"),
     errors.BadCredentials: (401, "unauthorized"),
     errors.BadIdentity: (401, "unauthorized"),

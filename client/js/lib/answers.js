@@ -132,6 +132,28 @@ export function groupInfo(document) {
   };
 }
 
+/** Read a push. */
+export function pushInfo(document) {
+  const { secret } = needed(document, "secrets").find((each) => each.secret !== undefined) ?? {};
+  return {
+    name: needed(document, "name"),
+    url: needed(document, "url"),
+    state: document.state,
+    since: document.since ? timeOf(document.since) : null,
+    failures: document.failures,
+    lastError: document.last_error,
+    blocked: document.blocked,
+    version: document.version,
+    secret: secret ?? null,
+    document,
+  };
+}
+
+/** Read an attempt of a push. */
+export function pushAttempt({ time, id, deliveries, status, milliseconds, error }) {
+  return { time: timeOf(time), id, deliveries, status, milliseconds, error };
+}
+
 /** Read what became of a write. */
 export function storedOf(document, key) {
   const ids = document.messages.map((each) => needed(each, "id"));

@@ -1,6 +1,6 @@
 /** The calls of a queue. */
 
-import { groupInfo, pageOf, queueInfo, resultOf, singleMessage, storedOf } from "./answers.js";
+import { groupInfo, pageOf, pushInfo, queueInfo, resultOf, singleMessage, storedOf } from "./answers.js";
 import {
   BATCH,
   LINES,
@@ -18,6 +18,7 @@ import { NotFound, NotPromised } from "./errors.js";
 import { Group } from "./group.js";
 import { checkReader, following, reading } from "./reading.js";
 import { Draft, batchMember } from "./messages.js";
+import { Push } from "./push.js";
 import { ensure, remove } from "./settings.js";
 import { signedUrl } from "./signing.js";
 
@@ -197,6 +198,17 @@ export class Queue {
   async groups({ signal } = {}) {
     const answer = await this.#requests.send({ method: "GET", path: `${this.#path}/groups` }, signal);
     return resultOf(answer, (document) => document.groups.map(groupInfo));
+  }
+
+  /** A push; the server is not asked yet. */
+  push(name) {
+    return new Push(this.#requests, this.name, name);
+  }
+
+  /** All pushes of the queue, by name. */
+  async pushes({ signal } = {}) {
+    const answer = await this.#requests.send({ method: "GET", path: `${this.#path}/pushes` }, signal);
+    return resultOf(answer, (document) => document.pushes.map(pushInfo));
   }
 
   /** A URL that lets others do some operations for so many seconds. The server is not asked. */

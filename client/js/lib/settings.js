@@ -1,14 +1,17 @@
-/** Creates, changes and deletes queues and groups. */
+/** Creates, changes and deletes queues, groups and pushes. */
 
 import { JSON_TYPE, PATCH, compact, settingsOf } from "./encoding.js";
 import { Changed, NotFound } from "./errors.js";
 
 /**
- * Create a queue or a group, or change single settings of the one that is there. Returns the answer.
+ * Create a queue, a group or a push, or change single settings of the one that is there. Returns the answer.
  *
  * Programs may do so at the same time: creation is for one of them, and a merge patch leaves what it does not name.
+ *
+ * @param needed settings without which it cannot be created, so that it has to be there.
  */
-export async function ensure(requests, path, settings, signal) {
+export async function ensure(requests, path, settings, signal, needed = []) {
+  const complete = needed.every((name) => settings[name] !== undefined && settings[name] !== null);
   const body = compact(settingsOf(settings));
   const create = { method: "PUT", path, headers: { "Content-Type": JSON_TYPE, "If-None-Match": "*" }, body };
   const change = Object.keys(settings).length
@@ -16,21 +19,26 @@ export async function ensure(requests, path, settings, signal) {
     : { method: "GET", path };
   for (;;) {
     try {
-      return await requests.send(create, signal);
+      if (complete) return await requests.send(create, signal);
     } catch (error) {
       if (!(error instanceof Changed)) throw error;
     }
     try {
       return await requests.send(change, signal);
     } catch (error) {
-      const gone = path.includes("/groups/") ? "no-such-group" : "no-such-queue";
-      if (!(error instanceof NotFound) || error.code !== gone) throw error;
+      if (!complete || !(error instanceof NotFound) || error.code !== absence(path)) throw error;
       // It was deleted in between.
     }
   }
 }
 
-/** Delete a queue or a group. One that an attempt before this one has deleted is no error. */
+/** The code of an error that says that what the path names is not there. */
+function absence(path) {
+  if (path.includes("/pushes/")) return "no-such-push";
+  return path.includes("/groups/") ? "no-such-group" : "no-such-queue";
+}
+
+/** Delete a queue, a group, a push or a secret. One that an attempt before this one has deleted is no error. */
 export async function remove(requests, path, signal) {
   try {
     await requests.send({ method: "DELETE", path }, signal);

@@ -29,6 +29,15 @@ export async function produce(signal: AbortSignal): Promise<string[]> {
   return [stored.id, ...ids];
 }
 
+export async function push(): Promise<string> {
+  const billing = orders.push("billing");
+  const { secret } = await billing.ensure({ url: "https://hooks.example.com/orders", maxDeliveries: 5 });
+  const { error } = await billing.test();
+  // @ts-expect-error A state is one of four.
+  const wrong = (await billing.info()).state === "open";
+  return secret ?? error ?? String(wrong);
+}
+
 export async function read(storage: Storage): Promise<number> {
   const cursors: Cursors[] = [new StorageCursors(storage), new FileCursors("places")];
   const own: Cursors = { load: async () => null, save: (_reader, place) => console.log(place.length) };

@@ -3,6 +3,7 @@
 import type { Cursors } from "./cursors.js";
 import type { Group } from "./group.js";
 import type { Body, Draft, DraftOptions, GroupInfo, Message, Page, Place, QueueInfo, Stored } from "./messages.js";
+import type { Push, PushInfo } from "./push.js";
 import type { Retry } from "./retry.js";
 
 export type Secret = string | (() => string | Promise<string>);
@@ -114,6 +115,9 @@ export class Queue {
   /** A consumer group; the server is not asked yet. */
   group(name: string): Group;
   groups(options?: CallOptions): Promise<GroupInfo[]>;
+  /** A push; the server is not asked yet. */
+  push(name: string): Push;
+  pushes(options?: CallOptions): Promise<PushInfo[]>;
   /** A URL that lets others do some operations for so many seconds. Needs the application's key: make it on a server. */
   signedUrl(operations: Operation[], seconds: number, options?: { rate?: number }): Promise<string>;
 }

@@ -10,5 +10,6 @@ export * from "./cursors.js";
 export * from "./errors.js";
 export * from "./group.js";
 export * from "./messages.js";
+export * from "./push.js";
 export * from "./retry.js";
 export * from "./worker.js";

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from queuey_client.core.encoding import segment
-from queuey_client.core.errors import NotFound
 from queuey_client.core.parsing import result_of
 from queuey_client.core.push_values import (
     PushAttempt,
@@ -76,12 +75,8 @@ class PushCalls:
         return result_of(answer, push_secret)
 
     def remove_secret(self, id: str) -> Steps[None]:
-        """Remove a secret. One that an attempt before this one has removed is no error."""
-        try:
-            yield from self.session.exchange(Call("DELETE", f"{self.path}/secrets/{segment(id)}"))
-        except NotFound as error:
-            if error.attempts == 1:
-                raise
+        """Remove a secret."""
+        yield from removed(self.session, f"{self.path}/secrets/{segment(id)}")
 
     def remove(self) -> Steps[None]:
         """Delete the push and its group."""

@@ -210,7 +210,7 @@ def is_absent(error: NotFound, path: str) -> bool:
 
 
 def removed(session: Session, path: str) -> Steps[None]:
-    """Delete a queue, a group or a push. One that an attempt before this one has deleted is no error."""
+    """Delete a queue, a group, a push or a secret. One that an attempt before this one has deleted is no error."""
     try:
         yield from session.exchange(Call("DELETE", path))
     except NotFound as error:
