@@ -42,8 +42,8 @@ class PushesTests(CommandTestCase):
         told = {"status": 204, "milliseconds": 35, "error": None, "reason": None}
         printed = self.succeed("pushes", "test", "orders", "billing", replies=(answer(told),))
         self.assertEqual(printed, "status\t204\nmilliseconds\t35\nerror\t-\nreason\t-\n")
-        told = {"status": 500, "milliseconds": 35, "error": "status-500", "reason": "status-500: no\nsuch"}
-        result = self.run_command("pushes", "test", "orders", "billing", replies=(answer(told),))
+        failed = {"status": 500, "milliseconds": 35, "error": "status-500", "reason": "status-500: no\nsuch"}
+        result = self.run_command("pushes", "test", "orders", "billing", replies=(answer(failed),))
         self.assertEqual((result.exit_code, result.stdout.splitlines()[-1]), (4, "reason\tstatus-500: no\\nsuch"))
 
     def test_pause_and_resume(self) -> None:

@@ -2,7 +2,7 @@
 
 Most names and ids that it draws are of nothing. So queues that it asks for are there, as a rule, and so are groups and
 messages; receipts are such, and so are places in the log.
-``QUEUEY_ASKED`` has the base URL.
+``QUEUEY_ASKED`` has the base URL, and ``QUEUEY_ENDPOINT`` the URL of what takes messages of pushes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ LINES: Final = "application/x-ndjson"
 APPLICATION: Final = "queuey"
 QUEUES: Final = ("narrow", "wide queue ü")
 GROUP: Final = "workers"
+PUSH: Final = "sender"
 SETTINGS: Final[Sequence[dict[str, int]]] = ({}, {"partitions": 200})
 LONGEST_WAIT: Final = 0.01
 HEADER_FIELDS: Final = ("%7B%22trace%22%3A%227c2d%22%7D", "{}", "%7b%7D")
@@ -49,6 +50,7 @@ FOR_ONE: Final = ("ttl", "partition", "key", "delay", "Queuey-Headers")
 """Options that a message by itself may have, and batches and streams may not."""
 
 BASE: Final = os.environ.get("QUEUEY_ASKED", "")
+ENDPOINT: Final = os.environ.get("QUEUEY_ENDPOINT", "")
 _random: Final = Random(7)
 _session: Final = requests.Session()
 _turns: Final[defaultdict[str, Iterator[int]]] = defaultdict(count)
@@ -100,8 +102,17 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if "group" in names:
         names["group"] = GROUP
         _make_group(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)
+    if "push" in names:
+        names["push"] = PUSH
+        _make_push(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)
+        if "secret" in names:
+            names["secret"] = _secret(names["queue"])
+        elif case.operation.path.endswith("/secrets"):
+            _make_push(names["queue"], anew=True, other=True)
+        if isinstance(case.body, dict) and _is_sensible(case):
+            _fill_in_push(case.body, names["queue"])
     if "id" in names:
-        new = case.method == "PUT" and _random.random() < 0.3
+        new = case.method == "PUT" and next(_turns[f"new {case.operation.label}"]) % 3 == 0
         names["id"] = _new_id() if new else _make_message(names["queue"])
     if "queue" in names and "after" in case.query:
         case.query["after"] = _page(names["queue"])["next"]
@@ -121,6 +132,19 @@ def _fill_in(body: dict[str, Any], queue: str) -> None:
     if "ids" in body:
         body["ids"] = [_make_message(queue)]
     for name in ("partitions", "after"):
+        body.pop(name, None)
+
+
+def _fill_in_push(body: dict[str, Any], queue: str) -> None:
+    """The same for a push: its endpoint, other queues, and header fields that it may have."""
+    if body.get("url") is not None:
+        body["url"] = ENDPOINT
+    for name in ("dead_letter", "replies"):
+        if isinstance(body.get(name), str):
+            body[name] = next(name for name in QUEUES if name != queue)
+    if body.get("headers"):
+        body["headers"] = {"X-Test": "a"}
+    for name in ("header_prefix", "event_type", "start", "name", "created", "version"):
         body.pop(name, None)
 
 
@@ -211,6 +235,25 @@ def _make_group(queue: str, *, anew: bool) -> None:
         _session.delete(group, headers=HEADERS, timeout=20)
     else:
         _session.put(group, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
+
+
+def _make_push(queue: str, *, anew: bool, other: bool = False) -> None:
+    """Make the push, unless it is there; or end it, so that it is new.
+
+    :param other: whether another one takes its place.
+    """
+    push = f"{_url(queue)}/pushes/{PUSH}"
+    if anew:
+        _session.delete(push, headers=HEADERS, timeout=20)
+    if not anew or other:
+        _session.put(push, json={"url": ENDPOINT}, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
+
+
+def _secret(queue: str) -> str:
+    """The id of a secret that is not the only one."""
+    _make_push(queue, anew=True, other=True)
+    secrets = f"{_url(queue)}/pushes/{PUSH}/secrets"
+    return str(_session.post(secrets, headers=HEADERS, timeout=20).json()["id"])
 
 
 def _receipt(queue: str) -> str:

@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.http.described import document, operations, resolved
 from tests.live.clients import KEY
+from tests.live.commanding import endpoint
 from tests.live.test_daemon import LiveTestCase
 
 ROOT: Final = Path(__file__).parents[2]
@@ -146,6 +147,7 @@ class ConformanceTests(LiveTestCase):
                 "PYTHONPATH": str(ROOT),
                 "SCHEMATHESIS_HOOKS": "tests.live.described",
                 "QUEUEY_ASKED": base,
+                "QUEUEY_ENDPOINT": f"http://127.0.0.1:{endpoint()}/",
             },
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -160,11 +162,17 @@ class ConformanceTests(LiveTestCase):
         for status, method, path in re.findall(r" access (\d+) ([A-Z]+) ([^ ?]+)", log):
             name = re.sub(r"(?<=/messages/)[^/]+$", "{id}", re.sub(r"(?<=/queues/)[^/]+", "{queue}", path))
             name = re.sub(r"(?<=/groups/)[^/]+", "{group}", name)
+            name = re.sub(r"(?<=/pushes/)[^/]+", "{push}", name)
+            name = re.sub(r"(?<=/secrets/)[^/]+", "{secret}", name)
             found[method, name.replace("/v2/queuey", "/v2/{application}")].add(status)
         return found
 
     def test_conformance(self) -> None:
         """No answer differs from the description, and each success of it comes at times."""
+        self.add_settings(
+            "[application:queuey]\npush = true\npush_hosts = 127.0.0.1\n"
+            f"[push]\nsecrets = {'7' * 64}\nnetworks = 127.0.0.0/8\nports = {endpoint()}\n"
+        )
         daemon = self.serve()
         self.ask_everything()
         found = self.answered(daemon.output())
