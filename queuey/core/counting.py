@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from queuey.core.activity import STORED, QueueCounts
 from queuey.model.counts import Counter, Metric
+from queuey.model.queue import Queue
 
 
 class Received:
-    """Messages that were stored as their queues ask, also if the client has hung up."""
+    """Messages that were stored as their queues ask, also if the client has hung up.
 
-    def __init__(self) -> None:
+    :param activity: counts them by queue.
+    """
+
+    def __init__(self, activity: QueueCounts) -> None:
+        self._activity = activity
         self._messages = Counter(
             "queuey_messages_received_total",
             "Messages that clients wrote or overwrote and that were stored; repeats of a write do not count.",
@@ -25,8 +31,9 @@ class Received:
         """All of it."""
         return (self._messages, self._bytes)
 
-    def count(self, application: str, bodies: Sequence[bytes]) -> None:
+    def count(self, queue: Queue, bodies: Sequence[bytes]) -> None:
         """Count messages that are stored, by their bodies."""
+        application = queue.application
         labels, messages, sizes = (application,), self._messages.values, self._bytes.values
         number = len(bodies)
         size = len(bodies[0]) if number == 1 else sum(map(len, bodies))
@@ -36,3 +43,8 @@ class Received:
         else:
             self._messages.add(labels, number)
             self._bytes.add(labels, size)
+        name, lines = (application, queue.name), self._activity.lines
+        if name in lines:
+            lines[name][STORED] += number
+        else:
+            self._activity.count(name, STORED, number)

@@ -314,7 +314,7 @@ class MessageExchange:
         :param result: of the write; a repeat of an earlier one counts no message.
         """
         if bodies and self.received is not None and not (type(result) is Appended and result.duplicate):
-            self.received.count(queue.application, bodies)
+            self.received.count(queue, bodies)
         later = self.settles and queue.settings.consistency is not Consistency.WEAK
         self.waits.wake(queue.incarnation, written, only_fresh=later)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
+from queuey.core.activity import GIVEN, QueueCounts
 from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Labels, Metric
 
 NOWHERE: Final = "-"
@@ -23,11 +24,13 @@ _STATUSES: Final = {status.value: str(status.value) for status in HTTPStatus}
 class Counts:
     """The metrics of one HTTP server. No label has a value that clients choose.
 
+    :param activity: counts the messages that are sent by queue.
     :ivar read: bytes read, under ``NONE``; the channel adds to it directly.
     :ivar written: bytes written, in the same way.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, activity: QueueCounts) -> None:
+        self._activity = activity
         self._known: dict[tuple[str, bytes, int], tuple[Labels, Distribution]] = {}
         self._requests = Counter(
             "queuey_http_requests_total",
@@ -105,9 +108,10 @@ class Counts:
         """Count a defect of ours."""
         self._incidents.add()
 
-    def messages(self, application: str, number: int, size: int) -> None:
+    def messages(self, application: str, queue: str | None, number: int, size: int) -> None:
         """Count messages that were sent.
 
+        :param queue: that they are of.
         :param size: bytes of their bodies.
         """
         labels = (application,)
@@ -118,3 +122,9 @@ class Counts:
         else:
             self._messages.add(labels, number)
             self._message_bytes.add(labels, size)
+        if queue is not None:
+            name, lines = (application, queue), self._activity.lines
+            if name in lines:
+                lines[name][GIVEN] += number
+            else:
+                self._activity.count(name, GIVEN, number)

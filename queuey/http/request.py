@@ -66,7 +66,6 @@ class Request(Response):
     lasts = False
     route = NOWHERE
     traced: Untraced = UNTRACED
-    queue: str | None = None
     max_body: int | None = None
     bytes_in = 0
     _headers: Headers | None = None

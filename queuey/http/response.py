@@ -49,6 +49,7 @@ class Response(server.Request):
     request_id: str
     closing: bool
     application: str | None = None
+    queue: str | None = None
     added: tuple[Field, ...] = ()
     bytes_out = 0
     _own: tuple[Field, ...] = ()
@@ -88,10 +89,10 @@ class Response(server.Request):
         if counts is None or application is None or self._gone or not number or self.method == b"HEAD":
             return
         if not self.connection.blocked:
-            counts.messages(application, number, size)
+            counts.messages(application, self.queue, number, size)
             return
         handed_over = self.connection.writable()
-        handed_over.addCallbacks(lambda _: counts.messages(application, number, size), _hung_up)
+        handed_over.addCallbacks(lambda _: counts.messages(application, self.queue, number, size), _hung_up)
 
     def abort(self) -> None:
         """Cut the connection at once."""

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from queuey.auth.application_key import ApplicationKeys
 from queuey.auth.users import Users
 from queuey.config import CassandraStorage, Settings
+from queuey.core.activity import Activity, QueueCounts
 from queuey.core.applications.owners import KeyOwners
 from queuey.core.applications.registry import Registry
 from queuey.core.applications.stored import StoredApplications
@@ -62,6 +63,8 @@ from queuey.service.workers import Workers
 class Assembly:
     """All parts of the daemon, put together.
 
+    :ivar by_queue: what this process has counted for each queue and has not passed on yet.
+    :ivar activity: how busy queues are, in all processes; ``None`` if the settings switch counting off.
     :ivar traces: exports spans of requests, if that is asked for.
     :ivar metrics: what is counted; empty if the settings switch it off.
     :ivar let_go: drops counts of applications that do not exist any more.
@@ -75,6 +78,8 @@ class Assembly:
     owners: KeyOwners
     users: Users
     store: IStore
+    by_queue: QueueCounts
+    activity: Activity | None
     site: Site
     waits: Waits
     live: LiveReads
@@ -139,12 +144,14 @@ def assemble(
     waits = Waits(reactor, store.subscribe)
     directory = QueueDirectory(store, policies, GroupRows(store.states, os.urandom, store.groups), retries)
     rate_limits = RateLimits(policies, reactor)
-    counts, received = (Counts(), Received()) if settings.metrics.enabled else (None, None)
+    by_queue = QueueCounts()
+    activity = Activity(reactor, by_queue) if settings.metrics.enabled else None
+    counts, received = (Counts(by_queue), Received(by_queue)) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
     watch = ManyWatch(store, waits, lambda: from_seconds(now()), settle(settings))
     many = ManyReader(watch, store, policies, lambda: from_seconds(now()))
     sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
-    groups = GroupExchange(store, policies, waits, now, os.urandom, sole)
+    groups = GroupExchange(store, policies, waits, now, os.urandom, sole, by_queue)
     pushes, engine = pushing(
         in_force, reactor, now, store, directory, groups, exchange, policies, rate_limits, stored, sole, push_sender
     )
@@ -243,6 +250,8 @@ def assemble(
         owners=owners,
         users=users,
         store=store,
+        by_queue=by_queue,
+        activity=activity,
         site=site,
         waits=waits,
         live=live,

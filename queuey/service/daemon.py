@@ -121,6 +121,8 @@ class QueueyService(Service):
         if self._house.statsd is not None:
             self._house.statsd.start()
         self._supervisor.beat()
+        if self._house.activity is not None:
+            self._house.activity.start()
         self._warn()
         self._start_workers()
         self._wait_for_store()
@@ -155,6 +157,7 @@ class QueueyService(Service):
             assembly.store.capabilities if shared else None,
             lambda: DaemonState(assembly.draining.on, assembly.site.leaving, assembly.log.level),
             assembly.owners.used_elsewhere,
+            None if assembly.activity is None else assembly.activity.add,
         )
 
     def _tell_workers(self) -> None:
@@ -269,6 +272,8 @@ class QueueyService(Service):
         await self._ops_listeners.stop()
         self._house.ops.abort()
         self._house.pulse.stop()
+        if self._house.activity is not None:
+            self._house.activity.stop()
         if self._house.statsd is not None:
             self._house.statsd.stop()
         self._supervisor.end()

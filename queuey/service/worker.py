@@ -69,6 +69,7 @@ class Worker:
             self._house.log.reopen()
         elif kind == WorkerCommand.COUNT:
             self._tell_used()
+            self._link.send(0, WorkerReport.ACTIVITY, packed(self._house.by_queue.take()))
             self._house.let_go()
             self._link.send(number, WorkerReport.COUNTS, packed(snapshot(self._house.metrics)))
         elif kind == WorkerCommand.STOP and not self._stopping:

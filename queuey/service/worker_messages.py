@@ -37,6 +37,7 @@ class WorkerReport(IntEnum):
     UP = CONTROL
     COUNTS = CONTROL + 1
     USED = CONTROL + 2
+    ACTIVITY = CONTROL + 3
 
 
 @attrs.frozen

@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from queuey.config import Settings
+from queuey.core.activity import Counted, Name
 from queuey.deferreds import bounded
 from queuey.errors import Unavailable
 from queuey.interfaces import Capabilities
@@ -117,6 +118,8 @@ class Worker(ProcessProtocol):
             self._heard(number)
         elif kind == WorkerReport.USED:
             self._workers.used(unpacked(body, dict))
+        elif kind == WorkerReport.ACTIVITY:
+            self._workers.active(unpacked(body, dict))
 
     def count(self) -> Deferred[None]:
         """Ask what it has counted by now; fires, and never fails, once it has said so or has had time for it."""
@@ -208,6 +211,7 @@ class Workers:
         self._log = log
         self.standing: Callable[[], DaemonState] = DaemonState
         self.used: Callable[[Mapping[bytes, int]], None] = _pass_over
+        self.active: Callable[[Mapping[Name, Counted]], None] = _pass_over
         self.sockets: Sequence[socket.socket] = ()
         self.stopping = False
         self._workers: list[Worker] = []
@@ -236,6 +240,7 @@ class Workers:
         capabilities: Capabilities | None,
         standing: Callable[[], DaemonState],
         used: Callable[[Mapping[bytes, int]], None],
+        active: Callable[[Mapping[Name, Counted]], None] | None,
     ) -> None:
         """Start all.
 
@@ -244,8 +249,10 @@ class Workers:
         :param promises: of the store that they reach through the daemon; ``None`` if each has its own.
         :param standing: the state of the daemon.
         :param used: is called when keys, by their digests, were used at one of them.
+        :param active: is called with what one of them has counted for each queue; ``None`` if that is not counted.
         """
         self.used = used
+        self.active = active or _pass_over
         self.sockets = sockets
         self._settings = settings
         self._promises = capabilities
@@ -343,8 +350,8 @@ class Workers:
             worker.kill()
 
 
-def _pass_over(used: Mapping[bytes, int]) -> None:
-    """Ignore the keys that were used, until ``used`` is set."""
+def _pass_over(report: Mapping[Any, Any]) -> None:
+    """Ignore what a worker reports."""
 
 
 def _command() -> list[str]:

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from queuey.core.activity import QueueCounts
 from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import GroupDirectory
 from queuey.core.groups.group_changes import GroupChanges
@@ -154,7 +155,7 @@ class Front:
         policies = GivenPolicies(lambda: {"app": world.policy})
         self.waits = Waits(world.clock, lambda arrived: 1.0)
         self.directory = GroupDirectory(store, policies, world.clock, world.now, world.random)
-        self.moves = DeadLetters(store, policies, self.waits)
+        self.moves = DeadLetters(store, policies, self.waits, QueueCounts())
         self.redrives = Redrives(store, policies, self.moves, self.directory.terms)
         self.whole = SeekAndLag(store, policies, self.directory, self.moves, world.random)
 

@@ -8,6 +8,7 @@ from itertools import count
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
+from queuey.core.activity import ACKED, QueueCounts
 from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import GroupDirectory
 from queuey.core.groups.values import Claiming, Delivered, Delivery
@@ -17,7 +18,7 @@ from queuey.errors import KeyReused, QueueyError
 from queuey.interfaces import IGroupStore
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, GiveBack, Ran, Settle, SettleAnswer, Take, TakeAnswer
-from queuey.model.groups.terms import UNCHANGED, Terms
+from queuey.model.groups.terms import UNCHANGED, Outcome, Terms
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
 from queuey.model.timeid import SECOND, Ticks
@@ -27,11 +28,18 @@ class Claims:
     """Executes the claims of all groups.
 
     :param wait_queues: the wait queues of claims; they are informed when the next messages fall due.
+    :param activity: counts acknowledged messages.
     """
 
     def __init__(
-        self, groups: IGroupStore, directory: GroupDirectory, moves: DeadLetters, wait_queues: WaitQueues
+        self,
+        groups: IGroupStore,
+        directory: GroupDirectory,
+        moves: DeadLetters,
+        wait_queues: WaitQueues,
+        activity: QueueCounts,
     ) -> None:
+        self._activity = activity
         self.groups = groups
         self.directory = directory
         self.wait_queues = wait_queues
@@ -39,6 +47,12 @@ class Claims:
         self._moving: set[tuple[bytes, int]] = set()
         self._turns = KeyedLock()
         self._begun = count()
+
+    def settled(self, queue: Queue, outcomes: Sequence[Outcome]) -> None:
+        """Count the messages that were acknowledged, by the outcomes that the store has returned."""
+        number = outcomes.count(Outcome.ACKED)
+        if number:
+            self._activity.count((queue.application, queue.name), ACKED, number)
 
     async def take(
         self,

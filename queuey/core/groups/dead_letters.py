@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from queuey.core.activity import STORED, QueueCounts
 from queuey.core.groups.rows import in_parallel
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
@@ -40,9 +41,11 @@ class DeadLetters:
     same time.
 
     :param waits: wakes the readers that wait for the queue when a message is appended.
+    :param activity: counts the messages that are appended.
     """
 
-    def __init__(self, store: IStore, policies: IPolicies, waits: Waits) -> None:
+    def __init__(self, store: IStore, policies: IPolicies, waits: Waits, activity: QueueCounts) -> None:
+        self._activity = activity
         self._store = store
         self._policies = policies
         self._waits = waits
@@ -165,6 +168,7 @@ class DeadLetters:
             except KeyInUse as error:
                 text = "Another process is moving the same message."
                 raise Unavailable(text, retry_after=error.retry_after) from None
+        self._activity.count((queue.application, queue.name), STORED, 1)
         self._waits.wake(queue.incarnation, (new,))
 
     async def remove(self, queue: Queue, addresses: Sequence[Address]) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred
 
+from queuey.core.activity import QueueCounts
 from queuey.core.groups.claiming import Claims
 from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.directory import CACHED, CACHED_ALONE, GroupDirectory
@@ -49,6 +50,7 @@ class GroupExchange:
     :param now: the wall clock, in seconds since 1970.
     :param new_bytes: returns so many random bytes that cannot be guessed.
     :param alone: whether no other process changes groups.
+    :param activity: counts acknowledged messages, and those that are moved to other queues, if they are counted.
     :ivar cached: ``GroupDirectory.cached``.
     :ivar claims_of_many: claims of several groups.
     """
@@ -61,6 +63,7 @@ class GroupExchange:
         now: Callable[[], float],
         new_bytes: Callable[[int], bytes],
         alone: bool = False,
+        activity: QueueCounts | None = None,
     ) -> None:
         def ticks() -> Ticks:
             return from_seconds(now())
@@ -71,8 +74,9 @@ class GroupExchange:
         self._policies = policies
         self._seats = waits.seats
         self._wait_queues = WaitQueues(waits, ticks, self._attempt)
-        moves = DeadLetters(store, policies, waits)
-        self._claims = Claims(store.groups, self._directory, moves, self._wait_queues)
+        counts = QueueCounts() if activity is None else activity
+        moves = DeadLetters(store, policies, waits, counts)
+        self._claims = Claims(store.groups, self._directory, moves, self._wait_queues, counts)
         self.claims_of_many = ManyClaims(self._wait_queues, policies, self._claims.take, lambda: Random(new_bytes(16)))
         self._whole = SeekAndLag(store, policies, self._directory, moves, new_bytes)
         self._redrives = Redrives(store, policies, moves, self._directory.terms)

@@ -100,6 +100,7 @@ def _settle(
         try:
             got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
             if _IN_PART.isdisjoint(got.outcomes):
+                claims.settled(queue, got.outcomes)
                 claims.wait_queues.changed(group, result.after, asked.touched)
                 if not answer.called:
                     answer.callback(asked.settled(got))
@@ -136,6 +137,7 @@ async def settle_and_take(
         answer = delivered.settled
         assert answer is not None
         if _IN_PART.isdisjoint(answer.outcomes):
+            claims.settled(queue, answer.outcomes)
             outcomes = asked.settled(answer)
         else:
             terms = await claims.directory.terms(queue, group)
@@ -151,6 +153,7 @@ async def finished(
     """Carry out the moves that settlements marked, and store the settlements that had to wait for room."""
     try:
         for left in reversed(range(_PASSES)):
+            claims.settled(queue, answer.outcomes)
             marks, later = _sort_out(asked, answer)
             for number in {*marks, *later}:
                 await claims.finish_moves(queue, group, number)
