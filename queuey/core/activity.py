@@ -197,6 +197,11 @@ class Activity:
     # What is shown
 
     @property
+    def kept(self) -> int:
+        """Number of queues whose rates are known."""
+        return len(self._lines)
+
+    @property
     def ends(self) -> float:
         """Seconds since the last complete entry ended."""
         return self._clock.seconds() % SPAN

@@ -243,6 +243,7 @@ def assemble(
         ready=ready,
         busy=under_way,
         metrics=MetricsPage(shown, reactor, look_around) if shown else None,
+        activity=activity,
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return Assembly(

@@ -14,8 +14,10 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 
 from queuey import __version__
-from queuey.config import SQLiteStorage
+from queuey.config import CassandraStorage, SQLiteStorage
+from queuey.core.activity import Activity
 from queuey.core.applications.registry import Registry
+from queuey.core.reports import QueueReports
 from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
 from queuey.model.application import KEY_BYTES
@@ -28,6 +30,7 @@ from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.groups import Groups
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
+from queuey.ops.methods.reports import Reporter
 from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
@@ -60,11 +63,13 @@ def operators_site(
     ready: Health,
     busy: Callable[[], Mapping[str, int]],
     metrics: MetricsPage | None,
+    activity: Activity | None,
 ) -> Site:
     """The HTTP server of the operators' port, with all that it serves.
 
     :param busy: the numbers of what is under way at the clients' server.
     :param metrics: the metrics page, if there is one.
+    :param activity: how busy queues are, if that is counted.
     """
     in_force, reactor, now, store, log = parts.in_force, parts.reactor, parts.now, parts.store, parts.log
     started = now()
@@ -82,12 +87,15 @@ def operators_site(
             **busy(),
         }
 
+    reports = QueueReports(parts.directory, parts.groups, activity, registry.names, reactor)
+    shared = isinstance(in_force.settings.storage, CassandraStorage)
+    reporter = Reporter(reports, activity, "front-end" if shared else "daemon", now)
     methods = {
         "applications": Applications(registry),
         "keys": Keys(registry),
         "policies": Policies(registry),
         "limits": LimitsMethods(registry),
-        "queues": Queues(parts.policies, parts.directory, parts.exchange),
+        "queues": Queues(parts.policies, parts.directory, parts.exchange, reporter),
         "groups": Groups(parts.directory, parts.groups),
         "pushes": Pushes(parts.directory, parts.pushes),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),

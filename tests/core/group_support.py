@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+from queuey.core.activity import QueueCounts
 from queuey.core.contention import Retries
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges
@@ -242,7 +243,8 @@ class GroupCase(SynchronousTestCase):
             )
         rows = GroupRows(self.store.states, new_bytes, self.store.groups)
         self.queues = QueueDirectory(self.store, given, rows, Retries(self.clock, new_bytes))
-        self.groups = GroupExchange(self.store, given, self.waits, self.under.wall, new_bytes)
+        self.counts = QueueCounts()
+        self.groups = GroupExchange(self.store, given, self.waits, self.under.wall, new_bytes, activity=self.counts)
         self.queue = self.make_queue("q", partitions=self.partitions)
         self.group = self.make_group()
 

@@ -169,4 +169,3 @@ class ActivityTests(SynchronousTestCase):
         self.pass_by(1)
         self.assertIsNone(self.activity.rates(A))
         self.assertGreater(self.rates(B)[0], 0)
-

@@ -14,9 +14,9 @@ from queuey.ops.methods import shown
 from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method
 
-_NAME: Final = Kind("string", ALLOWED_NAME, TEXT.read)
-APPLICATION: Final = Parameter("application", _NAME, needed=True)
-_OWN_NAME: Final = Parameter("name", _NAME, needed=True)
+NAME: Final = Kind("string", ALLOWED_NAME, TEXT.read)
+APPLICATION: Final = Parameter("application", NAME, needed=True)
+_OWN_NAME: Final = Parameter("name", NAME, needed=True)
 _REVISION: Final = Parameter("revision", number(Whole("revision", 0, 1 << 53)))
 
 

@@ -12,8 +12,9 @@ from queuey.model.queue import Queue
 from queuey.model.start import Start
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.ops.methods import shown
-from queuey.ops.methods.applications import APPLICATION
-from queuey.ops.parameters import PLACE, TEXT, Kind, Parameter, number
+from queuey.ops.methods.applications import APPLICATION, NAME
+from queuey.ops.methods.reports import REPORT_LIMIT, SORT, Reporter
+from queuey.ops.parameters import BOOLEAN, PLACE, TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method
 
 QUEUE: Final = Parameter("queue", Kind("string", "the name of a queue", TEXT.read), needed=True)
@@ -22,8 +23,11 @@ QUEUE: Final = Parameter("queue", Kind("string", "the name of a queue", TEXT.rea
 class Queues(Methods):
     """``queues.*``."""
 
-    def __init__(self, policies: IPolicies, directory: QueueDirectory, exchange: MessageExchange) -> None:
+    def __init__(
+        self, policies: IPolicies, directory: QueueDirectory, exchange: MessageExchange, reporter: Reporter
+    ) -> None:
         super().__init__()
+        self._reporter = reporter
         self._policies = policies
         self._directory = directory
         self._exchange = exchange
@@ -51,6 +55,31 @@ class Queues(Methods):
         yet, the time of the oldest, and whether the numbers are approximate."""
         found = await self._find(application, queue)
         return {**shown.queue(found), **shown.depth(await self._directory.depth(found))}
+
+    @method(
+        "object",
+        Parameter("application", NAME),
+        Parameter("prefix", TEXT),
+        Parameter("sort", SORT),
+        Parameter("after", TEXT),
+        Parameter("limit", REPORT_LIMIT),
+        Parameter("history", BOOLEAN),
+    )
+    async def jsonrpc_report(
+        self,
+        call: CallContext,
+        application: str | None = None,
+        prefix: str = "",
+        sort: str = "stored",
+        after: str = "",
+        limit: int = 50,
+        history: bool = False,
+    ) -> dict[str, Any]:
+        """Report the busiest queues first and then the others, or all by name: what they hold, their rates over the
+        last minute and, with `history`, every ten seconds of the last ten minutes, and how far their consumer groups
+        are behind; null if that could not be measured in two seconds. To continue, pass `next` as `after`. The rates
+        are of the busiest 1000 queues of this `scope`: the daemon, or one of several front ends."""
+        return await self._reporter.report(application, prefix, sort, after, limit, history=history)
 
     @method("boolean", APPLICATION, QUEUE, Parameter("before", PLACE), changes=True)
     async def jsonrpc_purge(

@@ -1,0 +1,107 @@
+"""The method ``queues.report``, on a whole house in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from queuey.core.activity import ENTRIES, SPAN
+from tests.http.api_support import OWNER, SETTINGS
+from tests.ops.support import OpsTestCase
+
+MESSAGES = "/v2/app/queues/{}/messages"
+PLAIN = {**OWNER, "Content-Type": "text/plain"}
+JSON = {**OWNER, "Content-Type": "application/json"}
+
+
+class ReportsTestCase(OpsTestCase):
+    """Posts, reads and claims, and asks for reports."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        for name in ("orders", "quiet"):
+            self.expect(201, self.ask("PUT", f"/v2/app/queues/{name}", JSON, b"{}"))
+
+    def post_to(self, queue: str, number: int = 1) -> None:
+        for _ in range(number):
+            self.expect(201, self.ask("POST", MESSAGES.format(queue), PLAIN, b"12345"))
+
+    def take(self) -> None:
+        """What the daemon does every second."""
+        assert self.assembly.activity is not None
+        self.assembly.activity.look()
+
+    def report(self, **params: Any) -> dict[str, Any]:
+        self.take()
+        found: dict[str, Any] = self.call("queues.report", **params)
+        return found
+
+
+class ReportTests(ReportsTestCase):
+    """What is reported."""
+
+    def test_a_report(self) -> None:
+        group = "/v2/app/queues/orders/groups/billing"
+        self.expect(201, self.ask("PUT", group, JSON, b"{}"))
+        self.post_to("orders", 3)
+        self.expect(200, self.ask("GET", MESSAGES.format("orders")))
+        (got, *_) = self.expect(200, self.ask("POST", f"{group}/claims", JSON, b'{"limit": 2}'))["messages"]
+        body = f'{{"ack": ["{got["receipt"]}"]}}'.encode()
+        self.expect(200, self.ask("POST", f"{group}/settlements", JSON, body))
+        found = self.report()
+        self.assertEqual((found["scope"], found["span"], found["kept"], found["next"]), ("daemon", SPAN, 1, None))
+        self.assertEqual(found["total"], {"stored": 0.3, "given": 0.5, "acked": 0.1, "history": None})
+        orders, quiet = found["queues"]
+        self.assertEqual((orders["application"], orders["name"], orders["messages"]), ("app", "orders", 3))
+        self.assertEqual(orders["rates"], {"stored": 0.3, "given": 0.5, "acked": 0.1})
+        self.assertNotIn("principals", orders)
+        (lag,) = orders["groups"]
+        self.assertEqual((lag["name"], lag["behind"], lag["exact"], lag["in_flight"]), ("billing", 2, True, 1))
+        self.assertEqual((quiet["name"], quiet["messages"], quiet["rates"], quiet["groups"]), ("quiet", 0, None, []))
+        self.assertEqual((orders["history"], quiet["history"]), (None, None))
+
+    def test_histories(self) -> None:
+        self.post_to("orders", 3)
+        self.take()
+        self.clock.advance(SPAN)
+        found = self.report(history=True, limit=1)
+        expected = [0] * (ENTRIES - 1) + [3]
+        self.assertEqual(found["queues"][0]["history"]["stored"], expected)
+        self.assertEqual(found["total"]["history"]["stored"], expected)
+        self.assertEqual(found["total"]["history"]["acked"], [0] * ENTRIES)
+
+    def test_pages(self) -> None:
+        self.post_to("quiet")
+        for sort, expected in (("stored", ["quiet", "orders"]), ("name", ["orders", "quiet"])):
+            first = self.report(sort=sort, limit=1)
+            last = self.report(sort=sort, limit=1, after=first["next"], application="app")
+            self.assertEqual([first["queues"][0]["name"], last["queues"][0]["name"]], expected)
+            self.assertIsNone(last["next"])
+        self.assertEqual([one["name"] for one in self.report(prefix="or")["queues"]], ["orders"])
+        self.assertEqual(self.report(application="other")["queues"], [])
+
+    def test_refusals(self) -> None:
+        for params in (
+            {"sort": "depth"},
+            {"limit": 101},
+            {"limit": 0},
+            {"history": "yes"},
+            {"application": "app", "after": "other/q"},
+            {"after": "orders"},
+            {"after": "1" * 6},
+            {"after": "-1"},
+            {"after": "7", "sort": "name"},
+        ):
+            self.assertEqual(self.fault("queues.report", **params)["data"]["code"], "invalid-parameters", params)
+
+
+class UncountedTests(ReportsTestCase):
+    """If the settings switch counting off, there are no rates, and the queues are listed by name."""
+
+    settings = f"{SETTINGS}\n[metrics]\nenabled = no\n"
+
+    def test_without_rates(self) -> None:
+        self.post_to("quiet")
+        self.assertIsNone(self.assembly.activity)
+        found: dict[str, Any] = self.call("queues.report", history=True)
+        self.assertEqual((found["total"], found["kept"], found["ends"]), (None, 0, None))
+        self.assertEqual([(one["name"], one["rates"]) for one in found["queues"]], [("orders", None), ("quiet", None)])
