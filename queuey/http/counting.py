@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter as Tally
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Final
 
@@ -108,10 +110,10 @@ class Counts:
         """Count a defect of ours."""
         self._incidents.add()
 
-    def messages(self, application: str, queue: str | None, number: int, size: int) -> None:
+    def messages(self, application: str, queue: str | Sequence[str] | None, number: int, size: int) -> None:
         """Count messages that were sent.
 
-        :param queue: that they are of.
+        :param queue: the name of their queue, or the names of the queues of each of them.
         :param size: bytes of their bodies.
         """
         labels = (application,)
@@ -122,9 +124,12 @@ class Counts:
         else:
             self._messages.add(labels, number)
             self._message_bytes.add(labels, size)
-        if queue is not None:
+        if type(queue) is str:
             name, lines = (application, queue), self._activity.lines
             if name in lines:
                 lines[name][GIVEN] += number
             else:
                 self._activity.count(name, GIVEN, number)
+        elif queue:
+            for one, of_it in Tally(queue).items():
+                self._activity.count((application, one), GIVEN, of_it)

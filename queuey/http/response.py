@@ -80,19 +80,20 @@ class Response(server.Request):
         if self.counts is not None and not self._gone:
             self.counts.refused(self.application, code)
 
-    def count_messages(self, number: int, size: int) -> None:
+    def count_messages(self, number: int, size: int, names: Sequence[str] | None = None) -> None:
         """Count messages that were written with the answer, once they are handed over to the transport.
 
         :param size: bytes of their bodies.
+        :param names: the name of the queue of each message, if they may be of several.
         """
         counts, application = self.connection.hooks.counts, self.application
         if counts is None or application is None or self._gone or not number or self.method == b"HEAD":
             return
         if not self.connection.blocked:
-            counts.messages(application, self.queue, number, size)
+            counts.messages(application, names or self.queue, number, size)
             return
         handed_over = self.connection.writable()
-        handed_over.addCallbacks(lambda _: counts.messages(application, self.queue, number, size), _hung_up)
+        handed_over.addCallbacks(lambda _: counts.messages(application, names or self.queue, number, size), _hung_up)
 
     def abort(self) -> None:
         """Cut the connection at once."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -151,7 +151,7 @@ class FakeClient:
     def finish(self) -> None:
         self.finished = True
 
-    def count_messages(self, number: int, size: int) -> None:
+    def count_messages(self, number: int, size: int, names: Sequence[str] | None = None) -> None:
         pass
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuey.core.activity import ENTRIES, SPAN
+from queuey.core.activity import ENTRIES, GIVEN, SPAN
+from queuey.http.v2.answers import WHOLE
 from tests.http.api_support import OWNER, SETTINGS
 from tests.ops.support import OpsTestCase
 
@@ -92,6 +93,41 @@ class ReportTests(ReportsTestCase):
             {"after": "7", "sort": "name"},
         ):
             self.assertEqual(self.fault("queues.report", **params)["data"]["code"], "invalid-parameters", params)
+
+
+class ManyQueuesTests(ReportsTestCase):
+    """Messages of an answer with those of several queues count for their own queues."""
+
+    def given(self) -> dict[str, int]:
+        """Messages that were given since this was last asked, by queue."""
+        counts = self.assembly.by_queue.take()
+        return {name: line[GIVEN] for (_, name), line in counts.items() if line[GIVEN]}
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.post_to("orders", 3)
+        self.post_to("quiet", 1)
+
+    def test_reads(self) -> None:
+        body = b'{"queues": ["orders", "quiet"], "start": "oldest"}'
+        self.assertEqual(len(self.expect(200, self.ask("POST", "/v2/app/reads", JSON, body))["messages"]), 4)
+        self.assertEqual(self.given(), {"orders": 3, "quiet": 1})
+
+    def test_large_reads(self) -> None:
+        """In pieces, each of which counts for itself."""
+        for queue in ("orders", "quiet", "orders"):
+            self.expect(201, self.ask("POST", MESSAGES.format(queue), PLAIN, b"x" * WHOLE))
+        body = b'{"queues": ["orders", "quiet"], "start": "oldest"}'
+        self.expect(200, self.ask("POST", "/v2/app/reads", JSON, body))
+        self.assertEqual(self.given(), {"orders": 5, "quiet": 2})
+
+    def test_claims(self) -> None:
+        for queue in ("orders", "quiet"):
+            self.expect(201, self.ask("PUT", f"/v2/app/queues/{queue}/groups/g", JSON, b"{}"))
+        body = b'{"from": [{"queue": "quiet", "group": "g"}, {"queue": "orders", "group": "g"}], "limit": 2}'
+        given = sorted([self.expect(200, self.ask("POST", "/v2/app/claims", JSON, body))["queue"] for _ in range(2)])
+        self.assertEqual(given, ["orders", "quiet"])
+        self.assertEqual(self.given(), {"orders": 2, "quiet": 1})
 
 
 class UncountedTests(ReportsTestCase):

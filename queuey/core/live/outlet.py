@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -65,8 +66,8 @@ class LiveClient(Protocol):
     def finish(self) -> None:
         """End the answer."""
 
-    def count_messages(self, number: int, size: int) -> None:
-        """Count messages that were written."""
+    def count_messages(self, number: int, size: int, names: Sequence[str] | None = None) -> None:
+        """Count messages that were written; ``names`` has the name of the queue of each, if they may be of several."""
 
 
 class Guard(Protocol):

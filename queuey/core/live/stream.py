@@ -211,7 +211,7 @@ class LiveStream:
             self._go_on()
 
     def _count(self, page: LivePage) -> None:
-        self._client.count_messages(len(page.messages), page.size)
+        self._client.count_messages(len(page.messages), page.size, page.names)
 
     def _text(self) -> str:
         return self._tail.source.cursor(self.place)

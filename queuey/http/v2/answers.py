@@ -339,9 +339,15 @@ def portions(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
         yield messages[start:]
 
 
-async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: Iterable[Piece]) -> None:
-    """Write an answer that is large in pieces, which leave as fast as the client takes them."""
+async def answer_in_pieces(
+    request: Request, fields: Sequence[Field], pieces: Iterable[Piece], names: Sequence[str] | None = None
+) -> None:
+    """Write an answer that is large in pieces, which leave as fast as the client takes them.
+
+    :param names: the name of the queue of each message, if they may be of several.
+    """
     begin(request, fields, ())
+    sent = 0
     for text, some in pieces:
         count, counted = len(some), body_bytes(some)
         sending = request.send(text)
@@ -350,7 +356,8 @@ async def answer_in_pieces(request: Request, fields: Sequence[Field], pieces: It
         await sending
         if request.method == b"HEAD":
             return
-        request.count_messages(count, counted)
+        request.count_messages(count, counted, None if names is None else names[sent : sent + count])
+        sent += count
 
 
 def begin(request: Request, fields: Sequence[Field], own: tuple[Field, ...]) -> None:

@@ -252,7 +252,8 @@ def _name(asked: Members, member: str, problem_of: Any) -> str:
 
 
 async def _answer(request: Request, asked: ManyClaimWanted, served: Served) -> None:
-    _, delivered = served
+    at, delivered = served
+    queues = None if at is None else [asked.names[at][0]] * len(delivered.deliveries)
     messages = [delivery.message for delivery in delivered.deliveries]
     if request.traced is not UNTRACED:
         request.traced.received(messages)
@@ -261,9 +262,10 @@ async def _answer(request: Request, asked: ManyClaimWanted, served: Served) -> N
     if contents <= WHOLE:
         text = f"{BEGIN}{deliveries_json(messages, delivered.deliveries, parsed=asked.parsed)}{end}"
         request.answer(200, HEAD, text.encode("ascii"))
-        request.count_messages(len(messages), bodies)
+        request.count_messages(len(messages), bodies, queues)
     else:
-        await answer_in_pieces(request, HEAD, pieces(delivered.deliveries, messages, end, parsed=asked.parsed))
+        parts = pieces(delivered.deliveries, messages, end, parsed=asked.parsed)
+        await answer_in_pieces(request, HEAD, parts, queues)
 
 
 def _end(names: Sequence[tuple[str, str]], served: Served) -> str:

@@ -70,9 +70,9 @@ async def _answer(request: Request, page: ManyPage, *, parsed: bool) -> None:
     parts = pieces(page, lines=lines, parsed=parsed)
     if fits_at_once(page.messages):
         request.answer(200, fields, b"".join([text for text, _ in parts]))
-        request.count_messages(len(page.messages), body_bytes(page.messages))
+        request.count_messages(len(page.messages), body_bytes(page.messages), page.queues)
     else:
-        await answer_in_pieces(request, fields, parts)
+        await answer_in_pieces(request, fields, parts, page.queues)
 
 
 def check(asked: ManyWanted, admitted: AdmittedToChoice, view: View) -> None:
