@@ -39,7 +39,7 @@ class PushesTests(CommandTestCase):
 
     def test_test(self) -> None:
         """Its status says whether the endpoint took the message."""
-        told = {"status": 204, "milliseconds": 35, "error": None, "reason": None}
+        told: dict[str, object] = {"status": 204, "milliseconds": 35, "error": None, "reason": None}
         printed = self.succeed("pushes", "test", "orders", "billing", replies=(answer(told),))
         self.assertEqual(printed, "status\t204\nmilliseconds\t35\nerror\t-\nreason\t-\n")
         failed = {"status": 500, "milliseconds": 35, "error": "status-500", "reason": "status-500: no\nsuch"}
