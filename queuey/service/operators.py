@@ -27,6 +27,7 @@ from queuey.ops.door import RPC as RPC_PATH
 from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, Policies
 from queuey.ops.methods.daemon import Daemon, Logging
+from queuey.ops.methods.dead import Dead
 from queuey.ops.methods.groups import Groups
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
@@ -96,7 +97,8 @@ def operators_site(
         "policies": Policies(registry),
         "limits": LimitsMethods(registry),
         "queues": Queues(parts.policies, parts.directory, parts.exchange, reporter),
-        "groups": Groups(parts.directory, parts.groups),
+        "groups": Groups(parts.directory, parts.groups, reactor),
+        "dead": Dead(parts.directory, parts.groups),
         "pushes": Pushes(parts.directory, parts.pushes),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "log": Logging(log),

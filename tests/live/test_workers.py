@@ -271,6 +271,12 @@ class TogetherTests(WorkersCase):
         for connection in self.opened:
             self.assertEqual(over(connection, "POST", path, b"x")[0], 201)
         self.assertEqual(self.metrics()[key] - before, CONNECTIONS)
+        make_queue(self.port, "counted-once")
+        self.assertEqual(over(self.opened[0], "POST", path.replace("counted", "counted-once"), b"x")[0], 201)
+        self.metrics()
+        all_of_them, one = self.call("queues.report", prefix="counted")["queues"]
+        self.assertEqual((all_of_them["name"], one["name"]), ("counted", "counted-once"))
+        self.assertEqual(round(all_of_them["rates"]["stored"] / one["rates"]["stored"]), CONNECTIONS)
 
     def uses_of_keys_are_told(self) -> None:
         """Who rotates a key sees that it is in use, whichever worker it was shown to."""

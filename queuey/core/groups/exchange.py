@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from queuey.core.activity import QueueCounts
 from queuey.core.groups.claiming import Claims
 from queuey.core.groups.dead_letters import DeadLetters
+from queuey.core.groups.dead_list import DeadAsked, DeadList, DeadPage
 from queuey.core.groups.directory import CACHED, CACHED_ALONE, GroupDirectory
 from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.many_claims import ManyClaims
@@ -79,6 +80,7 @@ class GroupExchange:
         self._claims = Claims(store.groups, self._directory, moves, self._wait_queues, counts)
         self.claims_of_many = ManyClaims(self._wait_queues, policies, self._claims.take, lambda: Random(new_bytes(16)))
         self._whole = SeekAndLag(store, policies, self._directory, moves, new_bytes)
+        self._dead_list = DeadList(store, policies, moves)
         self._redrives = Redrives(store, policies, moves, self._directory.terms)
 
     def find(self, queue: Queue, name: str) -> Deferred[Group]:
@@ -197,6 +199,10 @@ class GroupExchange:
     async def redrive(self, queue: Queue, group: Group, redriving: Redriving) -> Redriven:
         """Make messages that the group gave up deliverable again. See ``Redrives.redrive``."""
         return await shield(self._redrives.redrive(queue, group, redriving).addBoth(self._told, group))
+
+    def dead(self, queue: Queue, group: Group, asked: DeadAsked) -> Deferred[DeadPage]:
+        """List messages that the group gave up. See ``DeadList.list``."""
+        return self._dead_list.list(queue, group, asked)
 
     def _told(self, result: T, group: Group) -> T:
         """Wake the waiting claims of a group after a change, even if it failed, and pass on the result."""

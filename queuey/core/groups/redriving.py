@@ -25,9 +25,6 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.model.window import NEWEST, SLICE_ROWS, Merge, Position
 
-MOST: Final = 100
-"""Maximum number of messages that one call redrives."""
-
 _AT_ONCE: Final = 16
 """Number of dead letters that are looked up together by address; it is small because each may be large."""
 
@@ -42,10 +39,11 @@ _PLACE: Final = re.compile(r"(?:aside-([0-9]{1,3})|letters-([0-9a-f]{32})-([0-9]
 
 @attrs.frozen
 class _Letter:
-    """A dead letter of the group, with the address of its original message."""
+    """A dead letter of the group, with the address of its original message, and the reason."""
 
     message: Message
     original: Address
+    reason: str
 
     @property
     def address(self) -> Address:
@@ -88,7 +86,7 @@ def _parse(text: str | None, by_ids: bool) -> _Place:
 class _Some:
     """The result for some messages.
 
-    :ivar moved: number of messages that can be claimed again.
+    :ivar moved, copies, missing: as in ``Redriven``.
     :ivar full: whether the limit of messages in flight was reached.
     :ivar closed: why messages whose originals are gone were left: their queue takes no copies of them.
     """
@@ -96,9 +94,24 @@ class _Some:
     moved: int = 0
     full: bool = False
     closed: QueueClosed | None = None
+    copies: int = 0
+    missing: int = 0
 
     def __add__(self, other: _Some) -> _Some:
-        return _Some(self.moved + other.moved, self.full or other.full, self.closed or other.closed)
+        return _Some(
+            self.moved + other.moved,
+            self.full or other.full,
+            self.closed or other.closed,
+            self.copies + other.copies,
+            self.missing + other.missing,
+        )
+
+    def until(self, next: _Place | None) -> Redriven:
+        """Return the result of a call that ends here.
+
+        :param next: where another call goes on.
+        """
+        return Redriven(self.moved, None if next is None else next.text(), self.copies, self.missing)
 
     def check(self) -> None:
         """Raise ``QueueClosed`` if messages were left because of it."""
@@ -120,8 +133,7 @@ class Redrives:
 
     @deferred
     async def redrive(self, queue: Queue, group: Group, asked: Redriving) -> Redriven:
-        """Redrive at most ``MOST`` messages: dead letters from the group's current dead-letter queue, and set-aside
-        messages.
+        """Redrive some messages: dead letters from the group's current dead-letter queue, and set-aside messages.
 
         It is idempotent: a repeated call redrives no message twice. If the limit of messages in flight is reached, it
         stops and returns a continuation point.
@@ -143,15 +155,17 @@ class Redrives:
         self, queue: Queue, group: Group, letters: Queue | None, asked: Redriving, place: _Place
     ) -> Redriven:
         if asked.addresses is not None:
-            return await self._by_address(queue, group, letters, asked.addresses, place.ids)
+            return await self._by_address(queue, group, letters, asked, asked.addresses, place.ids)
         done = _Some()
         if place.letters is None:
-            done, left = await self._aside(queue, group, asked, place.aside)
+            left = None
+            if not asked.reason:
+                done, left = await self._aside(queue, group, asked, place.aside)
             if left is not None or letters is None:
-                return Redriven(done.moved, None if left is None else left.text())
+                return done.until(left)
             place = _Place(letters=Position(lower_bound(asked.since or Ticks(0))))
         if letters is None or place.letters is None:
-            return Redriven(done.moved, None)
+            return done.until(None)
         return await self._by_time(queue, group, letters, asked, place.letters, done)
 
     async def _letter_queue(self, queue: Queue, group: Group) -> Queue | None:
@@ -161,27 +175,41 @@ class Redrives:
     # By their addresses
 
     async def _by_address(
-        self, queue: Queue, group: Group, letters: Queue | None, addresses: Sequence[Address], first: int
+        self,
+        queue: Queue,
+        group: Group,
+        letters: Queue | None,
+        asked: Redriving,
+        addresses: Sequence[Address],
+        first: int,
     ) -> Redriven:
-        done, end = _Some(), min(first + MOST, len(addresses))
+        done, end = _Some(), min(first + asked.limit, len(addresses))
         for start in range(first, end, _AT_ONCE):
-            done += await self._those_at(queue, group, letters, addresses[start : min(start + _AT_ONCE, end)])
+            some = addresses[start : min(start + _AT_ONCE, end)]
+            done += await self._those_at(queue, group, letters, asked, some)
             if done.full:
-                return Redriven(done.moved, _Place(ids=start).text())
+                return done.until(_Place(ids=start))
         done.check()
-        return Redriven(done.moved, None if end >= len(addresses) else _Place(ids=end).text())
+        return done.until(None if end >= len(addresses) else _Place(ids=end))
 
-    async def _those_at(self, queue: Queue, group: Group, letters: Queue | None, addresses: Sequence[Address]) -> _Some:
+    async def _those_at(
+        self, queue: Queue, group: Group, letters: Queue | None, asked: Redriving, addresses: Sequence[Address]
+    ) -> _Some:
         found = {} if letters is None else await self.moves.find(letters, addresses)
-        ours = _ours(found.values(), queue, group)
-        done = _Some() if letters is None else await self._take_back(queue, group, letters, ours)
-        taken = {letter.address for letter in ours}
+        every = _ours(found.values(), queue, group)
+        ours = [letter for letter in every if asked.reason in letter.reason]
+        done = _Some() if letters is None else await self._take_back(queue, group, letters, ours, dry=asked.dry)
+        taken = {letter.address for letter in every}
         aside: dict[int, list[MessageId]] = {}
         for address in addresses:
-            if address not in taken and 1 <= address.partition <= queue.settings.partitions:
+            if address in taken:
+                continue
+            if 1 <= address.partition <= queue.settings.partitions and not asked.reason:
                 aside.setdefault(address.partition, []).append(address.id)
+            else:
+                done += _Some(missing=1)
         for partition, ids in aside.items():
-            done += await self._reopen(queue, group, partition, ids)
+            done += await self._reopen(queue, group, partition, ids, dry=asked.dry)
         return done
 
     # By time
@@ -192,10 +220,11 @@ class Redrives:
         upper = HIGHEST if asked.until is None else lower_bound(asked.until)
         done = _Some()
         for partition in range(first, queue.settings.partitions + 1):
-            if done.moved >= MOST:
+            if done.moved >= asked.limit:
                 return done, _Place(aside=partition)
             view = await self.store.groups.look(queue, group, partition)
-            done += await self._reopen(queue, group, partition, [id for id in view.aside if lower <= id < upper])
+            ids = [id for id in view.aside if lower <= id < upper]
+            done += await self._reopen(queue, group, partition, ids, dry=asked.dry)
             if done.full:
                 return done, _Place(aside=partition)
         return done, None
@@ -208,27 +237,42 @@ class Redrives:
         every = tuple(range(1, letters.settings.partitions + 1))
         merge = Merge(every, place, max(place, upper), limit=SLICE_ROWS)
         slice = await self.store.read_merged(letters, merge, policy.read_ack(letters.settings.consistency))
-        ours = _ours(slice.messages, queue, group)
+        ours = [letter for letter in _ours(slice.messages, queue, group) if asked.reason in letter.reason]
         next, over = slice.position, slice.over
-        if len(ours) > MOST:
-            ours, over = ours[:MOST], False
+        if len(ours) > asked.limit:
+            ours, over = ours[: asked.limit], False
             next = Position(ours[-1].message.id, ours[-1].message.partition)
-        done += await self._take_back(queue, group, letters, ours)
+        done += await self._take_back(queue, group, letters, ours, dry=asked.dry)
         done.check()
         if done.full:
-            return Redriven(done.moved, _Place(letters=place).text())
-        return Redriven(done.moved, None if over else _Place(letters=next).text())
+            return done.until(_Place(letters=place))
+        return done.until(None if over else _Place(letters=next))
 
     # Dead letters
 
-    async def _take_back(self, queue: Queue, group: Group, letters: Queue, ours: Sequence[_Letter]) -> _Some:
+    async def _take_back(
+        self, queue: Queue, group: Group, letters: Queue, ours: Sequence[_Letter], *, dry: bool
+    ) -> _Some:
         by_partition: dict[int, list[_Letter]] = {}
         for letter in ours:
             by_partition.setdefault(letter.original.partition, []).append(letter)
         done = _Some()
         for partition, some in by_partition.items():
-            done += await self._take_back_to(queue, group, letters, partition, some)
+            if dry:
+                done += await self._would_take_back(queue, some)
+            else:
+                done += await self._take_back_to(queue, group, letters, partition, some)
         return done
+
+    async def _would_take_back(self, queue: Queue, some: Sequence[_Letter]) -> _Some:
+        """Find out what ``_take_back_to`` would do, unless the group has too many messages in flight."""
+        there = 0
+        for start in range(0, len(some), _AT_ONCE):
+            originals = {letter.original for letter in some[start : start + _AT_ONCE]}
+            found = await self.moves.find(queue, originals)
+            there += sum(letter.original in found for letter in some[start : start + _AT_ONCE])
+        copies = 0 if queue.closed is not None else len(some) - there
+        return _Some(there + copies, copies=copies)
 
     async def _take_back_to(
         self, queue: Queue, group: Group, letters: Queue, partition: int, some: Sequence[_Letter]
@@ -267,7 +311,7 @@ class Redrives:
         except QueueClosed as error:
             return _Some(closed=error)
         await self.moves.remove(letters, (letter.address,))
-        return _Some(1)
+        return _Some(1, copies=1)
 
     async def _mark(
         self,
@@ -305,22 +349,27 @@ class Redrives:
 
     # Set-aside messages
 
-    async def _reopen(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId]) -> _Some:
+    async def _reopen(
+        self, queue: Queue, group: Group, partition: int, asked: Sequence[MessageId], *, dry: bool
+    ) -> _Some:
         """Reopen messages that were set aside; drop those that no longer exist."""
-        if not ids:
+        if not asked:
             return _Some()
         aside = frozenset((await self.store.groups.look(queue, group, partition)).aside)
-        ids = [id for id in ids if id in aside]
+        ids = [id for id in asked if id in aside]
+        missing = len(asked) - len(ids)
         if not ids:
-            return _Some()
+            return _Some(missing=missing)
         found = await self.moves.find(queue, [Address(partition, id) for id in ids])
         there = tuple([id for id in ids if Address(partition, id) in found])
         gone = tuple([id for id in ids if Address(partition, id) not in found])
+        if dry:
+            return _Some(len(there), missing=missing)
         terms = await self.terms(queue, group)
         keys = tuple([key_hash(key_of(found[Address(partition, id)].content)) for id in there])
         (answer,) = (await self.store.groups.run(queue, group, terms, (Reopen(partition, there, gone, keys),))).answers
         assert isinstance(answer, ReopenAnswer)
-        return _Some(answer.opened, answer.full)
+        return _Some(answer.opened, answer.full, missing=missing)
 
 
 def _ours(messages: Iterable[Message], queue: Queue, group: Group) -> list[_Letter]:
@@ -332,5 +381,5 @@ def _ours(messages: Iterable[Message], queue: Queue, group: Group) -> list[_Lett
             continue
         address = letter.address
         if len(address.id) == len(LOWEST) and 1 <= address.partition <= queue.settings.partitions:
-            ours.append(_Letter(message, address))
+            ours.append(_Letter(message, address, letter.reason))
     return ours

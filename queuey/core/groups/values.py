@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from queuey.model.groups.commands import SettleAnswer
@@ -9,6 +11,9 @@ from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import Address, Message
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
+
+MAX_REDRIVEN: Final = 100
+"""Maximum number of messages that one call redrives."""
 
 
 @frozen
@@ -114,12 +119,19 @@ class Redriving:
     :ivar since: inclusive lower bound, and ``until`` the exclusive upper bound, of the time when a message became a
         dead letter or, if it was set aside, was posted.
     :ivar after: the continuation point that an earlier call returned in ``next``.
+    :ivar reason: a text that the reason has of which a message became a dead letter; messages that were set aside have
+        no reason.
+    :ivar limit: maximum number of messages; a few more of those that were set aside are redriven together.
+    :ivar dry: whether to find out what would be redriven, and change nothing.
     """
 
     addresses: tuple[Address, ...] | None = None
     since: Ticks | None = None
     until: Ticks | None = None
     after: str | None = None
+    reason: str = ""
+    limit: int = MAX_REDRIVEN
+    dry: bool = False
 
 
 @attrs.frozen
@@ -127,8 +139,12 @@ class Redriven:
     """The result of a redrive.
 
     :ivar moved: number of messages that can be claimed again.
+    :ivar copies: number of these that are copies, because the original messages no longer exist.
+    :ivar missing: number of the given addresses that have no dead letter and no message that was set aside.
     :ivar next: the continuation point for another call; ``None`` if all messages are done.
     """
 
     moved: int
     next: str | None
+    copies: int = 0
+    missing: int = 0

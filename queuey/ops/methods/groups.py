@@ -4,28 +4,33 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
+
 from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.values import PartitionLag
+from queuey.core.groups.values import MAX_REDRIVEN, PartitionLag
 from queuey.core.queues import QueueDirectory
 from queuey.model.group_settings import Group
+from queuey.model.message import Address
 from queuey.model.queue import MAX_PARTITIONS
 from queuey.model.start import Start
 from queuey.model.timeid import LOWEST, MessageId, Ticks, ticks_of, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION
+from queuey.ops.methods.dead import AFTER, BEFORE, GROUP, IDS, RATE, REASON, SINCE, moment, redriven, redriving
 from queuey.ops.methods.queues import QUEUE
-from queuey.ops.parameters import ARRAY, PLACE, TEXT, Kind, Parameter
+from queuey.ops.parameters import ARRAY, BOOLEAN, PLACE, Kind, Parameter
 from queuey.ops.rpc import CallContext, Methods, method
 
-GROUP: Final = Parameter("group", Kind("string", "the name of a group", TEXT.read), needed=True)
 _PARTITIONS: Final = Kind("array", "numbers of partitions, each once", ARRAY.read)
 
 
 class Groups(Methods):
     """``groups.*``."""
 
-    def __init__(self, directory: QueueDirectory, groups: GroupExchange) -> None:
+    def __init__(self, directory: QueueDirectory, groups: GroupExchange, clock: IReactorTime) -> None:
         super().__init__()
+        self._clock = clock
         self._directory = directory
         self._groups = groups
 
@@ -67,6 +72,52 @@ class Groups(Methods):
         some = None if partitions is None else _numbers(partitions, found.settings.partitions)
         await self._groups.seek(found, its, to, some)
         return True
+
+    @method(
+        "object",
+        APPLICATION,
+        QUEUE,
+        GROUP,
+        IDS,
+        Parameter("all", BOOLEAN),
+        SINCE,
+        BEFORE,
+        REASON,
+        AFTER,
+        Parameter("dry_run", BOOLEAN),
+        RATE,
+        changes=True,
+    )
+    async def jsonrpc_redrive(
+        self,
+        call: CallContext,
+        application: str,
+        queue: str,
+        group: str,
+        ids: tuple[Address, ...] | None = None,
+        all: bool | None = None,
+        since: Start | Ticks | None = None,
+        before: Start | Ticks | None = None,
+        reason: str = "",
+        after: str | None = None,
+        dry_run: bool = False,
+        rate: int = MAX_REDRIVEN,
+    ) -> dict[str, Any]:
+        """Make messages that a consumer group gave up deliverable again: those with the `ids`, those of a time or a
+        reason, or `all`; with `dry_run`, only count them. A call redrives at most 100, or as many as `rate` says, and
+        then takes a second; to continue, pass `next` as `after`."""
+        call.silent = dry_run
+        began = self._clock.seconds()
+        times = moment(since), moment(before)
+        limit = MAX_REDRIVEN if dry_run else rate
+        asked = redriving(ids, all, *times, after=after, reason=reason, limit=limit, dry=dry_run)
+        found = await self._directory.find(application, queue)
+        its = await self._groups.find(found, group)
+        result = await self._groups.redrive(found, its, asked)
+        call.note(None, {"moved": result.moved})
+        if rate < MAX_REDRIVEN and result.moved and not dry_run:
+            await deferLater(self._clock, max(0.0, began + 1.0 - self._clock.seconds()))
+        return redriven(result, dry=dry_run)
 
 
 def _numbers(partitions: list[Any], most: int) -> tuple[int, ...]:

@@ -60,7 +60,7 @@ class Reporter:
 
     def _rates(self, name: Name | None) -> dict[str, float] | None:
         found = None if self.activity is None else self.activity.rates(name)
-        return None if found is None else {word: round(getattr(found, word), 3) for word in KINDS}
+        return None if found is None else {word: round(getattr(found, word), 6) for word in KINDS}
 
     def _history(self, name: Name | None, *, wanted: bool) -> dict[str, list[int] | None] | None:
         activity = self.activity if wanted else None

@@ -10,6 +10,7 @@ from queuey.core.applications.stored import Change
 from queuey.model import members
 from queuey.model.application import Application
 from queuey.model.depth import Depth
+from queuey.model.message import Address
 from queuey.model.queue import Queue
 from queuey.model.timeid import to_rfc3339
 
@@ -65,6 +66,11 @@ def _side(application: Application | None) -> Any:
         "keys": [key.id for key in application.keys],
         "revision": application.revision,
     }
+
+
+def message_id(address: Address) -> str:
+    """Return the id of a message, as the second API shows it."""
+    return f"{address.id.hex()}-{address.partition}"
 
 
 def queue(found: Queue) -> dict[str, Any]:
