@@ -385,25 +385,24 @@ class RedriveTests(Case):
         self.assertEqual(self.redrive(Redriving(since=times[2])), 1)
 
     def test_more_than_one_call_takes_back(self) -> None:
-        self.patch(redriving, "MOST", 3)
         self.move_out(*[b"%d" % number for number in range(8)])
         self.move_out(b"8", b"9", partition=2)
         told = []
-        asked = EVERYTHING
+        asked = Redriving(limit=3)
         while True:
             redriven = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, asked))
             told.append(redriven.moved)
             if redriven.next is None:
                 break
-            asked = Redriving(after=redriven.next)
+            asked = Redriving(after=redriven.next, limit=3)
         self.assertEqual((sum(told), max(told)), (10, 3))
         self.assertEqual((len(self.claimed()), len(self.claimed(2)), self.world.bodies(self.dead)), (8, 2, []))
 
     def test_more_addresses_than_one_call_takes_back(self) -> None:
-        self.patch(redriving, "MOST", 3)
         self.move_out(*[b"%d" % number for number in range(8)])
         addresses = tuple(Address(letter.partition, letter.id) for letter in self.world.shown(self.dead))
-        first = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, Redriving(addresses)))
+        asked = Redriving(addresses, limit=3)
+        first = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, asked))
         self.assertEqual(first.moved, 3)
         self.assertEqual(self.redrive(Redriving(addresses, after=first.next)), 5)
 
@@ -671,12 +670,14 @@ class AsideTests(Case):
         self.assertEqual(self.claimed(), [1])
 
     def test_more_than_one_call_takes_back(self) -> None:
-        self.patch(redriving, "MOST", 1)
-        self.aside(b"a", b"b")
-        self.aside(b"c", partition=2)
-        first = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, EVERYTHING))
-        self.assertEqual((first.moved, first.next), (2, "aside-2"))
-        self.assertEqual(self.redrive(Redriving(after=first.next)), 1)
+        self.aside(b"a", b"b", b"c")
+        self.aside(b"d", partition=2)
+        places: list[str | None] = [None]
+        for moved, next in ((2, "aside-1"), (2, None)):
+            asked = Redriving(after=places[-1], limit=2)
+            redriven = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, asked))
+            self.assertEqual((redriven.moved, redriven.next), (moved, next))
+            places.append(redriven.next)
 
     def test_too_much_in_flight(self) -> None:
         self.aside(b"a", b"b", b"c")

@@ -224,8 +224,9 @@ class Redrives:
                 return done, _Place(aside=partition)
             view = await self.store.groups.look(queue, group, partition)
             ids = [id for id in view.aside if lower <= id < upper]
-            done += await self._reopen(queue, group, partition, ids, dry=asked.dry)
-            if done.full:
+            some = ids if asked.dry else ids[: asked.limit - done.moved]
+            done += await self._reopen(queue, group, partition, some, dry=asked.dry)
+            if done.full or len(some) < len(ids):
                 return done, _Place(aside=partition)
         return done, None
 

@@ -121,7 +121,7 @@ class Redriving:
     :ivar after: the continuation point that an earlier call returned in ``next``.
     :ivar reason: a text that the reason has of which a message became a dead letter; messages that were set aside have
         no reason.
-    :ivar limit: maximum number of messages; a few more of those that were set aside are redriven together.
+    :ivar limit: maximum number of messages; a dry run may look at more of those that were set aside.
     :ivar dry: whether to find out what would be redriven, and change nothing.
     """
 
