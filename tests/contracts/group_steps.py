@@ -106,9 +106,9 @@ class GroupSteps(Contract):
         return [receipt for _, receipt, _ in self.given(await self.take(limit, partitions, **more))]
 
     async def settle(
-        self, action: Action, receipts: Sequence[Receipt], terms: Terms = PLAIN, span: int = 0
+        self, action: Action, receipts: Sequence[Receipt], terms: Terms = PLAIN, span: int = 0, live: bool = False
     ) -> tuple[Settled, ...]:
-        settle = Settle(tuple([Settlement(action, one, Ticks(span * SECOND), "why") for one in receipts]))
+        settle = Settle(tuple([Settlement(action, one, Ticks(span * SECOND), "why", live) for one in receipts]))
         return (await self.one(SettleAnswer, settle, terms)).outcomes
 
     async def look(self, partition: int = 1, ids: Sequence[MessageId] = ()) -> View:

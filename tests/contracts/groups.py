@@ -252,6 +252,30 @@ class GroupsContract(GroupSteps):
         self.assertEqual(await self.bodies(partitions=(1, 2)), [b"2", b"3"])
 
     @contract
+    async def test_settlements_that_need_a_lease_in_force(self) -> None:
+        """A receipt whose lease has ended changes nothing then, although nobody else has claimed the message."""
+        await self.begin()
+        await self.post(b"1", b"2", b"3")
+        one, two, three = await self.receipts()
+        self.assertEqual(await self.settle(Action.EXTEND, [one], span=90, live=True), (Settled.EXTENDED,))
+        self.assertEqual(await self.settle(Action.EXTEND, [two], span=0, live=True), (Settled.EXTENDED,))
+        self.assertEqual(await self.settle(Action.EXTEND, [two], span=90, live=True), (Settled.STALE,))
+        self.assertEqual(await self.settle(Action.ACK, [two], live=True), (Settled.STALE,))
+        await self.subject.advance(LEASE / SECOND)
+        self.assertEqual(await self.settle(Action.ACK, [three, one], live=True), (Settled.STALE, Settled.ACKED))
+        self.assertEqual(await self.settle(Action.ACK, [three]), (Settled.ACKED,))
+        self.assertEqual(await self.bodies(), [b"2"])
+
+    @contract
+    async def test_a_lease_of_no_time(self) -> None:
+        """The message may be claimed again at once; the receipt is valid until then."""
+        await self.begin()
+        await self.post(b"1")
+        (first,) = await self.receipts(lease=Ticks(0))
+        (second,) = await self.receipts(lease=Ticks(0))
+        self.assertEqual(await self.settle(Action.ACK, [first, second]), (Settled.STALE, Settled.ACKED))
+
+    @contract
     async def test_settle_and_claim_in_one_call(self) -> None:
         await self.begin()
         await self.post(b"1", b"2")

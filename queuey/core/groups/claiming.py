@@ -72,7 +72,7 @@ class Claims:
             ``IGroupStore.run`` does, and with ``KeyReused``.
         """
         terms = self.directory.cached_terms(queue, group) or await self.directory.terms(queue, group)
-        lease = claiming.lease or group.settings.lease
+        lease = group.settings.lease if claiming.lease is None else claiming.lease
         if len(partitions) > 1:
             partitions = self._in_turn(partitions)
         take = Take(partitions, claiming.limit, Ticks(lease * SECOND), claiming.max_bytes, claiming.key)

@@ -66,7 +66,7 @@ def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlemen
         receipt = receipts.parse(one.receipt, queue.incarnation)
         if receipt is not None:
             span = NOW if one.action is Action.ACK else _span(one, group)
-            found[place] = Settlement(one.action, receipt, span, one.reason)
+            found[place] = Settlement(one.action, receipt, span, one.reason, one.live)
             touched.add(receipt.partition)
     return Settlements(outcomes, found, touched)
 

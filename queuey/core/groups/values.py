@@ -24,12 +24,14 @@ class Settling:
     :ivar span: for a retry the delay in seconds, for an extension the new length of the lease from now on (``None``:
         the group's default); otherwise ignored.
     :ivar reason: of a rejection.
+    :ivar live: see ``Settlement.live``.
     """
 
     action: Action
     receipt: str
     span: float | None = None
     reason: str = ""
+    live: bool = False
 
 
 @frozen
@@ -37,7 +39,8 @@ class Claiming:
     """The parameters of a claim.
 
     :ivar limit: maximum number of messages.
-    :ivar lease: in seconds; ``None`` is the group's default.
+    :ivar lease: in seconds; ``None`` is the group's default. With 0 a message may be claimed again at once, and its
+        receipt is valid until then.
     :ivar wait: maximum number of seconds to wait if there are no messages.
     :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
     :ivar partitions: ``None`` means all partitions of the queue.

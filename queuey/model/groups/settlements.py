@@ -22,7 +22,8 @@ LEASE_ENDED: Final = "lease ended"
 def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, now: Ticks) -> Settled:
     """Ack, retry, extend and reject messages, one after another.
 
-    A receipt is valid while its number is the last one of its message, even after its lease has ended.
+    A receipt is valid while its number is the last one of its message, even after its lease has ended, unless the
+    settlement asks for a lease in force (``live``).
     """
     prolonged: dict[bytes, Ticks] = {}
     outcomes: list[Outcome] = []
@@ -37,6 +38,8 @@ def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, n
         elif entry is None or not valid:
             known = acked.get(id) == receipt.number or index.was_acked(receipt.number)
             outcomes.append(Outcome.ALREADY_ACKED if known else Outcome.STALE)
+        elif one.live and (entry.kind != LEASED or entry.due <= now):
+            outcomes.append(Outcome.STALE)
         elif one.action is Action.ACK:
             acked[id] = receipt.number
             outcomes.append(Outcome.ACKED)

@@ -190,12 +190,15 @@ class Settlement(msgspec.Struct, frozen=True, gc=False):
     :ivar receipt: of this queue.
     :ivar span: for a retry the delay, for an extension the length of the lease from now on.
     :ivar reason: of a rejection.
+    :ivar live: whether the receipt is valid only until its lease ends. Without it a receipt is valid until the message
+        is claimed again.
     """
 
     action: Action
     receipt: Receipt
     span: Ticks = NOW
     reason: str = ""
+    live: bool = False
 
 
 @frozen

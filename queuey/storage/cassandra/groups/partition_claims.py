@@ -204,9 +204,11 @@ class PartitionClaims:
 
 def _claim(index: GroupIndex, asked: Asked, seen: Seen, terms: Terms, now: Ticks) -> Claimed:
     """Take as many messages as were asked for, and as fit."""
-    lease = asked.lease if asked.until is None else Ticks(min(asked.lease, asked.until - now))
-    if lease <= 0:
-        return Claimed()
+    lease = asked.lease
+    if asked.until is not None:
+        lease = Ticks(min(lease, asked.until - now))
+        if lease <= 0:
+            return Claimed()
     key = None if terms.at_most_once else asked.key
     return claim(index, Wanted(asked.limit, lease, key, asked.max_bytes, asked.owed), seen.found, terms, now)
 
