@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence, Set
 from functools import partial
 from types import coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import attrs
 from twisted.internet.defer import Deferred, succeed
@@ -17,7 +17,7 @@ from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.deferreds import ShieldedWrite, deferred, shield
-from queuey.errors import NoSuchQueue, NotPromised
+from queuey.errors import NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.batch import Addresses, NewMessages
 from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
@@ -28,6 +28,12 @@ from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
 
 T = TypeVar("T")
+
+_SLICE: Final = 1000
+"""Delayed messages that a purge deletes in one write."""
+
+_MAX_SLICES: Final = 10_000
+"""Maximum number of these writes in one purge."""
 
 
 @attrs.frozen
@@ -279,6 +285,23 @@ class MessageExchange:
         policy = await self.policies.policy_for(queue.application)
         ack = policy.write_terms(queue.settings.consistency).ack
         await shield(self.store.purge(queue, before, ack).addBoth(self._removed, queue, None))
+
+    async def delayed(self, queue: Queue, limit: int) -> int:
+        """Return the number of messages that are delayed and not due yet, up to a limit."""
+        policy = await self.policies.policy_for(queue.application)
+        return len(await self.store.delayed(queue, limit, policy.read_ack(queue.settings.consistency)))
+
+    async def purge_delayed(self, queue: Queue) -> None:
+        """Delete the messages that are delayed and not due yet; those that are posted meanwhile may stay."""
+        policy = await self.policies.policy_for(queue.application)
+        ack = policy.read_ack(queue.settings.consistency)
+        for _ in range(_MAX_SLICES):
+            some = await self.store.delayed(queue, _SLICE, ack)
+            if some:
+                await self.remove(queue, some)
+            if len(some) < _SLICE:
+                return
+        raise Unavailable("The queue has more delayed messages than one purge deletes.", applied="partly")
 
     def _removed(self, result: T, queue: Queue, partitions: Set[int] | None) -> T:
         """Tell those who may have waited for messages to be over, whatever is known of what became of them."""

@@ -145,6 +145,16 @@ class IMessageStore(Interface):
         :return: fires once no reader can see these messages. Fails with ``NoSuchQueue`` or ``Unavailable``.
         """
 
+    def delayed(queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
+        """Find messages of the future: delayed ones that are not due yet, and those that were put there.
+
+        If the clocks of several front ends may differ, messages that are due within that difference may be left out.
+
+        :param limit: maximum number of addresses.
+        :return: fires with the addresses, those of each partition in their order; with none if the incarnation has
+            ended. May be cancelled. Fails with ``Unavailable``.
+        """
+
     def count(queue: Queue, ack: Ack) -> Deferred[int]:
         """Count the messages of a queue, including those of the future.
 

@@ -325,6 +325,23 @@ class DelayContract(MessagesCase):
         self.assertEqual(await self.shown(queue), [b"b"])
 
     @contract
+    async def test_those_that_are_not_due_are_found(self) -> None:
+        queue = await self.make_queue()
+        await self.put(queue, b"now")
+        late = [await self.delayed(queue, b"late", seconds, partition=2) for seconds in (30, 20)]
+        far = await self.delayed(queue, b"far", 40 * 24 * 3600 // 2)
+        every = [Address(1, far), Address(2, late[1]), Address(2, late[0])]
+        found = await self.store.delayed(queue, 10, Ack.MAJORITY)
+        self.assertEqual(sorted(found, key=lambda one: (one.partition, one.id)), every)
+        self.assertEqual(len(await self.store.delayed(queue, 2, Ack.MAJORITY)), 2)
+        await self.subject.advance(25)
+        self.assertEqual(set(await self.store.delayed(queue, 10, Ack.MAJORITY)), {Address(1, far), Address(2, late[0])})
+        await self.store.remove(queue, [Address(1, far)], Ack.MAJORITY)
+        self.assertEqual(await self.store.delayed(queue, 10, Ack.MAJORITY), (Address(2, late[0]),))
+        await self.store.forget(queue)
+        self.assertEqual(await self.store.delayed(queue, 10, Ack.MAJORITY), ())
+
+    @contract
     async def test_a_purge_leaves_what_is_to_come(self) -> None:
         queue = await self.make_queue()
         await self.put(queue, b"now")

@@ -95,6 +95,7 @@ class DamageTests(SynchronousTestCase):
             "down": of_queue(lambda store, queue: store.read_range(queue, Window((2,), descending=True), Ack.ONE)),
             "lookup": of_queue(lambda store, queue: store.lookup(queue, places, Ack.ONE)),
             "count": of_queue(lambda store, queue: store.count(queue, Ack.ONE)),
+            "delayed": of_queue(lambda store, queue: store.delayed(queue, 10, Ack.ONE)),
             "measure": of_queue(lambda store, queue: store.measure(queue, Ack.ONE)),
             "once": of_queue(lambda store, queue: store.append_once(queue, self.once, TERMS, once())),
         }

@@ -98,6 +98,7 @@ class FaultTests(SynchronousTestCase):
             "merge one in bulk": lambda: store.read_merged(queue, Merge((1,), limit=20), Ack.ONE),
             "lookup": lambda: store.lookup(queue, (address,), Ack.ONE),
             "count": lambda: store.count(queue, Ack.ONE),
+            "delayed": lambda: store.delayed(queue, 10, Ack.ONE),
             "measure": lambda: store.measure(queue, Ack.ONE),
             "names": lambda: store.names("a", "", 10, ""),
             "describe": lambda: store.describe("a", ("q",)),

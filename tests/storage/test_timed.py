@@ -33,6 +33,7 @@ READS: dict[str, Callable[[Any], Deferred[Any]]] = {
     "merge": lambda store: store.read_merged(QUEUE, Merge((1,)), Ack.ONE),
     "lookup": lambda store: store.lookup(QUEUE, (), Ack.ONE),
     "count": lambda store: store.count(QUEUE, Ack.ONE),
+    "delayed": lambda store: store.delayed(QUEUE, 10, Ack.ONE),
     "measure": lambda store: store.measure(QUEUE, Ack.ONE),
     "names": lambda store: store.names("a", "", 1, ""),
     "describe": lambda store: store.describe("a", ("q",)),

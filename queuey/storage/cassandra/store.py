@@ -322,6 +322,10 @@ class CassandraStore:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.count(queue, ack))
 
+    def delayed(self, queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
+        """See IMessageStore."""
+        return self._door.enter(lambda: self._parts.messages.delayed(queue, limit, ack))
+
     def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
         """See IMessageStore."""
         return self._door.enter(lambda: self._parts.messages.measure(queue, ack))

@@ -241,6 +241,17 @@ def purge(store: StoreData, queue: Queue, before: MessageId) -> None:
         store.take(data, number, partition.ids[: bisect_left(partition.ids, bound)])
 
 
+def delayed(store: StoreData, queue: Queue, limit: int) -> tuple[Address, ...]:
+    """Return the addresses of messages above the stable time; none if the queue was deleted."""
+    store.sweep()
+    bound, data = upper_bound(store.stable()), store.queues.get(queue.incarnation)
+    found: list[Address] = []
+    for number, partition in data.partitions.items() if data else ():
+        start = bisect_left(partition.ids, bound)
+        found += [Address(number, id) for id in partition.ids[start : start + limit - len(found)]]
+    return tuple(found)
+
+
 def count(store: StoreData, queue: Queue) -> int:
     """Return how many messages a queue has; 0 if it was deleted."""
     store.sweep()

@@ -193,6 +193,10 @@ class MemoryStore:
         """See IMessageStore."""
         return self._data.when_open(lambda: operations.count(self._data, queue))
 
+    def delayed(self, queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
+        """See IMessageStore."""
+        return self._data.when_open(lambda: operations.delayed(self._data, queue, limit))
+
     def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
         """See IMessageStore; the numbers are exact."""
         return self._data.when_open(lambda: operations.measure(self._data, queue))

@@ -180,6 +180,10 @@ class SharedStore:
         """See IMessageStore."""
         return self._write("purge", queue, before, ack)
 
+    def delayed(self, queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
+        """See IMessageStore."""
+        return self._read("delayed", queue, limit, ack)
+
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._read("count", queue, ack)
@@ -227,7 +231,7 @@ _ANY: Final = QueueSettings()
 _STORE: Final = (
     "append", "append_once", "read_merged", "read_range", "lookup", "replace", "put", "remove", "purge", "count",
     "create", "update", "forget", "names", "describe", "ping", "restore", "measure", "close_queue",
-    "read_many", "changes",
+    "read_many", "changes", "delayed",
 )  # fmt: skip
 _STATES: Final = ("read", "replace")
 _GROUPS: Final = ("run", "look", "end")

@@ -42,6 +42,7 @@ CONTENTS: Final = {
 }
 WHOLE: Final = {False: _RANGE, True: f"{_RANGE} DESC"}
 _PURGED = "SELECT purged FROM queues WHERE queue = ?"
+_FUTURE = "SELECT id FROM messages WHERE queue = ? AND partition = ? AND id >= ? AND expires > ? ORDER BY id LIMIT ?"
 LOOKUP: Final = f"SELECT {_COLUMNS} FROM messages WHERE queue = ? AND partition = ? AND id = ?"
 
 
@@ -325,3 +326,12 @@ def count(reader: Reader, queue: Queue) -> int:
     """Return how many messages of a queue have not expired."""
     held = reader.held(queue)
     return held - reader.expired(queue) if held else 0
+
+
+def delayed(reader: Reader, queue: Queue, limit: int) -> tuple[Address, ...]:
+    """Return the addresses of messages above the stable time."""
+    found: list[Address] = []
+    for partition in range(1, queue.settings.partitions + 1) if reader.held(queue) else ():
+        bounds = (queue.incarnation, partition, reader.stable, reader.clock, limit - len(found))
+        found += [Address(partition, id) for (id,) in reader.connection.execute(_FUTURE, bounds)]
+    return tuple(found)

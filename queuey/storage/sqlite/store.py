@@ -312,6 +312,10 @@ class SQLiteStore:
         """See IMessageStore; it goes on in several transactions, among which other writes have their turn."""
         return self._writing.submit(writes.Purge().turn, queue, before).addCallback(lambda _: None)
 
+    def delayed(self, queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
+        """See IMessageStore."""
+        return self._reading.submit(reader.delayed, queue, limit)
+
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
         return self._reading.submit(reader.count, queue)

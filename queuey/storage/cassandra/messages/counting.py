@@ -75,7 +75,7 @@ class Everything:
             some.extend(addresses[: SAMPLE - len(some)])
             return counted < most
 
-        await self._walk(partitions, HIGHEST, seen)
+        await self._walk(partitions, LOWEST, HIGHEST, seen)
         return Counted(min(counted, most), some, self._left > 0)
 
     async def below(self, partition: int, bound: MessageId) -> list[Address]:
@@ -86,31 +86,49 @@ class Everything:
             found.extend(addresses)
             return True
 
-        await self._walk([partition], bound, seen)
+        await self._walk([partition], LOWEST, bound, seen)
         return found
 
-    async def _walk(self, partitions: Sequence[int], upper: MessageId, seen: Callable[[list[Address]], bool]) -> None:
-        buckets = await read_all([partial(self._buckets, partition, upper) for partition in partitions])
+    async def above(self, partitions: Sequence[int], bound: MessageId, most: int) -> list[Address]:
+        """The messages of these partitions that are at or above a bound, up to ``most``; sorted."""
+        found: list[Address] = []
+
+        def seen(addresses: list[Address]) -> bool:
+            found.extend(addresses)
+            return len(found) < most
+
+        await self._walk(partitions, bound, HIGHEST, seen)
+        return sorted(found, key=lambda address: (address.partition, address.id))[:most]
+
+    async def _walk(
+        self, partitions: Sequence[int], lower: MessageId, upper: MessageId, seen: Callable[[list[Address]], bool]
+    ) -> None:
+        buckets = await read_all([partial(self._buckets, partition, lower, upper) for partition in partitions])
         await read_all(
             [
-                partial(self._walk_one, partition, bucket, upper, seen)
+                partial(self._walk_one, partition, bucket, lower, upper, seen)
                 for partition, some in zip(partitions, buckets, strict=True)
                 for bucket in some
             ]
         )
 
     @deferred
-    async def _buckets(self, partition: int, upper: MessageId) -> list[Bucket]:
+    async def _buckets(self, partition: int, lower: MessageId, upper: MessageId) -> list[Bucket]:
         view = self._view
         registered = await self._reads.registrations.read(view.incarnation, partition, view.sight.now, view.level)
-        return [bucket for bucket in {*self._implied, *registered} if bucket.start < upper]
+        return [bucket for bucket in {*self._implied, *registered} if bucket.start < upper and lower < bucket.end]
 
     @deferred
     async def _walk_one(
-        self, partition: int, bucket: Bucket, upper: MessageId, seen: Callable[[list[Address]], bool]
+        self,
+        partition: int,
+        bucket: Bucket,
+        lower: MessageId,
+        upper: MessageId,
+        seen: Callable[[list[Address]], bool],
     ) -> None:
         statement = self._reads.statements.ids(bucket.kind)
-        lower, upper = max(bucket.start, LOWEST), min(bucket.end, upper)
+        lower, upper = max(bucket.start, lower), min(bucket.end, upper)
         while self._left > 0:
             asked = Range(bucket, partition, lower, upper)
             rows = await self._execute(statement, asked)

@@ -221,6 +221,15 @@ class Messages:
         counting = self._everything(view).count(partitions_of(queue, view.incarnation), self._limits().count)
         return Deferred.fromCoroutine(counting)
 
+    @deferred
+    async def delayed(self, queue: Queue, limit: int, ack: Ack) -> tuple[Address, ...]:
+        """See IMessageStore."""
+        view = await self._views.view(queue, ack)
+        if view is None:
+            return ()
+        bound = upper_bound(Ticks(view.sight.now + int(self._limits().skew * SECOND)))
+        return tuple(await self._everything(view).above(partitions_of(queue, view.incarnation), bound, limit))
+
     # Changes
 
     @deferred
