@@ -16,7 +16,7 @@ FORMAT: Final = 1
 """Of what is kept; a version of the program that changes it reads the earlier ones too."""
 
 MAX_NAME: Final = 50
-"""Characters of an application's name, as of a queue's."""
+"""Characters of an application's name."""
 
 ALLOWED_NAME: Final = f"1 to {MAX_NAME} letters, digits, dots, underscores and hyphens"
 

@@ -13,8 +13,11 @@ from queuey.model import fields
 from queuey.model.text import UNFIT, is_fit
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks, upper_bound
 
-MAX_NAME: Final = 50
+MAX_NAME: Final = 80
 """Characters in a queue's name."""
+
+MAX_NAME_BYTES: Final = 200
+"""Bytes of a queue's name in UTF-8. Stored states of groups have a byte for the length of such a name."""
 
 MAX_PARTITIONS: Final = fields.PARTITIONS.high
 
@@ -114,6 +117,8 @@ def name_problem(name: str) -> str | None:
         return '"." and ".." are no names, since URL parsers drop them.'
     if any(c in "/,:" for c in name) or not is_fit(name):
         return 'A queue\'s name has no "/", ",", ":" or control characters.'
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"A queue's name has at most {MAX_NAME_BYTES} bytes of UTF-8."
     return None
 
 

@@ -116,7 +116,7 @@ class CreateTests(ApiTestCase):
             self.assertEqual(answer["queue_name"], name)
             self.posted(queue, name)
             self.assertEqual(self.bodies(queue), [name])
-        for name in ("x" * 51, "a/b", "a,b", "a:b", "a\nb", "\0", ".", ".."):
+        for name in ("x" * 81, "\N{PILE OF POO}" * 51, "a/b", "a,b", "a:b", "a\nb", "\0", ".", ".."):
             self.assertEqual(list(self.refused(400, self.form("POST", "/v1/app", queue_name=name))), ["queue_name"])
 
     def test_not_a_form(self) -> None:
@@ -250,6 +250,6 @@ class DeleteTests(ApiTestCase):
         self.assertEqual([(q["count"], q["type"]) for q in answer["queues"]], [(0, "user")])
 
     def test_long_name(self) -> None:
-        """A name over 50 characters is no queue's."""
-        errors = self.refused(404, self.ask("GET", f"/v1/app/{'x' * 51}"))
-        self.assertEqual(errors, {"InvalidQueueName": "Queue name longer than 50 characters."})
+        """A name over 80 characters is no queue's."""
+        errors = self.refused(404, self.ask("GET", f"/v1/app/{'x' * 81}"))
+        self.assertEqual(errors, {"InvalidQueueName": "Queue name longer than 80 characters."})

@@ -315,7 +315,7 @@ class CreateOnWriteTests(FrameTestCase):
         self.refused(404, self.ask("PUT", "/v1/app/new/5a92f3b0cd6e11f0a1b200163e0c7f01", OWNER, b"x"))
         for caller in (OTHER, {}):
             self.refused(404, self.post("/v1/app/new", "x", caller))
-        for name in ("a%2Fb", "a,b", "%00", "..", "x" * 51):
+        for name in ("a%2Fb", "a,b", "%00", "..", "x" * 81):
             self.refused(404, self.post(f"/v1/app/{name}", "x"))
         self.assertEqual(len(self.expect(200, self.send("GET", "/queues"))["queues"]), 1)
 
@@ -402,7 +402,7 @@ class ApplicationTests(FrameTestCase):
                 "max_key": 255,
                 "max_headers": 8192,
                 "max_message_key": 1024,
-                "max_name": 50,
+                "max_name": 80,
                 "max_partitions": 200,
                 "max_principals": 200,
                 "max_principal": 523,

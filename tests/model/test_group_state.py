@@ -35,7 +35,7 @@ from queuey.model.groups.entries import (
     room_for_move,
 )
 from queuey.model.groups.snapshot import MAX_OPEN, MAX_TOKENS, GroupState, decode, encode, stamped
-from queuey.model.queue import MAX_NAME, MAX_PARTITIONS, name_problem
+from queuey.model.queue import MAX_NAME_BYTES, MAX_PARTITIONS, name_problem
 from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, MessageId, Ticks
 
 GREATEST = (1 << 64) - 1
@@ -91,7 +91,7 @@ def at_all_limits(move: Move) -> GroupState:
     entry = Entry(GREATEST, Ticks(GREATEST), MAX_DELIVERIES, LEASED, MAX_SETBACKS, (1 << 32) - 1)
     found = {id_of(number): entry for number in range(MAX_OPEN)}
     marked: dict[MessageId, Move] = {}
-    name = chr(0x10FFFF) * MAX_NAME
+    name = chr(0x10FFFF) * (MAX_NAME_BYTES // 4)
     while len(marked) < MAX_MOVES:
         target = Target(name, (1 << 128) - 1 - len(marked) % MAX_TARGETS)
         id = id_of(MAX_OPEN - 1 - len(marked))
@@ -129,7 +129,7 @@ class BytesTests(SynchronousTestCase):
             self.assertLessEqual(len(value) + MAX_REASONS, MAX_STATE)  # some moves may be out, and some in
             self.assertGreater(len(value), 50_000)
             self.assertEqual(decode(value), state)
-        self.assertIsNone(name_problem("x" * MAX_NAME))
+        self.assertIsNone(name_problem(chr(0xFFFFF) * (MAX_NAME_BYTES // 4)))
 
     def test_an_empty_one(self) -> None:
         value = encode(PLAIN)

@@ -11,13 +11,38 @@ class NameTests(SynchronousTestCase):
     """What may be the name of a queue."""
 
     def test_good(self) -> None:
-        """Any Unicode, up to fifty characters."""
-        for name in ("q", "a b", "Größe", "\N{PILE OF POO}" * 50, "...", "%2F", "x?y#z", "\u00a0", "a.b-c_d~e"):
+        """Any Unicode, up to eighty characters and 200 bytes."""
+        for name in (
+            "q",
+            "a b",
+            "Größe",
+            "\N{PILE OF POO}" * 50,
+            "x" * 80,
+            "...",
+            "%2F",
+            "x?y#z",
+            "\u00a0",
+            "a.b-c_d~e",
+        ):
             self.assertIsNone(name_problem(name), name)
 
     def test_bad(self) -> None:
         """Too short, too long, or with a character that a URL or a list takes for something else."""
-        for name in ("", "x" * 51, "a/b", "a,b", "a:b", "a\nb", "\0", "\x7f", "\x85", ".", "..", "\ud800"):
+        for name in (
+            "",
+            "x" * 81,
+            "\N{PILE OF POO}" * 51,
+            "a/b",
+            "a,b",
+            "a:b",
+            "a\nb",
+            "\0",
+            "\x7f",
+            "\x85",
+            ".",
+            "..",
+            "\ud800",
+        ):
             self.assertIsNotNone(name_problem(name), repr(name))
 
 
