@@ -89,6 +89,17 @@ class BadIdentity(BadCredentials):
     """A credential of a user, or the signature of a URL, is false."""
 
 
+class BadSignature(BadCredentials):
+    """The signature of a request by an AWS client is missing or false.
+
+    :ivar code: the name of the error in AWS's APIs.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
 class Forbidden(QueueyError):
     """The caller is known, or anonymous, and may not do this."""
 

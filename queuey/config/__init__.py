@@ -70,8 +70,9 @@ DEVELOPMENT_SETTINGS: Final = f"""\
 [application:{DEVELOPMENT_APPLICATION}]
 cors_origins = http://localhost:* http://127.0.0.1:*
 signed_urls = true
+sqs = true
 """
-"""For pages that are tried on the same machine, and for URLs that their servers sign."""
+"""For pages that are tried on the same machine, for URLs that their servers sign, and for clients of SQS."""
 
 
 def load(path: Path, overrides: Overrides = NONE) -> Settings:

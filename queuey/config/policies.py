@@ -66,6 +66,7 @@ POLICY: Final = {
     "signed_urls": _key("signed_urls", BOOLEAN),
     "push": _key("push", BOOLEAN),
     "push_hosts": _key("push_hosts", PUSH_HOSTS),
+    "sqs": _key("sqs", BOOLEAN),
 }
 """What an application is promised and allowed, by attribute of a policy."""
 

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 from queuey import errors
 from queuey.http import problems
 from queuey.http.problems import Problem
+from queuey.http.sqs import errors as sqs
 from queuey.http.wire import BrokenBody, Refusal, Request, render_refusal
 from queuey.http.writing import answer, json_line
 from queuey.logs import EventLog
@@ -64,7 +65,9 @@ class ErrorAnswers:
         error = failure.value
         if isinstance(error, CancelledError) and request.ended is not None:
             error = request.ended
-        if isinstance(error, Problem):
+        if sqs.wanted(request):
+            self._sqs(request, failure, error)
+        elif isinstance(error, Problem):
             self.problem(request, error)
         elif isinstance(error, errors.QueueyError):
             self.known(request, error)
@@ -74,6 +77,23 @@ class ErrorAnswers:
             request.refuse(error.refusal)
         elif not (request.gone and isinstance(error, CancelledError)):
             self.unforeseen(request, failure)
+
+    def _sqs(self, request: Request, failure: Failure, error: BaseException | None) -> None:
+        """Answer in the shape of SQS."""
+        if isinstance(error, BrokenBody):
+            request.refuse(error.refusal)
+            return
+        if request.gone and isinstance(error, CancelledError):
+            return
+        known = sqs.of(error)
+        if known is None:
+            incident = self._incident(request, failure)
+            known = sqs.SqsError("InternalFailure", f"The log has it as incident {incident}.")
+        elif known.status >= 500 and isinstance(error, errors.QueueyError):
+            log_refused(request, known.status, known.text, error.applied)
+        if not _cut(request):
+            request.count_refused(problems.of(error).code if isinstance(error, errors.QueueyError) else "sqs")
+            sqs.answer(request, known)
 
     def problem(self, request: Request, problem: Problem) -> None:
         """Answer in the shape of v2."""
@@ -121,8 +141,8 @@ class ErrorAnswers:
         else:
             refuse(request, status, {key: text}, *headers)
 
-    def unforeseen(self, request: Request, failure: Failure) -> None:
-        """Answer a defect of ours: an incident id that finds the log entry, and no detail."""
+    def _incident(self, request: Request, failure: Failure) -> str:
+        """Log a defect of ours, and return the id that finds the log entry."""
         incident = self.incident_id()
         _log.failure(
             "incident",
@@ -133,6 +153,11 @@ class ErrorAnswers:
         )
         if request.counts is not None:
             request.counts.incident()
+        return incident
+
+    def unforeseen(self, request: Request, failure: Failure) -> None:
+        """Answer a defect of ours: an incident id that finds the log entry, and no detail."""
+        incident = self._incident(request, failure)
         if _cut(request):
             return
         request.count_refused("internal")
@@ -154,6 +179,8 @@ def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str]
 
     :param request: given where at least its path is known.
     """
+    if request is not None and sqs.wanted(request):
+        return sqs.of_refusal(refusal)
     if request is None or not problems.wanted(request):
         return render_refusal(request, refusal)
     found = problems.document(problems.of_refusal(refusal, request.max_body), request.request_id)

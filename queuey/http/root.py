@@ -23,7 +23,7 @@ from queuey.http.errors import ErrorAnswers
 from queuey.http.first_look import first_look
 from queuey.http.gate import Gate
 from queuey.http.plan import Plan
-from queuey.http.routes import Endpoint, Handler, OpenRoute, Route, Served
+from queuey.http.routes import BodyRoute, Endpoint, Handler, OpenRoute, Route, Served
 from queuey.http.wire import Refusal, Request
 from queuey.http.writing import ok
 from queuey.interfaces import IStore
@@ -34,7 +34,7 @@ DRAINING: Final = Refusal(503, "draining", "This front end is being drained; ask
 
 def make_root(
     routes: Sequence[Route],
-    open_routes: Sequence[OpenRoute],
+    open_routes: Sequence[OpenRoute | BodyRoute],
     gate: Gate,
     cors: Cors,
     store: IStore,
@@ -133,6 +133,8 @@ class Shortcuts:
     def add(self, method: str, endpoint: Endpoint) -> None:
         """Take a route in. Of two that a path may be taken for, the one that is added first has it."""
         _, version, *parts = endpoint.path.split("/")
+        if "" in parts:
+            return  # Klein finds it, as it finds all paths that end with a slash
         names = tuple((at, part.strip("<>")) for at, part in enumerate(parts) if part.startswith("<"))
         words = tuple((at, part.encode("ascii")) for at, part in enumerate(parts) if not part.startswith("<"))
         key = (method.encode("ascii"), version.encode("ascii"), len(parts))
@@ -199,6 +201,14 @@ class Root(Resource):
             return
         endpoint, names = found
         request.route = endpoint.path
+        if isinstance(endpoint, BodyRoute):
+            try:
+                endpoint.look(request)
+            except Exception:
+                self.on_done(request, Failure())
+            else:
+                go_on()
+            return
         looking = first_look(request, endpoint, names, partial(self._looked, go_on))
         if looking is not None and looking.waits:
             request.serving = looking
@@ -210,13 +220,13 @@ class Root(Resource):
             request.serving = None
             go_on()
 
-    def _served(self, request: Request) -> tuple[Served, Mapping[str, str]] | None:
+    def _served(self, request: Request) -> tuple[Served | BodyRoute, Mapping[str, str]] | None:
         """What serves a request with its body, and what its path names; ``None``: the answer needs no body."""
         plan = request.head.plan
         if plan is None and self._plan(request):
             plan = request.head.plan
         if plan is not None:
-            return (plan.endpoint, plan.names) if isinstance(plan.endpoint, Served) else None
+            return (plan.endpoint, plan.names) if isinstance(plan.endpoint, Served | BodyRoute) else None
         if request.path == b"*" or b"%2f" in request.path.lower() or not request.method.isupper():
             return None
         try:
@@ -225,7 +235,7 @@ class Root(Resource):
             return None
         # What is no endpoint is the heartbeat, or OPTIONS.
         endpoint = self._endpoints.get(name)
-        return (endpoint, names) if isinstance(endpoint, Served) else None
+        return (endpoint, names) if isinstance(endpoint, Served | BodyRoute) else None
 
     def render(self, request: Request) -> object:
         """Serve a request."""

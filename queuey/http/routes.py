@@ -162,3 +162,20 @@ class OpenRoute:
     def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
         """See :class:`Endpoint`."""
         return CoroutineRunner(self.handle(request), partial(on_done, request))
+
+
+@attrs.frozen(eq=False)
+class BodyRoute:
+    """A route whose handler finds out itself who the caller is, by the body as well.
+
+    :ivar look: raises an error if the head alone shows that the request will be refused.
+    """
+
+    method: str
+    path: str
+    handle: Handler
+    look: Callable[[Request], None]
+
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
+        """See :class:`Endpoint`."""
+        return CoroutineRunner(self.handle(request), partial(on_done, request))

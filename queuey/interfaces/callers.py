@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 import attrs
@@ -92,6 +92,56 @@ class ISignatures(Interface):
             ``TooManyRequests`` if the URL is used more often than it was signed for, and with ``Unavailable`` if that
             cannot be found out now.
         """
+
+
+@attrs.frozen
+class AwsRequest:
+    """The parts of a request that an AWS client signs.
+
+    :ivar path: as it was sent; ``query`` likewise, without the question mark.
+    :ivar fields: the values of the header fields, by their names in lower case.
+    """
+
+    method: bytes
+    path: bytes
+    query: bytes
+    fields: Mapping[bytes, Sequence[bytes]] = attrs.field(repr=False)
+    body: bytes = attrs.field(default=b"", repr=False)
+
+
+@attrs.frozen
+class AwsSigner:
+    """The signer of a request.
+
+    :ivar access_key_id: of its key.
+    :ivar digest: the SHA-256 of its key.
+    :ivar region: that it named; every region is accepted.
+    """
+
+    application: str
+    access_key_id: str
+    digest: bytes = attrs.field(repr=False)
+    region: str
+
+
+class IAwsSignatures(Interface):
+    """Finds out which application has signed a request by Signature Version 4."""
+
+    def check_head(request: AwsRequest) -> None:
+        """Check what can be checked before the body is there.
+
+        :raise BadSignature: with the reason.
+        """
+
+    def check(request: AwsRequest) -> Deferred[AwsSigner]:
+        """Find the signer of a request.
+
+        :return: fires with the signer. Fails with ``BadSignature`` if the signature is missing, false or too old, and
+            with ``Unavailable`` if that cannot be found out now.
+        """
+
+    def holds(signer: AwsSigner) -> Deferred[bool]:
+        """Find out whether the key of a signer is still one of its application's. Fails with ``Unavailable``."""
 
 
 class IPolicies(Interface):

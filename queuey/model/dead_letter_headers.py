@@ -1,4 +1,4 @@
-"""The headers that Queuey adds to messages: of dead letters, of copies for one group, and for a message's key."""
+"""The headers that Queuey adds to messages: of dead letters, of copies, for a key, and for SQS."""
 
 from __future__ import annotations
 
@@ -23,6 +23,12 @@ ORIGIN: Final = "queuey-origin"
 
 KEY: Final = "queuey-key"
 """The header that has a message's key; groups with order ``KEY`` keep the order of messages with the same key."""
+
+SQS: Final = "queuey-sqs"
+"""The header of a message that was sent through SQS, with what SQS says of it."""
+
+MAX_SQS: Final = 8192
+"""Maximum size in bytes of that header as compact JSON."""
 
 MAX_LETTER: Final = 2048
 """Maximum size in bytes of a dead letter's header as compact JSON; a queue, a group and a reason of full length need
@@ -128,6 +134,8 @@ def is_ours(name: str, value: Any) -> bool:
     if name == LETTER:
         headers = _compact({LETTER: value}).encode("utf-8")
         return len(headers) <= MAX_LETTER and letter_of(Content(b"", None, headers)) is not None
+    if name == SQS:
+        return isinstance(value, dict) and len(_compact({SQS: value}).encode("utf-8")) <= MAX_SQS
     if not isinstance(value, str):
         return False
     if name == KEY:

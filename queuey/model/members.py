@@ -163,6 +163,7 @@ MEMBERS: Final = (
     Member("signed_urls", "signed_urls", False, "boolean", "true, false", _boolean, _as_it_is),
     Member("push", "push", False, "boolean", "true, false", _boolean, _as_it_is),
     Member("push_hosts", "push_hosts", False, "array", f"at most {MAX_HOSTS} names and addresses, or *", _hosts, list),
+    Member("sqs", "sqs", False, "boolean", "true, false", _boolean, _as_it_is),
     *(_number(field, True) for field in fields.LIMITS),
     attrs.evolve(_number(fields.MAX_BODY, True), allowed="1 byte to the max_body of [server]"),
 )

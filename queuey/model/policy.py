@@ -92,6 +92,7 @@ class Policy:
     :ivar signed_urls: whether URLs that were signed with its keys are accepted in place of a key.
     :ivar push: whether it may have pushes, and ``push_hosts`` the hosts that they may call; see
         ``queuey.model.pushes.targets``.
+    :ivar sqs: whether clients of Amazon SQS may use it, with credentials that are made from its keys.
     """
 
     application: str
@@ -106,6 +107,7 @@ class Policy:
     idempotency_ttl: int = attrs.field(default=fields.IDEMPOTENCY_TTL.default, validator=fields.IDEMPOTENCY_TTL.check)
     identities: tuple[str, ...] = ()
     signed_urls: bool = False
+    sqs: bool = False
     max_messages: int | None = _limit(fields.MAX_MESSAGES)
     max_queue_bytes: int | None = _limit(fields.MAX_QUEUE_BYTES)
     max_queue_messages: int | None = _limit(fields.MAX_QUEUE_MESSAGES)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import MAX_RATES, SignedURLs
+from queuey.auth.sigv4 import AwsSignatures
 from queuey.config import CassandraStorage, Settings
 from queuey.core.live.reads import LiveTimes
+from queuey.core.sqs_queues import SqsQueues
 from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
 from queuey.http.cors import Cors
@@ -19,6 +22,12 @@ from queuey.http.gate import Gate
 from queuey.http.ongoing import Ongoing
 from queuey.http.problems import code_of
 from queuey.http.root import make_root
+from queuey.http.sqs.api import SqsApi, allow_body
+from queuey.http.sqs.callers import SqsGate
+from queuey.http.sqs.queues import SqsAdministration
+from queuey.http.sqs.receiving import SqsReceiving
+from queuey.http.sqs.sending import SqsSending
+from queuey.http.sqs.settling import Removals, SqsSettling
 from queuey.http.v1 import V1
 from queuey.http.v2 import api, stream
 from queuey.http.v2.answers import NO_STORE
@@ -82,7 +91,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),
-        api.open_routes(Description()),
+        (*api.open_routes(Description()), *sqs_api(parts, gate).routes()),
         gate,
         cors,
         store,
@@ -102,6 +111,10 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
             counts.refused(None if request is None else request.application, code_of(refusal))
         return render(request, refusal)
 
+    def streams(request: Request) -> bool:
+        allow_body(request)
+        return stream.wants(request)
+
     return Site(
         resource=root,
         limits=limits(in_force.settings),
@@ -112,11 +125,26 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         access=parts.access,
         render=refused,
         before_head=before_head,
-        streams=stream.wants,
+        streams=streams,
         counts=counts,
         traces=parts.traces,
         turn=parts.turn,
         look=root.look,
+    )
+
+
+def sqs_api(parts: Components, gate: Gate) -> SqsApi:
+    """The API of SQS."""
+    owners, exchange, groups, now = parts.owners, parts.exchange, parts.groups, parts.now
+    signatures = AwsSignatures(owners.of_id, owners.digests, owners.use, now)
+    sqs_gate = SqsGate(gate, signatures, exchange)
+    states = SqsQueues(parts.store.states, parts.directory.retries, parts.reactor.seconds, os.urandom)
+    return SqsApi(
+        sqs_gate,
+        SqsAdministration(parts.directory, exchange, groups, states, now),
+        SqsSending(exchange, states),
+        SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
+        SqsSettling(groups, states, Removals(exchange)),
     )
 
 

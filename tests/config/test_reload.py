@@ -74,6 +74,7 @@ CHANGES = {
     "networks": "10.0.0.0/8",
     "ports": "8080",
     "max_requests": "1",
+    "sqs": "yes",
     "keys": "another-long-key",
     "max_queues": "1",
     "max_bytes": "1MiB",

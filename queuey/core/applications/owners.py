@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.core.applications.stored import Snapshot, StoredApplications
+from queuey.model.application import key_id
 
 GRAIN: Final = 60
 """The precision, in seconds, of the last use of a key."""
+
+
+class _Ids:
+    """An index of keys by their ids.
+
+    :ivar given: the applications of the settings that it was made of, and ``snapshot`` those of the store. Both are
+        replaced and never mutated.
+    :ivar known: the digests of the keys with an id, and their applications.
+    """
+
+    def __init__(self, given: Mapping[bytes, str], snapshot: Snapshot) -> None:
+        self.given = given
+        self.snapshot = snapshot
+        self.known: dict[str, list[tuple[bytes, str]]] = {}
+        for digest, application in {**snapshot.owners, **given}.items():
+            self.known.setdefault(key_id(digest), []).append((digest, application))
 
 
 class KeyOwners:
@@ -33,6 +50,7 @@ class KeyOwners:
         self._stored = stored
         self._now = now
         self._used: dict[bytes, int] = {}
+        self._ids: _Ids | None = None
 
     def owner(self, digest: bytes) -> Deferred[str | None]:
         """Find the application that a key belongs to.
@@ -69,6 +87,24 @@ class KeyOwners:
         if snapshot is None:
             return self._stored.current().addCallback(_digests, application)
         return succeed(_digests(snapshot, application))
+
+    def of_id(self, id: str) -> Deferred[Sequence[tuple[bytes, str]]]:
+        """The digests of the keys that have an id, and the application of each; there may be several with one id.
+
+        :return: fails with ``Unavailable``.
+        """
+        snapshot = self._stored.cached()
+        if snapshot is None:
+            return self._stored.current().addCallback(self._of_id, id)
+        return succeed(self._of_id(snapshot, id))
+
+    def _of_id(self, snapshot: Snapshot, id: str) -> Sequence[tuple[bytes, str]]:
+        given = self._given()
+        ids = self._ids
+        if ids is None or ids.given is not given or ids.snapshot is not snapshot:
+            ids = self._ids = _Ids(given, snapshot)
+        found = ids.known.get(id, ())
+        return [one for one in found if one[0] in given or not self._named(one[1])]
 
     def use(self, digest: bytes) -> None:
         """Note that a key is used now: it was shown, or what it signed was."""

@@ -24,6 +24,7 @@ from queuey.model.group_settings import Group
 from queuey.model.groups.entries import TOKEN
 from queuey.model.pushes.places import report_key
 from queuey.model.queue import Queue
+from queuey.model.sqs_queue import sqs_key
 
 AT_ONCE: Final = 16
 """Number of rows and states that are read or removed at the same time."""
@@ -108,6 +109,7 @@ class GroupRows:
                 await self.remove_states(group, queue.settings.partitions)
                 await self._clear(group_key(queue.incarnation, name))
         await self._clear(groups_key(queue.incarnation))
+        await self._clear(sqs_key(queue.incarnation))
 
     async def ended(self, incarnation: int, name: str) -> Group | None:
         """Mark a group as ended, so that no new states of it are stored; return its row, or ``None`` if there is no

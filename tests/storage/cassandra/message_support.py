@@ -217,6 +217,9 @@ class MessageStore:
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         return self._ask(lambda: self.messages.count(queue, ack))
 
+    def delayed(self, queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
+        return self._ask(lambda: self.messages.delayed(queue, limit, ack))
+
     def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
         return self._ask(lambda: self.messages.measure(queue, ack))
 

@@ -1,0 +1,218 @@
+"""AWS Signature Version 4 in the header of a request, by the keys of applications.
+
+The canonical request and the string to sign are described in the IAM User Guide, "Create a signed AWS API request".
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from calendar import timegm
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from hashlib import sha256
+from typing import Final
+from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+import attrs
+from twisted.internet.defer import Deferred
+from zope.interface import implementer
+
+from queuey.deferreds import deferred
+from queuey.errors import BadSignature
+from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
+from queuey.model.aws_keys import aws_key, key_id_of
+
+WINDOW: Final = 900
+"""Seconds by which the time of a request may differ from ours, either way."""
+
+MAX_SIGNED: Final = 50
+"""Maximum number of header fields that are signed."""
+
+_ALGORITHM: Final = "AWS4-HMAC-SHA256"
+_SERVICE: Final = "sqs"
+_AUTHORIZATION: Final = re.compile(
+    rf"{_ALGORITHM} +"
+    r"Credential=([A-Za-z0-9]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([A-Za-z0-9-]{1,64})/([a-z0-9_]{1,64}), *"
+    r"SignedHeaders=([a-z0-9;_.-]{1,2048}), *Signature=([0-9a-f]{64})",
+    re.ASCII,
+)
+_TIME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
+_SPACES: Final = re.compile(rb"[ \t]+")
+_UNRESERVED: Final = "-_.~"
+
+
+@attrs.frozen
+class _Claim:
+    """What the header of a request says about its signature; nothing of it is proven yet."""
+
+    access_key_id: str
+    date: str
+    region: str
+    time: str
+    names: tuple[bytes, ...]
+    signature: str = attrs.field(repr=False)
+
+    @property
+    def scope(self) -> str:
+        return f"{self.date}/{self.region}/{_SERVICE}/aws4_request"
+
+
+@implementer(IAwsSignatures)
+@attrs.frozen
+class AwsSignatures:
+    """Checks signatures; see ``IAwsSignatures``.
+
+    :ivar owners: fires with the digests of the keys that have an id, and the application of each; fails with
+        ``Unavailable``.
+    :ivar digests: fires with the digests of an application's keys, as they are now; fails with ``Unavailable``.
+    :ivar used: is called with the digest of each key whose signature was right.
+    :ivar now: the wall clock, in seconds since 1970.
+    """
+
+    owners: Callable[[str], Deferred[Sequence[tuple[bytes, str]]]]
+    digests: Callable[[str], Deferred[tuple[bytes, ...]]]
+    used: Callable[[bytes], None]
+    now: Callable[[], float]
+
+    def check_head(self, request: AwsRequest) -> None:
+        """Check what can be checked before the body is there; see ``IAwsSignatures``."""
+        self._claim(request)
+
+    @deferred
+    async def check(self, request: AwsRequest) -> AwsSigner:
+        """Find the signer of a request; see ``IAwsSignatures``."""
+        claim = self._claim(request)
+        hashed = sha256(request.body).hexdigest()
+        told = request.fields.get(b"x-amz-content-sha256")
+        if told is not None and (len(told) != 1 or told[0] != hashed.encode("ascii")):
+            raise _false("The value of X-Amz-Content-Sha256 is not the SHA-256 of the body.")
+        signer = None
+        key = key_id_of(claim.access_key_id)
+        known = [] if key is None else await self.owners(key)
+        if not known:
+            raise BadSignature("InvalidClientTokenId", "The security token included in the request is invalid.")
+        text = _text(claim, _canonical(request, claim.names, hashed))
+        for digest, application in known:
+            if hmac.compare_digest(_sign(aws_key(digest).secret, claim, text), claim.signature):
+                signer = AwsSigner(application, claim.access_key_id, digest, claim.region)
+        if signer is None:
+            raise _false("The request signature we calculated does not match the signature you provided.")
+        self.used(signer.digest)
+        return signer
+
+    @deferred
+    async def holds(self, signer: AwsSigner) -> bool:
+        """Find out whether a key is still in force; see ``IAwsSignatures``."""
+        return signer.digest in await self.digests(signer.application)
+
+    def _claim(self, request: AwsRequest) -> _Claim:
+        """Parse the header, and check everything that needs neither the body nor the key."""
+        claim = _parse(request)
+        if b"x-amz-security-token" in request.fields:
+            raise BadSignature("InvalidClientTokenId", "There are no session tokens here.")
+        for name in request.fields:
+            if name.startswith(b"x-amz-") and name not in claim.names:
+                raise _false(f"The header field {name.decode('ascii', 'replace')} is not signed.")
+        for name in claim.names:
+            if name not in request.fields:
+                raise _false(f"The header field {name.decode('ascii')} is signed, and is not there.")
+        moment = _moment(claim.time)
+        if claim.time[:8] != claim.date:
+            raise _false("The date in the credential scope is not that of X-Amz-Date.")
+        late = self.now() - moment
+        if not -WINDOW <= late <= WINDOW:
+            what = "expired" if late > 0 else "not yet current"
+            raise _false(f"Signature {what}: {claim.time} differs from our time by more than {WINDOW // 60} minutes.")
+        return claim
+
+
+def _parse(request: AwsRequest) -> _Claim:
+    given = request.fields.get(b"authorization")
+    if given is None:
+        raise BadSignature("MissingAuthenticationToken", "Request is missing Authentication Token.")
+    match = _AUTHORIZATION.fullmatch(given[0].decode("latin-1")) if len(given) == 1 else None
+    if match is None:
+        raise _incomplete("Authorization is not a signature by AWS4-HMAC-SHA256 with all of its parts.")
+    access_key_id, date, region, service, end, names, signature = match.groups()
+    if service != _SERVICE or end != "aws4_request":
+        raise _false("Credential should be scoped to the service sqs and end with aws4_request.")
+    signed = tuple(names.encode("ascii").split(b";"))
+    if list(signed) != sorted(set(signed)) or len(signed) > MAX_SIGNED:
+        raise _incomplete("The names of SignedHeaders are not sorted, or one of them is there twice.")
+    if b"host" not in signed or b"x-amz-date" not in signed:
+        raise _incomplete("Host and X-Amz-Date have to be signed.")
+    times = request.fields.get(b"x-amz-date", ())
+    time = times[0].decode("latin-1") if len(times) == 1 else ""
+    if _TIME.fullmatch(time) is None:
+        raise _incomplete("X-Amz-Date is not one time such as 20150830T123600Z.")
+    return _Claim(access_key_id, date, region, time, signed, signature)
+
+
+def _moment(time: str) -> int:
+    try:
+        return timegm(datetime.strptime(time, "%Y%m%dT%H%M%SZ").timetuple())
+    except ValueError:
+        raise _incomplete("X-Amz-Date is not a time.") from None
+
+
+def _canonical(request: AwsRequest, names: Sequence[bytes], hashed: str) -> bytes:
+    """Return the request as it is signed."""
+    fields = [
+        b"%b:%b\n" % (name, b",".join([_SPACES.sub(b" ", value.strip(b" \t")) for value in request.fields[name]]))
+        for name in names
+    ]
+    parts = (
+        request.method,
+        quote_from_bytes(_normalised(request.path), safe=f"/{_UNRESERVED}").encode("ascii"),
+        _query(request.query),
+        b"".join(fields),
+        b";".join(names),
+        hashed.encode("ascii"),
+    )
+    return b"\n".join(parts)
+
+
+def _normalised(path: bytes) -> bytes:
+    """Return a path without its ``.`` and ``..``, and without empty segments."""
+    found: list[bytes] = []
+    for segment in path.split(b"/"):
+        if segment == b"..":
+            del found[-1:]
+        elif segment not in (b"", b"."):
+            found.append(segment)
+    end = b"/" if found and path.endswith(b"/") else b""
+    return b"/" + b"/".join(found) + end
+
+
+def _query(query: bytes) -> bytes:
+    """Return a query with its parameters sorted and percent-encoded in the one way that is signed."""
+    pairs = []
+    for part in filter(None, query.split(b"&")):
+        name, _, value = part.partition(b"=")
+        pairs.append((_encoded(name), _encoded(value)))
+    return "&".join([f"{name}={value}" for name, value in sorted(pairs)]).encode("ascii")
+
+
+def _encoded(text: bytes) -> str:
+    return quote_from_bytes(unquote_to_bytes(text), safe=_UNRESERVED)
+
+
+def _text(claim: _Claim, canonical: bytes) -> bytes:
+    """Return the string to sign."""
+    return "\n".join((_ALGORITHM, claim.time, claim.scope, sha256(canonical).hexdigest())).encode("ascii")
+
+
+def _sign(secret: str, claim: _Claim, text: bytes) -> str:
+    key = b"AWS4" + secret.encode("ascii")
+    for part in (claim.date, claim.region, _SERVICE, "aws4_request"):
+        key = hmac.digest(key, part.encode("ascii"), "sha256")
+    return hmac.digest(key, text, "sha256").hex()
+
+
+def _false(text: str) -> BadSignature:
+    return BadSignature("SignatureDoesNotMatch", text)
+
+
+def _incomplete(text: str) -> BadSignature:
+    return BadSignature("IncompleteSignature", text)

@@ -1,0 +1,109 @@
+"""The states that SQS keeps of queues: found, with a short cache, and changed by compare-and-set."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+from twisted.internet.defer import Deferred
+
+from queuey.core.contention import Retries
+from queuey.core.groups.directory import CACHED
+from queuey.core.groups.rows import contended
+from queuey.deferreds import KeyedLock, deferred, shield
+from queuey.errors import Unavailable
+from queuey.interfaces import IStateStore, Outcome
+from queuey.model.queue import Queue
+from queuey.model.sqs_queue import SqsQueue, UnreadableQueue, decode_sqs, encode_sqs, sqs_key
+
+MAX_CACHED: Final = 10_000
+"""States that are cached."""
+
+_VERSION: Final = 16
+"""Random bytes of a version."""
+
+
+@attrs.frozen
+class _Cached:
+    state: SqsQueue | None
+    since: float
+
+
+class SqsQueues:
+    """Finds and changes the states. Every Deferred may fail with ``Unavailable``.
+
+    :param seconds: the reactor's clock.
+    :param new_bytes: returns so many random bytes.
+    """
+
+    def __init__(
+        self,
+        states: IStateStore,
+        retries: Retries,
+        seconds: Callable[[], float],
+        new_bytes: Callable[[int], bytes],
+    ) -> None:
+        self._states = states
+        self._retries = retries
+        self._seconds = seconds
+        self._new_bytes = new_bytes
+        self._turns = KeyedLock()
+        self._cached: OrderedDict[int, _Cached] = OrderedDict()
+        self._changes = 0
+
+    def cached(self, queue: Queue) -> _Cached | None:
+        """Return the state that was read a short time ago; other processes may have changed it since."""
+        found = self._cached.get(queue.incarnation)
+        return found if found is not None and 0 <= self._seconds() - found.since < CACHED else None
+
+    @deferred
+    async def find(self, queue: Queue) -> SqsQueue | None:
+        """Return the state of a queue; ``None`` if the queue was not made or changed through SQS."""
+        found = self.cached(queue)
+        if found is not None:
+            return found.state
+        now, changes = self._seconds(), self._changes
+        stored = await self._states.read(sqs_key(queue.incarnation))
+        state = None if stored is None else _decoded(stored.value)
+        if changes == self._changes:
+            self._keep(queue, state, now)
+        return state
+
+    def change(self, queue: Queue, change: Callable[[SqsQueue | None], SqsQueue]) -> Deferred[SqsQueue]:
+        """Change a state, or make it.
+
+        :param change: returns the new state; may be called more than once, and what it raises ends the change.
+        """
+        return self._turns.take(queue.incarnation, lambda: shield(self._change(queue, change)))
+
+    @deferred
+    async def _change(self, queue: Queue, change: Callable[[SqsQueue | None], SqsQueue]) -> SqsQueue:
+        key, attempts = sqs_key(queue.incarnation), self._retries.begin(contended)
+        while True:
+            stored = await self._states.read(key)
+            before = None if stored is None else _decoded(stored.value)
+            after = change(before)
+            if after == before:
+                return after
+            version, fresh = None if stored is None else stored.version, self._new_bytes(_VERSION).hex()
+            outcome = await self._states.replace(key, version, encode_sqs(after), fresh)
+            if outcome is Outcome.APPLIED:
+                self._changes += 1
+                self._keep(queue, after, self._seconds())
+                return after
+            await attempts.again()
+
+    def _keep(self, queue: Queue, state: SqsQueue | None, since: float) -> None:
+        self._cached[queue.incarnation] = _Cached(state, since)
+        self._cached.move_to_end(queue.incarnation)
+        if len(self._cached) > MAX_CACHED:
+            self._cached.popitem(last=False)
+
+
+def _decoded(value: bytes) -> SqsQueue:
+    try:
+        return decode_sqs(value)
+    except UnreadableQueue as error:
+        raise Unavailable(f"The queue cannot be used through SQS: {error}.") from None

@@ -1,0 +1,1 @@
+"""The API of Amazon SQS over the queues of an application."""

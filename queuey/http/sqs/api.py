@@ -1,0 +1,104 @@
+"""The SQS API as a whole: one path takes all operations, by AWS JSON 1.0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, Final
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from queuey.errors import TooManyRequests
+from queuey.http.routes import BodyRoute
+from queuey.http.sqs import errors
+from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
+from queuey.http.sqs.errors import PATHS, SqsError
+from queuey.http.sqs.operations import MISSING, OPERATIONS, Members, decoded, read
+from queuey.http.sqs.queues import SqsAdministration
+from queuey.http.sqs.receiving import SqsReceiving
+from queuey.http.sqs.sending import SqsSending
+from queuey.http.sqs.settling import SqsSettling
+from queuey.http.wire import Request
+from queuey.model.queue import Queue
+
+_TARGET: Final = b"AmazonSQS."
+_RECEIVE: Final = "ReceiveMessage"
+
+Handler = Callable[[Caller, Any, Members], Coroutine[Deferred[Any], Any, Mapping[str, Any]]]
+
+
+def allow_body(request: Request) -> None:
+    """Let the body of a request be as long as JSON may make a message of the application's limit."""
+    if errors.wanted(request) and request.max_body is not None:
+        request.max_body *= FACTOR
+
+
+class SqsApi:
+    """Finds the operation of a request, lets the caller in, and answers."""
+
+    def __init__(
+        self,
+        gate: SqsGate,
+        administration: SqsAdministration,
+        sending: SqsSending,
+        receiving: SqsReceiving,
+        settling: SqsSettling,
+    ) -> None:
+        self._gate = gate
+        self._receiving = receiving
+        self._handlers: Mapping[str, Handler] = {
+            "CreateQueue": administration.create,
+            "GetQueueUrl": administration.url,
+            "ListQueues": administration.list,
+            "DeleteQueue": administration.delete,
+            "GetQueueAttributes": administration.describe,
+            "SetQueueAttributes": administration.change,
+            "PurgeQueue": administration.purge,
+            "TagQueue": administration.tag,
+            "UntagQueue": administration.untag,
+            "ListQueueTags": administration.tags,
+            "ListDeadLetterSourceQueues": administration.sources,
+            "SendMessage": sending.send,
+            "SendMessageBatch": sending.send_batch,
+            _RECEIVE: receiving.receive,
+            "DeleteMessage": settling.delete,
+            "DeleteMessageBatch": settling.delete_batch,
+            "ChangeMessageVisibility": settling.change,
+            "ChangeMessageVisibilityBatch": settling.change_batch,
+        }
+
+    def routes(self) -> tuple[BodyRoute, ...]:
+        """Return the routes."""
+        return tuple(BodyRoute("POST", path, self.serve, self._gate.look) for path in PATHS)
+
+    async def serve(self, request: Request) -> None:
+        """Serve a request."""
+        name = _operation(request)
+        try:
+            answer = await self._serve(request, name)
+        except TooManyRequests:
+            if name != _RECEIVE:
+                raise
+            answer = await self._receiving.pause()
+        fields = (errors.JSON, (b"x-amzn-RequestId", request.request_id.encode("ascii")))
+        request.answer(200, fields, msgspec.json.encode(answer))
+
+    async def _serve(self, request: Request, name: str) -> Mapping[str, Any]:
+        caller = await self._gate.admit(request)
+        operation = OPERATIONS.get(name)
+        if operation is None:
+            if name in MISSING:
+                raise SqsError("UnsupportedOperation", f"{name} is not there in Queuey.")
+            raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
+        given = read(operation.members, decoded(request.body))
+        queue: Queue | None = None
+        if operation.right is not None:
+            queue = await self._gate.queue(caller, given["QueueUrl"], operation.right)
+        return await self._handlers[name](caller, queue, given)
+
+
+def _operation(request: Request) -> str:
+    target = request.fields.get(b"x-amz-target", ())
+    if len(target) == 1 and target[0].startswith(_TARGET):
+        return target[0].removeprefix(_TARGET).decode("ascii", "replace")
+    return ""

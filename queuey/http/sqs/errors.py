@@ -1,0 +1,157 @@
+"""Errors as clients of SQS know them: one table of codes, and what each error of ours is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from queuey import errors
+from queuey.http.limits import Refusal
+from queuey.http.wire import Request
+
+JSON: Final = (b"Content-Type", b"application/x-amz-json-1.0")
+_TYPE: Final = "com.amazonaws.sqs#"
+_OLD: Final = "AWS.SimpleQueueService."
+"""What most codes of the earlier protocol begin with."""
+
+CODES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
+    {
+        "QueueDoesNotExist": (f"{_OLD}NonExistentQueue", 400),
+        "QueueNameExists": ("QueueAlreadyExists", 400),
+        "InvalidParameterValueException": ("InvalidParameterValue", 400),
+        "InvalidAddress": ("InvalidAddress", 400),
+        "MissingRequiredParameterException": ("MissingParameter", 400),
+        "InvalidAttributeName": ("InvalidAttributeName", 400),
+        "InvalidAttributeValue": ("InvalidAttributeValue", 400),
+        "ReceiptHandleIsInvalid": ("ReceiptHandleIsInvalid", 400),
+        "InvalidMessageContents": ("InvalidMessageContents", 400),
+        "OverLimit": ("OverLimit", 403),
+        "BatchEntryIdsNotDistinct": (f"{_OLD}BatchEntryIdsNotDistinct", 400),
+        "BatchRequestTooLong": (f"{_OLD}BatchRequestTooLong", 400),
+        "EmptyBatchRequest": (f"{_OLD}EmptyBatchRequest", 400),
+        "InvalidBatchEntryId": (f"{_OLD}InvalidBatchEntryId", 400),
+        "MessageNotInflight": (f"{_OLD}MessageNotInflight", 400),
+        "TooManyEntriesInBatchRequest": (f"{_OLD}TooManyEntriesInBatchRequest", 400),
+        "UnsupportedOperation": (f"{_OLD}UnsupportedOperation", 400),
+        "RequestThrottled": ("RequestThrottled", 403),
+        "AccessDenied": ("AccessDenied", 403),
+        "InvalidAction": ("InvalidAction", 400),
+        "SerializationException": ("MalformedInput", 400),
+        "InvalidClientTokenId": ("InvalidClientTokenId", 403),
+        "SignatureDoesNotMatch": ("SignatureDoesNotMatch", 403),
+        "IncompleteSignature": ("IncompleteSignature", 400),
+        "MissingAuthenticationToken": ("MissingAuthenticationToken", 403),
+        "InternalFailure": ("InternalFailure", 500),
+        "ServiceUnavailable": ("ServiceUnavailable", 503),
+    }
+)
+"""Each error with its code in the earlier protocol, which clients show too, and its status."""
+
+_KNOWN: Final[Mapping[type[errors.QueueyError], str]] = MappingProxyType(
+    {
+        errors.NoSuchQueue: "QueueDoesNotExist",
+        errors.NoSuchApplication: "InvalidClientTokenId",
+        errors.Forbidden: "AccessDenied",
+        errors.TooManyRequests: "RequestThrottled",
+        errors.StorageFull: "OverLimit",
+        errors.NotPromised: "UnsupportedOperation",
+        errors.InvalidUpdate: "InvalidAttributeValue",
+        errors.InvalidRequest: "InvalidParameterValueException",
+        errors.BodyTooLarge: "InvalidParameterValueException",
+        errors.KeyReused: "InvalidParameterValueException",
+    }
+)
+"""What our errors are here; all others can be tried again."""
+
+PATH: Final = "/sqs"
+"""The path of the API on the clients' port, beside the root."""
+
+PATHS: Final = ("/", PATH, f"{PATH}/")
+"""The paths of the API: some clients can be given a path, and some cannot."""
+
+_PATHS: Final = frozenset(path.encode() for path in PATHS)
+
+NO_QUEUE: Final = "The specified queue does not exist."
+
+
+class SqsError(Exception):
+    """An error of a request, as its client sees it.
+
+    :ivar code: one of ``CODES``.
+    """
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.text = text
+
+    @property
+    def old_code(self) -> str:
+        """The code in the earlier protocol."""
+        return CODES[self.code][0]
+
+    @property
+    def status(self) -> int:
+        """The status of the answer."""
+        return CODES[self.code][1]
+
+
+def wanted(request: Request) -> bool:
+    """Whether a request is one of this API, so that its errors have to be of this API too."""
+    return request.method == b"POST" and request.path in _PATHS
+
+
+def invalid(text: str) -> SqsError:
+    """Return the error of a parameter whose value is not allowed."""
+    return SqsError("InvalidParameterValueException", text)
+
+
+def out_of_range(value: object, name: str, reason: str) -> SqsError:
+    """Return the error of a value that is out of bounds, in the words of AWS."""
+    return invalid(f"Value {value} for parameter {name} is invalid. Reason: {reason}")
+
+
+def of(error: BaseException | None) -> SqsError | None:
+    """Return what an error is here; ``None`` if it is a defect."""
+    if isinstance(error, SqsError):
+        return error
+    if isinstance(error, errors.BadSignature):
+        return SqsError(error.code, error.text)
+    if isinstance(error, errors.NoSuchQueue):
+        return SqsError("QueueDoesNotExist", NO_QUEUE)
+    if isinstance(error, errors.QueueyError):
+        kinds = [kind for kind in type(error).__mro__ if kind in _KNOWN]
+        return SqsError(_KNOWN[kinds[0]] if kinds else "ServiceUnavailable", error.text)
+    return None
+
+
+def of_refusal(refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+    """Return the header fields and the body of an answer to a request that the HTTP server refuses."""
+    code = "ServiceUnavailable" if refusal.status >= 500 else "InvalidParameterValueException"
+    return {JSON[0].decode(): JSON[1].decode(), "x-amzn-query-error": query_error(code)}, document(code, refusal.text)
+
+
+def query_error(code: str) -> str:
+    """Return the code in the earlier protocol, and who is at fault."""
+    old, status = CODES[code]
+    return f"{old};{'Receiver' if status >= 500 else 'Sender'}"
+
+
+def document(code: str, text: str) -> bytes:
+    """Return the body of an answer that says what is wrong."""
+    return msgspec.json.encode({"__type": f"{_TYPE}{code}", "message": text})
+
+
+def answer(request: Request, error: SqsError) -> None:
+    """Answer with an error."""
+    fields = [
+        JSON,
+        (b"x-amzn-RequestId", request.request_id.encode("ascii")),
+        (b"x-amzn-query-error", query_error(error.code).encode("ascii")),
+    ]
+    if error.status == 503:
+        fields.append((b"Retry-After", b"1"))
+    request.answer(error.status, fields, document(error.code, error.text))

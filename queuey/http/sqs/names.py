@@ -1,0 +1,74 @@
+"""URLs, ARNs and accounts, by which SQS names queues."""
+
+from __future__ import annotations
+
+import re
+from hashlib import sha256
+from typing import Final
+from urllib.parse import quote, unquote, urlsplit
+
+from queuey.http.sqs.errors import NO_QUEUE, PATH, SqsError, invalid
+from queuey.http.wire import Request
+from queuey.model.queue import MAX_NAME
+
+FIFO: Final = ".fifo"
+
+_NAME: Final = re.compile(rf"(?=.{{1,{MAX_NAME}}}\Z)[A-Za-z0-9_-]+(?:\.fifo)?", re.ASCII | re.DOTALL)
+_ARN: Final = re.compile(r"arn:aws[a-z-]{0,20}:sqs:[a-z0-9-]{1,64}:([0-9]{12}):(.{1,400})", re.ASCII)
+
+
+def account(application: str) -> str:
+    """Return the account of an application: twelve digits, as clients expect."""
+    number = int.from_bytes(sha256(f"queuey account {application}".encode()).digest()[:8], "big")
+    return str(10**11 + number % (9 * 10**11))
+
+
+def check_new_name(name: str) -> None:
+    """Refuse the name of a queue that is to be made.
+
+    :raise SqsError: it is not one that SQS has.
+    """
+    if _NAME.fullmatch(name) is None:
+        raise invalid(f"Can only include alphanumeric characters, hyphens, or underscores. 1 to {MAX_NAME} in length")
+
+
+def queue_url(request: Request, application: str, name: str) -> str:
+    """Return the URL of a queue, with the scheme and host by which the client has reached us."""
+    host = (request.head.host or b"localhost").decode("latin-1")
+    prefix = PATH if request.path.startswith(PATH.encode()) else ""
+    return f"{scheme(request)}://{host}{prefix}/{account(application)}/{quote(name, safe='')}"
+
+
+def scheme(request: Request) -> str:
+    """Return the scheme by which the client has reached us, or the proxy before us if its word is believed."""
+    told = request.fields.get(b"x-forwarded-proto")
+    if told is not None and request.connection.believed:
+        return "https" if told[-1].strip().lower() == b"https" else "http"
+    return "https" if request.isSecure() else "http"
+
+
+def name_of_url(url: str) -> str:
+    """Return the name of the queue in a URL. Only its last part counts: the application is that of the key.
+
+    :raise SqsError: it is no such URL.
+    """
+    try:
+        name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
+    except ValueError:
+        name = ""
+    if not name:
+        raise SqsError("InvalidAddress", f"The address {url[:200]} is not valid for this endpoint.")
+    if len(name) > MAX_NAME:
+        raise SqsError("QueueDoesNotExist", NO_QUEUE)
+    return name
+
+
+def arn(region: str, application: str, name: str) -> str:
+    """Return the ARN of a queue."""
+    return f"arn:aws:sqs:{region}:{account(application)}:{name}"
+
+
+def name_of_arn(text: str, application: str) -> str | None:
+    """Return the name of the queue that an ARN stands for; ``None`` if it is none of the application's."""
+    match = _ARN.fullmatch(text)
+    return match[2] if match is not None and match[1] == account(application) else None

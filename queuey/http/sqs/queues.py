@@ -1,0 +1,241 @@
+"""Operations on queues: making, finding, listing, changing, purging and deleting them, and their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import attrs
+
+from queuey.core.groups.exchange import GroupExchange
+from queuey.core.groups.rows import in_parallel
+from queuey.core.messages import MessageExchange
+from queuey.core.queues import QueueDirectory
+from queuey.core.sqs_queues import SqsQueues
+from queuey.deferreds import KeyedLock, deferred
+from queuey.errors import NoSuchGroup, NoSuchQueue
+from queuey.http.sqs import attributes
+from queuey.http.sqs.attributes import RETENTION, Wanted
+from queuey.http.sqs.callers import Caller
+from queuey.http.sqs.errors import SqsError, invalid, out_of_range
+from queuey.http.sqs.names import check_new_name, queue_url
+from queuey.http.sqs.operations import Members
+from queuey.model.group_settings import Group
+from queuey.model.queue import Queue
+from queuey.model.sqs_queue import GROUP, MAX_TAGS, SqsQueue
+from queuey.model.timeid import from_seconds, lower_bound
+
+DELAYED: Final = 10_000
+"""Maximum number of delayed messages that are counted."""
+
+_PAGE: Final = 1000
+"""Queues of a page of names."""
+
+_SOURCES: Final = 10_000
+"""Maximum number of queues that are looked at for the sources of a dead-letter queue."""
+
+_MAX_TAG: Final = 128
+_MAX_TAG_VALUE: Final = 256
+
+
+@attrs.frozen
+class SqsAdministration:
+    """Handlers of the operations on queues. Each takes a caller, the queue if there is one, and the members.
+
+    :ivar now: the wall clock, in seconds since 1970.
+    """
+
+    directory: QueueDirectory
+    exchange: MessageExchange
+    groups: GroupExchange
+    states: SqsQueues
+    now: Callable[[], float]
+    _turns: KeyedLock = attrs.field(factory=KeyedLock, init=False, repr=False)
+
+    async def create(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
+        """Make a queue; return the URL of the one that is there if it has the same attributes."""
+        name, asked = given["QueueName"], given.get("Attributes", {})
+        check_new_name(name)
+        wanted = attributes.wanted(asked, caller.application)
+        attributes.check_fifo(name, wanted)
+        await self._check_target(caller, wanted)
+        tags = _tags(given.get("tags", {}))
+        turn = (caller.application, name)
+        await self._turns.take(turn, lambda: self._create(caller, name, asked, wanted, tags))
+        return {"QueueUrl": queue_url(caller.request, caller.application, name)}
+
+    @deferred
+    async def _create(
+        self, caller: Caller, name: str, asked: dict[str, str], wanted: Wanted, tags: dict[str, str]
+    ) -> None:
+        """Make a queue, or compare the one that is there; one call at a time for each name."""
+        try:
+            queue = await self.directory.find(caller.application, name)
+        except NoSuchQueue:
+            changes = attrs.evolve(wanted.of_queue(), ttl=wanted.retention or RETENTION)
+            queue, made = await self.directory.create(caller.application, name, changes)
+        else:
+            made = False
+        state = await self.states.find(queue)
+        if not made and state is not None:
+            group = await self.group(queue)
+            different = attributes.difference(asked, self._shown(caller, queue, state, group), caller.application)
+            if different is not None:
+                raise SqsError(
+                    "QueueNameExists",
+                    "A queue already exists with the same name and a different value for attribute " + different,
+                )
+            return
+        await self._apply(queue, wanted, SqsQueue(keep=not made, tags=tags))
+
+    async def _apply(self, queue: Queue, wanted: Wanted, new: SqsQueue) -> None:
+        """Change the state of a queue, or make it, and the group that clients receive from."""
+        now = int(self.now())
+        state = await self.states.change(queue, lambda old: wanted.of_state(new if old is None else old, now))
+        await self.groups.put(queue, GROUP, wanted.of_group(state), lambda _: None)
+
+    async def _check_target(self, caller: Caller, wanted: Wanted) -> None:
+        target = None if wanted.redrive is None else wanted.redrive.queue
+        if target is not None:
+            try:
+                await self.directory.find(caller.application, target)
+            except NoSuchQueue:
+                raise out_of_range(target, attributes.REDRIVE, "Dead letter target does not exist.") from None
+
+    @deferred
+    async def group(self, queue: Queue) -> Group | None:
+        """Return the group that clients receive from, if there is one."""
+        try:
+            return await self.groups.find(queue, GROUP)
+        except NoSuchGroup:
+            return None
+
+    def _shown(self, caller: Caller, queue: Queue, state: SqsQueue, group: Group | None) -> dict[str, str]:
+        ttl = queue.settings.ttl or caller.policy.ttl
+        return attributes.shown(queue, state, group, caller.signer.region, ttl)
+
+    async def url(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
+        """Return the URL of a queue that exists."""
+        found = await self.directory.find(caller.application, given["QueueName"])
+        return {"QueueUrl": queue_url(caller.request, caller.application, found.name)}
+
+    async def list(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
+        """Return the URLs of queues, in the order of their names."""
+        limit, after = given.get("MaxResults", _PAGE), given.get("NextToken", "")
+        start = after + "\0" if after else ""
+        names = await self.directory.store.names(caller.application, start, limit + 1, given.get("QueueNamePrefix", ""))
+        urls = [queue_url(caller.request, caller.application, name) for name in names[:limit]]
+        found: dict[str, Any] = {"QueueUrls": urls} if urls else {}
+        if len(names) > limit and "MaxResults" in given:
+            found["NextToken"] = names[limit - 1]
+        return found
+
+    async def delete(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Delete a queue with all its messages."""
+        await self.directory.delete(queue)
+        return {}
+
+    async def describe(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Return the attributes that are asked for."""
+        names = given.get("AttributeNames", [])
+        for name in names:
+            if name not in attributes.SHOWN and name != "All":
+                raise attributes.unknown(name)
+        state, group = await self.states.find(queue) or SqsQueue(), await self.group(queue)
+        found = self._shown(caller, queue, state, group)
+        if "All" in names or not set(attributes.COUNTS).isdisjoint(names):
+            found.update(await self._counts(queue, group))
+        if "All" not in names:
+            found = {name: value for name, value in found.items() if name in names}
+        return {"Attributes": found} if found else {}
+
+    async def _counts(self, queue: Queue, group: Group | None) -> dict[str, str]:
+        delayed = await self.exchange.delayed(queue, DELAYED)
+        if group is None:
+            visible, hidden = (await self.directory.depth(queue)).messages - delayed, 0
+        else:
+            lag = await self.groups.lag(queue, group)
+            hidden = sum(one.in_flight for one in lag)
+            visible = sum(one.behind for one in lag) - hidden
+        return dict(zip(attributes.COUNTS, map(str, (max(0, visible), hidden, delayed)), strict=True))
+
+    async def change(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Set attributes."""
+        asked = given["Attributes"]
+        wanted = attributes.wanted(asked, caller.application)
+        state = await self.states.find(queue) or SqsQueue()
+        if wanted.state.get("fifo", state.fifo) != state.fifo:
+            raise attributes.unknown("FifoQueue")
+        attributes.check_of_fifo(asked, state)
+        await self._check_target(caller, wanted)
+        if wanted.retention is not None:
+            queue = await self.directory.change(queue, wanted.of_queue())
+        await self._apply(queue, wanted, SqsQueue())
+        return {}
+
+    async def purge(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Delete all messages that were sent until now, delayed ones and those in flight included."""
+        now = from_seconds(self.now())
+        await self.exchange.purge(queue, lower_bound(now))
+        await self.exchange.purge_delayed(queue)
+        group = await self.group(queue)
+        if group is not None:
+            await self.groups.seek(queue, group, now, None)
+        return {}
+
+    async def tag(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Add tags, or change their values."""
+        new = _tags(given["Tags"])
+
+        def change(old: SqsQueue | None) -> SqsQueue:
+            state = old or SqsQueue()
+            return attrs.evolve(state, tags=_tags({**state.tags, **new}))
+
+        await self.states.change(queue, change)
+        return {}
+
+    async def untag(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Remove tags."""
+        gone = frozenset(given["TagKeys"])
+
+        def change(old: SqsQueue | None) -> SqsQueue:
+            state = old or SqsQueue()
+            return attrs.evolve(state, tags={name: text for name, text in state.tags.items() if name not in gone})
+
+        await self.states.change(queue, change)
+        return {}
+
+    async def tags(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Return the tags."""
+        state = await self.states.find(queue)
+        return {"Tags": dict(state.tags)} if state is not None and state.tags else {}
+
+    async def sources(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Return the URLs of the queues whose dead letters come here."""
+        limit, after = given.get("MaxResults", _PAGE), given.get("NextToken", "")
+        found: list[str] = []
+        for _ in range(_SOURCES // _PAGE):
+            page = await self.directory.page(caller.application, "", after, _PAGE)
+            groups = await in_parallel(page.queues, self.group)
+            for one, group in zip(page.queues, groups, strict=True):
+                if group is not None and group.settings.dead_letter == queue.name:
+                    found.append(one.name)
+            if page.next is None or len(found) > limit:
+                break
+            after = page.next
+        urls = [queue_url(caller.request, caller.application, name) for name in found[:limit]]
+        more = {"NextToken": found[limit - 1]} if len(found) > limit and "MaxResults" in given else {}
+        return {"queueUrls": urls, **more}
+
+
+def _tags(given: dict[str, str]) -> dict[str, str]:
+    """Return tags if a queue may have them.
+
+    :raise SqsError: there are too many, or one is too long.
+    """
+    if len(given) > MAX_TAGS:
+        raise invalid(f"Too many tags added for queue: a queue has at most {MAX_TAGS}.")
+    for name, text in given.items():
+        if not 1 <= len(name) <= _MAX_TAG or len(text) > _MAX_TAG_VALUE:
+            raise invalid("A tag has a key of 1 to 128 characters and a value of at most 256.")
+    return given

@@ -1,0 +1,220 @@
+"""SendMessage and SendMessageBatch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import attrs
+
+from queuey.core.messages import MessageExchange
+from queuey.core.sqs_queues import SqsQueues
+from queuey.http.sqs import message_attributes
+from queuey.http.sqs.batches import Batch, batch
+from queuey.http.sqs.bodies import Details, content, delay_of, message_id, sequence_number
+from queuey.http.sqs.callers import Caller, check_size
+from queuey.http.sqs.errors import SqsError, invalid, of, out_of_range
+from queuey.http.sqs.message_attributes import Attribute, is_text
+from queuey.http.sqs.operations import OPERATIONS, Members
+from queuey.model.message import Address, Draft
+from queuey.model.once import Once
+from queuey.model.queue import Consistency, Queue
+from queuey.model.sqs_queue import SqsQueue
+
+REMEMBERED: Final = 300
+"""Seconds for which a deduplication id, and the id of an invocation, is remembered."""
+
+MAX_BATCH: Final = 1 << 20
+"""Bytes of all messages of a batch together."""
+
+_TRACE: Final = "AWSTraceHeader"
+_ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
+_INVOCATION: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
+_ENTRY: Final = OPERATIONS["SendMessageBatch"].members[1].entry
+
+
+@attrs.frozen
+class _Sending:
+    """A message that is to be sent.
+
+    :ivar system: the MD5 of its system attributes; ``None`` if it has none.
+    :ivar deduplication: its deduplication id in a FIFO queue; ``None`` in others.
+    """
+
+    body: str
+    draft: Draft
+    details: Details
+    size: int
+    system: str | None
+    deduplication: str | None
+
+    def answer(self, address: Address, fifo: bool) -> dict[str, Any]:
+        """Return what is said of it once it is stored."""
+        found = {
+            "MessageId": message_id(address.id),
+            "MD5OfMessageBody": hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest(),
+        }
+        if self.details.attributes:
+            found["MD5OfMessageAttributes"] = message_attributes.md5(self.details.attributes)
+        if self.system is not None:
+            found["MD5OfMessageSystemAttributes"] = self.system
+        if fifo:
+            found["SequenceNumber"] = sequence_number(address.id)
+        return found
+
+
+@attrs.frozen
+class SqsSending:
+    """Handlers of the operations that send messages."""
+
+    exchange: MessageExchange
+    states: SqsQueues
+
+    async def send(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Store a message."""
+        state = await self.states.find(queue) or SqsQueue()
+        sending = _sending(caller, queue, state, given)
+        (address,) = await self._store(caller, queue, state, [sending])
+        return sending.answer(address, state.fifo)
+
+    async def send_batch(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
+        """Store the messages of a batch: in a standard queue all that are right together."""
+        state = await self.states.find(queue) or SqsQueue()
+        found = batch(given["Entries"], _ENTRY)
+        sending: dict[int, _Sending] = {}
+        for place, entry in list(found.entries.items()):
+            try:
+                sending[place] = _sending(caller, queue, state, entry)
+            except SqsError as error:
+                found.fail(place, error)
+        total = sum(one.size for one in sending.values())
+        if total > MAX_BATCH:
+            text = f"Batch requests cannot be longer than {MAX_BATCH} bytes. You have sent {total} bytes."
+            raise SqsError("BatchRequestTooLong", text)
+        stored = await self._store_batch(caller, queue, state, found, sending)
+        return found.answer({place: sending[place].answer(address, state.fifo) for place, address in stored.items()})
+
+    async def _store_batch(
+        self, caller: Caller, queue: Queue, state: SqsQueue, found: Batch, sending: dict[int, _Sending]
+    ) -> dict[int, Address]:
+        if not sending:
+            return {}
+        if not state.fifo:
+            return dict(zip(sending, await self._store(caller, queue, state, list(sending.values())), strict=True))
+        stored: dict[int, Address] = {}
+        for place, one in sending.items():  # one after another, since their order counts
+            try:
+                (stored[place],) = await self._store(caller, queue, state, [one])
+            except Exception as error:
+                known = of(error)
+                if known is None:
+                    raise
+                found.fail(place, known)
+        return stored
+
+    async def _store(
+        self, caller: Caller, queue: Queue, state: SqsQueue, sending: Sequence[_Sending]
+    ) -> Sequence[Address]:
+        drafts = [one.draft for one in sending]
+        if state.fifo:
+            once: Once | None = _deduplicated(queue, state, sending[0])
+        else:
+            once = None if self._not_once(queue) else _invocation(caller)
+        if once is None:
+            return await self.exchange.post(queue, drafts, caller.policy)
+        appended = await self.exchange.post_once(queue, drafts, once, caller.policy)
+        return appended.addresses
+
+    def _not_once(self, queue: Queue) -> bool:
+        return bool(self.exchange.store.capabilities.not_once) or queue.settings.consistency is Consistency.WEAK
+
+
+def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members) -> _Sending:
+    """Return a message as it is to be stored.
+
+    :raise SqsError: it is not one that the queue takes.
+    """
+    body = given["MessageBody"]
+    if not body:
+        raise SqsError("MissingRequiredParameterException", "The request must contain the parameter MessageBody.")
+    if not is_text(body):
+        text = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
+        raise SqsError("InvalidMessageContents", f"{text}#xE000 to #xFFFD | #x10000 to #x10FFFF")
+    found = message_attributes.attributes(given.get("MessageAttributes", {}))
+    trace, system = _system(given)
+    size = len(body.encode()) + message_attributes.size(found)
+    check_size(caller, size, state.max_size)
+    group, deduplication = _fifo(state, given, body)
+    delay = given.get("DelaySeconds", state.delay)
+    details = Details(found, caller.signer.access_key_id, delay, trace, deduplication or "")
+    ttl = queue.settings.ttl or caller.policy.ttl
+    draft = Draft(content(body, details), ttl, None, group, delay_of(delay))
+    return _Sending(body, draft, details, size, system, deduplication)
+
+
+def _system(given: Members) -> tuple[str, str | None]:
+    """Return the trace header, and the MD5 of all system attributes."""
+    names = given.get("MessageSystemAttributes", {})
+    for name in names:
+        if name != _TRACE:
+            raise invalid(f"Message system attribute name '{name[:200]}' is invalid.")
+    if not names:
+        return "", None
+    value = names[_TRACE].get("StringValue")
+    if names[_TRACE].get("DataType") != "String" or not isinstance(value, str) or not is_text(value):
+        raise invalid(f"The message system attribute '{_TRACE}' must be a string.")
+    return value, message_attributes.md5({_TRACE: Attribute("String", value.encode())})
+
+
+def _fifo(state: SqsQueue, given: Members, body: str) -> tuple[str | None, str | None]:
+    """Return the message group and the deduplication id of a message."""
+    group, deduplication = given.get("MessageGroupId"), given.get("MessageDeduplicationId")
+    for name, value in (("MessageGroupId", group), ("MessageDeduplicationId", deduplication)):
+        if value is not None and _ID.fullmatch(value) is None:
+            reason = f"{name} can only include alphanumeric and punctuation characters. 1 to 128 in length."
+            raise out_of_range(value[:200], name, reason)
+    if not state.fifo:
+        if deduplication is not None:
+            reason = "The request includes a parameter that is not valid for this queue type."
+            raise out_of_range(deduplication, "MessageDeduplicationId", reason)
+        return group, None
+    if group is None:
+        raise SqsError("MissingRequiredParameterException", "The request must contain the parameter MessageGroupId.")
+    if given.get("DelaySeconds"):
+        reason = "The request include parameter that is not valid for this queue type."
+        raise out_of_range(given["DelaySeconds"], "DelaySeconds", reason)
+    if deduplication is None:
+        if not state.by_content:
+            raise invalid(
+                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided "
+                "explicitly"
+            )
+        deduplication = hashlib.sha256(body.encode()).hexdigest()
+    return group, deduplication
+
+
+def _deduplicated(queue: Queue, state: SqsQueue, sending: _Sending) -> Once:
+    """Return what tells a message of a FIFO queue from its repeats: its deduplication id alone."""
+    parts = ["deduplication", sending.deduplication or ""]
+    if state.per_group:
+        parts.append(sending.draft.key or "")
+    return Once(_hash(parts), _hash(["any body"]), "", REMEMBERED)
+
+
+def _invocation(caller: Caller) -> Once | None:
+    """Return what tells a call from others: SDKs send one id with each call, and the same with its retries."""
+    given = caller.request.fields.get(b"amz-sdk-invocation-id")
+    if given is None or len(given) != 1 or _INVOCATION.fullmatch(given[0]) is None:
+        return None
+    body = hashlib.blake2b(caller.request.body, digest_size=32).digest()
+    return Once(_hash(["invocation", caller.application, given[0].decode("ascii")]), body, "", REMEMBERED)
+
+
+def _hash(parts: Sequence[str]) -> bytes:
+    digest = hashlib.blake2b(b"queuey sqs\0", digest_size=32)
+    for part in parts:
+        data = part.encode()
+        digest.update(len(data).to_bytes(8, "big") + data)
+    return digest.digest()

@@ -1,0 +1,89 @@
+"""FIFO queues: the order of each message group, and deduplication."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests.http.sqs.support import SqsTestCase
+
+
+class FifoTests(SqsTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.q = self.made("q.fifo", FifoQueue="true", ContentBasedDeduplication="true", VisibilityTimeout="20")
+
+    def put(self, body: str, group: str = "A", **more: Any) -> Any:
+        return self.sent(self.q, body, MessageGroupId=group, **more)
+
+    def taken(self, number: int = 10) -> list[Any]:
+        return self.received(self.q, number)
+
+    def delete(self, one: Any) -> None:
+        self.call("DeleteMessage", QueueUrl=self.q, ReceiptHandle=one["ReceiptHandle"])
+
+    def test_a_group_waits_for_its_first_message(self) -> None:
+        numbers = [int(self.put(f"{group}{n}", group)["SequenceNumber"]) for n in range(3) for group in "AB"]
+        self.assertEqual(numbers, sorted(set(numbers)))
+        (first,) = self.taken(1)
+        system = first["Attributes"]
+        self.assertEqual((first["Body"], system["MessageGroupId"]), ("A0", "A"))
+        self.assertEqual(int(system["SequenceNumber"]), numbers[0])
+        rest = self.taken()
+        self.assertEqual([one["Body"] for one in rest], ["B0", "B1", "B2"])
+        self.delete(first)
+        self.assertEqual([one["Body"] for one in self.taken()], ["A1", "A2"])
+        self.clock.advance(21)
+        self.assertEqual([one["Body"] for one in self.taken()], ["B0", "A1", "B1", "A2", "B2"])
+
+    def test_repeats(self) -> None:
+        first = self.put("x")
+        self.assertEqual(self.put("x"), first)
+        self.assertEqual(self.put("x", "B"), first)
+        other = self.put("x", MessageDeduplicationId="d")
+        self.assertEqual(self.put("y", MessageDeduplicationId="d")["MessageId"], other["MessageId"])
+        self.assertEqual(self.counts(self.q), (2, 0, 0))
+        for one in self.taken():
+            self.delete(one)
+        self.assertEqual(self.put("x")["MessageId"], first["MessageId"])
+        self.assertEqual(self.counts(self.q), (0, 0, 0))
+        self.clock.advance(301)
+        self.assertNotEqual(self.put("x")["MessageId"], first["MessageId"])
+
+    def test_repeats_of_each_group(self) -> None:
+        asked = {"DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"}
+        self.call("SetQueueAttributes", QueueUrl=self.q, Attributes=asked)
+        self.assertNotEqual(self.put("x")["MessageId"], self.put("x", "B")["MessageId"])
+        self.assertEqual(self.put("x")["MessageId"], self.put("x")["MessageId"])
+
+    def test_a_batch(self) -> None:
+        entries = [{"Id": str(n), "MessageBody": "same" if n < 2 else str(n), "MessageGroupId": "A"} for n in range(5)]
+        entries.append({"Id": "x", "MessageBody": "x"})
+        answer = self.call("SendMessageBatch", QueueUrl=self.q, Entries=entries)
+        ids = [one["MessageId"] for one in answer["Successful"]]
+        self.assertEqual((len(ids), len(set(ids)), ids[0]), (5, 4, ids[1]))
+        self.assertEqual([one["Code"] for one in answer["Failed"]], ["MissingParameter"])
+        self.assertEqual([one["Body"] for one in self.taken()], ["same", "2", "3", "4"])
+
+    def test_a_receipt_past_its_time(self) -> None:
+        self.put("x")
+        (one,) = self.taken()
+        self.clock.advance(21)
+        given = {"QueueUrl": self.q, "ReceiptHandle": one["ReceiptHandle"]}
+        self.assertIn("expired", self.fails("InvalidParameterValueException", "DeleteMessage", **given))
+        self.assertEqual(len(self.taken()), 1)
+
+    def test_the_same_attempt_again(self) -> None:
+        self.put("x")
+        asked = {"QueueUrl": self.q, "ReceiveRequestAttemptId": "once"}
+        first = self.call("ReceiveMessage", **asked)
+        self.assertEqual((self.call("ReceiveMessage", **asked), len(first["Messages"])), (first, 1))
+        self.assertEqual(self.taken(), [])
+
+    def test_what_is_not_taken(self) -> None:
+        self.fails("MissingRequiredParameterException", "SendMessage", QueueUrl=self.q, MessageBody="x")
+        more = {"QueueUrl": self.q, "MessageBody": "x", "MessageGroupId": "A"}
+        self.fails("InvalidParameterValueException", "SendMessage", **more, DelaySeconds=1)
+        self.fails("InvalidParameterValueException", "SendMessage", **more, MessageDeduplicationId="x" * 129)
+        self.call("SetQueueAttributes", QueueUrl=self.q, Attributes={"ContentBasedDeduplication": "false"})
+        self.fails("InvalidParameterValueException", "SendMessage", **more)
+        self.fails("InvalidAttributeName", "SetQueueAttributes", QueueUrl=self.q, Attributes={"FifoQueue": "false"})
