@@ -42,6 +42,8 @@ UNIT = ["hypothesis>=6.100", *BENCH, *CLIENT, *LLHTTP, *IDENTITIES, *OTEL, *PUSH
 TEST = [
     *UNIT,
     *TLS,
+    # A client of Amazon SQS, and the model that our table of its operations is compared with.
+    "boto3>=1.40,<2",
     "coverage>=7.9",
     "import-linter>=2.1",
     "mypy>=1.15",

@@ -83,7 +83,7 @@ def main(argv: Sequence[str], stdout: TextIO, stderr: TextIO) -> int:
             return _config(arguments, stdout)
         if arguments.command == "ops":
             return _ops(arguments, stdout, stderr)
-        return keys.new_key(arguments.name, arguments.key_file, stdout, stderr)
+        return keys.run(arguments, stdout, stderr)
     except ConfigurationError as error:
         lines = error.problems
     except (QueueyError, RestoringFailed, ops.CallFailed) as error:

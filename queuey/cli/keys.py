@@ -1,4 +1,4 @@
-"""The command ``queuey keys``: it makes keys of applications."""
+"""The command ``queuey keys``: keys of applications, and the credentials that they are for clients of SQS."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import argparse
 import os
 import secrets
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 from queuey import config
 from queuey.errors import ConfigurationError
 from queuey.file_modes import OWN_USER
 from queuey.logs import printable
-from queuey.model.application import KEY_BYTES
+from queuey.model.application import KEY_BYTES, digest_of
+from queuey.model.aws_keys import aws_key
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -29,6 +30,21 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     new.add_argument("--key-file", type=Path, metavar="FILE", help="the file to make for the key")
     new.add_argument("name", nargs="?", default="NAME", metavar="NAME", help="the application's name")
+    aws = actions.add_parser(
+        "aws",
+        help="print the credentials of a key for clients of Amazon SQS",
+        description="Print the access key id and the secret access key that belong to a key, as lines of a shell. The "
+        "application needs sqs = true in its settings.",
+        allow_abbrev=False,
+    )
+    aws.add_argument("key_file", type=Path, metavar="KEY-FILE", help="the file with the key")
+
+
+def run(arguments: Any, stdout: TextIO, stderr: TextIO) -> int:
+    """Run the command, and return its exit status."""
+    if arguments.action == "aws":
+        return _aws_key(arguments.key_file, stdout)
+    return _new_key(arguments.name, arguments.key_file, stdout, stderr)
 
 
 def read_key(file: Path) -> str:
@@ -46,8 +62,14 @@ def read_key(file: Path) -> str:
     return key
 
 
-def new_key(name: str, file: Path | None, stdout: TextIO, stderr: TextIO) -> int:
-    """Make a key, print it or write it to a new file, and return the exit status."""
+def _aws_key(file: Path, stdout: TextIO) -> int:
+    pair = aws_key(digest_of(read_key(file)))
+    print(f"export AWS_ACCESS_KEY_ID={pair.id}", file=stdout)
+    print(f"export AWS_SECRET_ACCESS_KEY={pair.secret}", file=stdout)
+    return 0
+
+
+def _new_key(name: str, file: Path | None, stdout: TextIO, stderr: TextIO) -> int:
     if not config.name_is_good(name):
         print("NAME: an application's name is 1 to 50 letters, digits, dots, underscores and hyphens", file=stderr)
         return 1

@@ -16,6 +16,8 @@ from queuey import __version__
 from queuey.cli import main
 from queuey.cli.samples import SAMPLES
 from queuey.config import DEVELOPMENT_KEY, load
+from queuey.model.application import digest_of
+from queuey.model.aws_keys import aws_key
 from tests.contracts.subject import Wall
 from tests.storage.old_files import fill, open_store
 from tests.storage.quick import quick_directory
@@ -141,6 +143,16 @@ class KeysTests(SynchronousTestCase):
 
     def test_each_is_another(self) -> None:
         self.assertNotEqual(run("keys", "new")[1], run("keys", "new")[1])
+
+    def test_credentials_for_sqs(self) -> None:
+        """They are printed as lines of a shell, and are those that the daemon makes of the digest."""
+        file = Path(self.mktemp())
+        file.write_text("the-key-of-app\n")
+        pair = aws_key(digest_of("the-key-of-app"))
+        lines = f"export AWS_ACCESS_KEY_ID={pair.id}\nexport AWS_SECRET_ACCESS_KEY={pair.secret}\n"
+        self.assertEqual(run("keys", "aws", str(file)), (0, lines, ""))
+        file.write_text("")
+        self.assertEqual(run("keys", "aws", str(file))[0], 1)
 
     def test_a_name_that_is_none(self) -> None:
         status, out, err = run("keys", "new", "a/b")

@@ -20,6 +20,7 @@ from queuey.http.root import HEARTBEAT
 from queuey.logs import open_log
 from queuey.model import members
 from queuey.model.application import MAX_KEYS, digest_of
+from queuey.model.aws_keys import aws_key
 from queuey.model.policy import Policy
 from queuey.ops import faults
 from queuey.ops.audit import Audited, audit_logger
@@ -64,7 +65,10 @@ class ApplicationsTests(AuditedTestCase):
         self.assertEqual((made["policy"]["create_queues"], made["limits"]["max_queues"]), ("on-write", 2))
         self.assertRegex(made["made"], TIME)
         key = self.call("keys.add", application="shop")
-        self.assertEqual(set(key), {"id", "made", "key"})
+        pair = aws_key(digest_of(key["key"]))
+        found = {"id", "made", "key", "aws_access_key_id", "aws_secret_access_key"}
+        self.assertEqual(set(key), found)
+        self.assertEqual((key["aws_access_key_id"], key["aws_secret_access_key"]), (pair.id, pair.secret))
         self.assertEqual(self.post_as("shop", key["key"]), 201)
         (listed,) = self.call("keys.list", application="shop")
         self.assertEqual(listed, {"id": key["id"], "made": key["made"], "used_here": key["made"]})

@@ -156,7 +156,14 @@ _EVERY: Final = (
             Member("tags", Kind.MAP),
         ),
     ),
-    Operation("GetQueueUrl", None, (Member("QueueName", Kind.TEXT, required=True),)),
+    Operation(
+        "GetQueueUrl",
+        None,
+        (
+            Member("QueueName", Kind.TEXT, required=True),
+            Member("QueueOwnerAWSAccountId", Kind.TEXT),
+        ),
+    ),
     Operation(
         "ListQueues",
         None,

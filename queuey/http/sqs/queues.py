@@ -17,8 +17,8 @@ from queuey.errors import NoSuchGroup, NoSuchQueue
 from queuey.http.sqs import attributes
 from queuey.http.sqs.attributes import RETENTION, Wanted
 from queuey.http.sqs.callers import Caller
-from queuey.http.sqs.errors import SqsError, invalid, out_of_range
-from queuey.http.sqs.names import check_new_name, queue_url
+from queuey.http.sqs.errors import NO_QUEUE, SqsError, invalid, out_of_range
+from queuey.http.sqs.names import account, check_new_name, queue_url
 from queuey.http.sqs.operations import Members
 from queuey.model.group_settings import Group
 from queuey.model.queue import Queue
@@ -116,6 +116,8 @@ class SqsAdministration:
 
     async def url(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """Return the URL of a queue that exists."""
+        if given.get("QueueOwnerAWSAccountId", account(caller.application)) != account(caller.application):
+            raise SqsError("QueueDoesNotExist", NO_QUEUE)
         found = await self.directory.find(caller.application, given["QueueName"])
         return {"QueueUrl": queue_url(caller.request, caller.application, found.name)}
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 from queuey.core.applications.registry import Registry
 from queuey.model import members
 from queuey.model.application import ALLOWED_NAME
+from queuey.model.aws_keys import aws_key
 from queuey.model.fields import LIMIT, Whole
 from queuey.model.members import Member
 from queuey.ops.methods import shown
@@ -97,11 +98,15 @@ class Keys(Methods):
 
     @method("object", APPLICATION, Parameter("digest", DIGEST), changes=True, hidden=("digest",))
     async def jsonrpc_add(self, call: CallContext, application: str, digest: bytes | None = None) -> dict[str, Any]:
-        """Add a key to an application. Without a `digest`, a key is made; only this answer shows it."""
+        """Add a key to an application. Without a `digest`, a key is made; only this answer shows it, and the
+        credentials that clients of Amazon SQS have with it."""
         change, key, text = await self._registry.add_key(application, digest)
         call.note(*shown.sides(change))
         found = {"id": key.id, "made": shown.moment(key.made)}
-        return found if text is None else {**found, "key": text}
+        if text is None:
+            return found
+        pair = aws_key(key.digest)
+        return {**found, "key": text, "aws_access_key_id": pair.id, "aws_secret_access_key": pair.secret}
 
     @method("boolean", APPLICATION, Parameter("id", KEY_ID, needed=True), changes=True)
     async def jsonrpc_revoke(self, call: CallContext, application: str, id: str) -> bool:

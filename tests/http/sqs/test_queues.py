@@ -30,6 +30,9 @@ class QueueTests(SqsTestCase):
         self.assertIn("VisibilityTimeout", text)
         self.assertEqual(self.call("GetQueueUrl", QueueName="a")["QueueUrl"], url)
         self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="b")
+        owner = {"QueueName": "a", "QueueOwnerAWSAccountId": account("app")}
+        self.assertEqual(self.call("GetQueueUrl", **owner)["QueueUrl"], url)
+        self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="a", QueueOwnerAWSAccountId="1" * 12)
         self.assertEqual(self.call("DeleteQueue", QueueUrl=url), {})
         self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="a")
         self.assertEqual(self.attributes(self.made("a"))["VisibilityTimeout"], "30")
