@@ -16,7 +16,7 @@ from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, Outcome
 from queuey.model.queue import Queue
-from queuey.model.sqs_queue import SqsQueue, UnreadableQueue, decode_sqs, encode_sqs, sqs_key
+from queuey.model.sqs_queue import FIFO, SqsQueue, UnreadableQueue, decode_sqs, encode_sqs, sqs_key
 
 MAX_CACHED: Final = 10_000
 """States that are cached."""
@@ -67,7 +67,9 @@ class SqsQueues:
         now, changes = self._seconds(), self._changes
         stored = await self._states.read(sqs_key(queue.incarnation))
         state = None if stored is None else _decoded(stored.value)
-        if changes == self._changes:
+        # Another process may be making a FIFO queue, and its state is written after the queue itself: to take it for a
+        # standard one for a while would lose the order of its messages.
+        if changes == self._changes and (state is not None or not queue.name.endswith(FIFO)):
             self._keep(queue, state, now)
         return state
 

@@ -13,6 +13,9 @@ from queuey.model.group_rows import states_prefix
 GROUP: Final = "sqs"
 """The consumer group that clients of SQS receive from."""
 
+FIFO: Final = ".fifo"
+"""The end of the names of FIFO queues, and of no others."""
+
 MAX_TAGS: Final = 50
 
 _FORMAT: Final = 1

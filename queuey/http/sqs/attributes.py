@@ -11,12 +11,12 @@ import attrs
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.queues import QueueChanges
 from queuey.http.sqs.errors import SqsError, out_of_range
-from queuey.http.sqs.names import FIFO, arn, name_of_arn
+from queuey.http.sqs.names import arn, name_of_arn
 from queuey.model import fields
 from queuey.model.group_settings import Group
 from queuey.model.groups.terms import Order
 from queuey.model.queue import Queue
-from queuey.model.sqs_queue import SqsQueue
+from queuey.model.sqs_queue import FIFO, SqsQueue
 from queuey.model.timeid import to_seconds
 
 RETENTION: Final = 345_600

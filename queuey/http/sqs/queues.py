@@ -146,12 +146,17 @@ class SqsAdministration:
         state, group = await self.states.find(queue) or SqsQueue(), await self.group(queue)
         found = self._shown(caller, queue, state, group)
         if "All" in names or not set(attributes.COUNTS).isdisjoint(names):
-            found.update(await self._counts(queue, group))
+            found.update(await self._counts(queue, group, state))
         if "All" not in names:
             found = {name: value for name, value in found.items() if name in names}
         return {"Attributes": found} if found else {}
 
-    async def _counts(self, queue: Queue, group: Group | None) -> dict[str, str]:
+    async def _counts(self, queue: Queue, group: Group | None, state: SqsQueue) -> dict[str, str]:
+        """Count messages.
+
+        A lag is counted up to a limit. Beyond it, all messages of the queue are those that are not deleted, if deleted
+        ones are removed.
+        """
         delayed = await self.exchange.delayed(queue, DELAYED)
         if group is None:
             visible, hidden = (await self.directory.depth(queue)).messages - delayed, 0
@@ -159,6 +164,8 @@ class SqsAdministration:
             lag = await self.groups.lag(queue, group)
             hidden = sum(one.in_flight for one in lag)
             visible = sum(one.behind for one in lag) - hidden
+            if not state.keep and not all(one.exact for one in lag):
+                visible = max(visible, (await self.directory.depth(queue)).messages - delayed - hidden)
         return dict(zip(attributes.COUNTS, map(str, (max(0, visible), hidden, delayed)), strict=True))
 
     async def change(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:

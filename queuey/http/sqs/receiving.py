@@ -60,7 +60,7 @@ class SqsReceiving:
         delivered = await self.groups.claim(queue, group, claiming, may if claiming.wait else None)
         if claiming.wait and not delivered.deliveries:
             await may()
-        if delivered.blocked and not claiming.wait:
+        if delivered.blocked and not claiming.wait and not (state or SqsQueue()).fifo:
             raise SqsError("OverLimit", "Too many messages of this queue are in flight.")
         shown = [self._shown(caller, queue, state, given, one) for one in delivered.deliveries]
         return {"Messages": shown} if shown else {}

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import attrs
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
@@ -54,7 +55,7 @@ class Removals:
         waiting = self._waiting.get(queue.incarnation)
         if waiting is None:
             self._waiting[queue.incarnation] = list(addresses)
-            self._run(queue)
+            self._run(queue).addErrback(_defect)
         elif len(waiting) < MAX_WAITING:
             waiting.extend(addresses)
 
@@ -160,6 +161,10 @@ class SqsSettling:
             return self.groups.cached(queue, GROUP) or await self.groups.find(queue, GROUP)
         except NoSuchGroup:
             return None
+
+
+def _defect(failure: Failure) -> None:
+    _log.failure("removal-defect", "deleted messages could not be removed", failure)
 
 
 def _answer(found: Any, places: Sequence[int], errors: Sequence[SqsError | None]) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from tests.http.api_support import SETTINGS
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
 from tests.http.wire_support import Connection, encode_request
 
+BATCHES: Any = {"content_type": "application/vnd.queuey.messages+json"}
+
 
 class QueueTests(SqsTestCase):
     def attributes(self, url: str, *names: str) -> dict[str, str]:
@@ -146,6 +148,15 @@ class QueueTests(SqsTestCase):
         self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags={"x" * 129: "x"})
         self.call("UntagQueue", QueueUrl=url, TagKeys=["team", "cost", "none"])
         self.assertEqual(self.call("ListQueueTags", QueueUrl=url), {})
+
+    def test_many_messages(self) -> None:
+        """They are counted beyond what is counted of a lag."""
+        url = self.made("a")
+        for _ in range(3):
+            self.expect(201, self.send("POST", "/queues/a/messages", {"messages": [{"body": "x"}] * 500}, **BATCHES))
+        self.sent(url, DelaySeconds=100)
+        self.assertEqual(len(self.received(url)), 10)
+        self.assertEqual(self.counts(url), (1490, 10, 1))
 
     def test_a_queue_of_v2(self) -> None:
         self.expect(201, self.send("PUT", "/queues/o%C3%A9", {}))
