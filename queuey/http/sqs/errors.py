@@ -58,6 +58,7 @@ _KNOWN: Final[Mapping[type[errors.QueueyError], str]] = MappingProxyType(
         errors.TooManyRequests: "RequestThrottled",
         errors.StorageFull: "OverLimit",
         errors.NotPromised: "UnsupportedOperation",
+        errors.QueueClosed: "UnsupportedOperation",
         errors.InvalidUpdate: "InvalidAttributeValue",
         errors.InvalidRequest: "InvalidParameterValueException",
         errors.BodyTooLarge: "InvalidParameterValueException",

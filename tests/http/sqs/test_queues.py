@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from queuey import config
 from queuey.http.sqs.names import account
@@ -148,6 +149,13 @@ class QueueTests(SqsTestCase):
         self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags={"x" * 129: "x"})
         self.call("UntagQueue", QueueUrl=url, TagKeys=["team", "cost", "none"])
         self.assertEqual(self.call("ListQueueTags", QueueUrl=url), {})
+
+    def test_a_closed_queue(self) -> None:
+        url = self.made("a")
+        self.sent(url)
+        self.expect(200, self.send("PATCH", "/queues/a", {"closed": True}, content_type="application/merge-patch+json"))
+        self.fails("UnsupportedOperation", "SendMessage", QueueUrl=url, MessageBody="x")
+        self.assertEqual(len(self.received(url)), 1)
 
     def test_many_messages(self) -> None:
         """They are counted beyond what is counted of a lag."""
