@@ -153,7 +153,7 @@ def check_fields(response: Response) -> None:
 def check_json(response: Response) -> None:
     """Every body is JSON in ASCII, and says so."""
     kind = response.header("content-type")
-    if kind not in (None, "application/json", "application/problem+json"):
+    if kind not in (None, "application/json", "application/problem+json", "application/x-amz-json-1.0"):
         raise BadAnswer(f"Content-Type: {kind}")
     if response.body:
         if kind is None:
