@@ -57,7 +57,8 @@ def make_root(
     everything += [(route.method, route.behind(gate)) for route in routes]
     for method, endpoint in everything:
         path = endpoint.path
-        app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(endpoint.handle)
+        if path != "/":  # that of SQS is found by its shortcut; for all other methods there is nothing at the root
+            app.route(path, methods=[method], endpoint=f"{method} {path}", strict_slashes=strict(path))(endpoint.handle)
         shortcuts.add(method, endpoint)
         endpoints[f"{method} {path}"] = endpoint
     _mount_options(app, routes, gate, cors)

@@ -18,6 +18,7 @@ from queuey.http.problems import CODES, Problem, document, of, of_refusal
 
 ERRORS: dict[type[QueueyError], QueueyError] = {
     errors.InvalidRequest: errors.InvalidRequest({"BadRequest": "text"}),
+    errors.BadSignature: errors.BadSignature("SignatureDoesNotMatch", "text"),
     errors.KeyInUse: errors.KeyInUse("text", retry_after=2),
     errors.QueueReplaced: errors.QueueReplaced("text", "the-oldest"),
     errors.StorageFull: errors.StorageFull("text", limit="max_bytes"),
@@ -39,6 +40,7 @@ EXPECTED = {
     errors.NoSuchMessage: (404, "no-such-message"),
     errors.BadCredentials: (401, "unauthorized"),
     errors.BadIdentity: (401, "unauthorized"),
+    errors.BadSignature: (401, "unauthorized"),
     errors.NeedsCredentials: (401, "unauthorized"),
     errors.Forbidden: (403, "forbidden"),
     errors.PreconditionFailed: (412, "precondition-failed"),
@@ -180,6 +182,7 @@ class ShapeTests(SynchronousTestCase):
 class _Asked:
     """As much of a request as its shape depends on."""
 
+    method = b"GET"
     request_id = "id"
     max_body = None
 

@@ -29,8 +29,8 @@ class AdviceTests(MessagesTestCase):
         made = "Make it first, with PUT at its path; or set create_queues = on-write for the application"
         for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/messages"), ("POST", "/messages")):
             self.assertIn(made, self.detail("no-such-queue", self.send(method, f"/queues/none{rest}", None)), rest)
-        detail = self.detail("no-such-queue", self.send("GET", f"/queues/{'n' * 51}/messages", None))
-        self.assertEqual(detail, "Queue name longer than 50 characters.")
+        detail = self.detail("no-such-queue", self.send("GET", f"/queues/{'n' * 81}/messages", None))
+        self.assertEqual(detail, "Queue name longer than 80 characters.")
 
     def test_too_large(self) -> None:
         """A 413 names the limit, however the body is framed."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 from twisted.internet.defer import Deferred
+from werkzeug.exceptions import NotFound
 
 from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
@@ -69,7 +70,12 @@ class SqsApi:
 
     def routes(self) -> tuple[BodyRoute, ...]:
         """Return the routes."""
-        return tuple(BodyRoute("POST", path, self.serve, self._gate.look) for path in PATHS)
+        return tuple(BodyRoute("POST", path, self.serve, self._look) for path in PATHS)
+
+    def _look(self, request: Request) -> None:
+        if not errors.wanted(request):
+            raise NotFound
+        self._gate.look(request)
 
     async def serve(self, request: Request) -> None:
         """Serve a request."""

@@ -73,6 +73,8 @@ PATH: Final = "/sqs"
 PATHS: Final = ("/", PATH, f"{PATH}/")
 """The paths of the API: some clients can be given a path, and some cannot."""
 
+_TARGET: Final = b"x-amz-target"
+
 _PATHS: Final = frozenset(path.encode() for path in PATHS)
 
 NO_QUEUE: Final = "The specified queue does not exist."
@@ -101,8 +103,17 @@ class SqsError(Exception):
 
 
 def wanted(request: Request) -> bool:
-    """Whether a request is one of this API, so that its errors have to be of this API too."""
-    return request.method == b"POST" and request.path in _PATHS
+    """Whether a request is one of this API, so that its errors have to be of this API too.
+
+    A request for the root is one if it names an operation or has a signature of AWS.
+    """
+    if request.method != b"POST" or request.path not in _PATHS:
+        return False
+    return request.path != b"/" or _TARGET in request.fields or _is_signed(request)
+
+
+def _is_signed(request: Request) -> bool:
+    return request.fields.get(b"authorization", (b"",))[0].startswith(b"AWS4-")
 
 
 def invalid(text: str) -> SqsError:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from queuey import config
+from queuey.http.sqs.errors import CODES
 from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import MISSING
 from tests.http.api_support import SETTINGS
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
-from tests.http.wire_support import Connection, encode_request
+from tests.http.wire_support import Connection, Response, encode_request
 
 BATCHES: Any = {"content_type": "application/vnd.queuey.messages+json"}
 
@@ -45,6 +46,18 @@ class QueueTests(SqsTestCase):
         self.assertEqual(self.made("a"), f"http://localhost/{account('app')}/a")
         self.path = "/sqs/"
         self.assertEqual(self.made("a"), f"http://localhost/sqs/{account('app')}/a")
+
+    def test_the_root_is_for_clients_of_sqs_alone(self) -> None:
+        """All other requests find nothing there, as before there was SQS."""
+        for method, fields in (("GET", {}), ("PUT", {}), ("POST", {}), ("POST", {"authorization": "Bearer x"})):
+            response = self.answers(encode_request(method, "/", fields, None if method == "GET" else b"x"), method)
+            self.assertEqual((response.status, response.json["status"]), (404, "error"), method)
+        for fields in ({"x-amz-target": "AmazonSQS.ListQueues"}, {"authorization": "AWS4-HMAC-SHA256 x"}):
+            response = self.answers(encode_request("POST", "/", fields, b"{}"), "POST")
+            self.assertIn(response.json["__type"].rpartition("#")[2], CODES)
+
+    def answers(self, data: bytes, method: str) -> Response:
+        return Connection(self.assembly.site).send(data).response(method)
 
     def test_only_the_end_of_a_url_counts(self) -> None:
         self.made("a")
