@@ -97,7 +97,8 @@ class Api:
             kind = answer.header("content-type")
             problem = kind == "application/problem+json"  # what is damaged may name v2
             if kind == "application/x-amz-json-1.0":  # or be one of SQS, which has no path of its own
-                assert answer.json["__type"] and answer.status >= 400, answer
+                assert answer.json["__type"], answer
+                assert answer.status >= 400, answer
             elif problem and (answer.body or method != "HEAD"):
                 assert answer.json["status"] == answer.status, answer
             elif answer.body:
