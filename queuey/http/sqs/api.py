@@ -73,12 +73,12 @@ class SqsApi:
         return tuple(BodyRoute("POST", path, self.serve, self._look) for path in PATHS)
 
     def _look(self, request: Request) -> None:
-        if not errors.wanted(request):
-            raise NotFound
+        _check_wanted(request)
         self._gate.look(request)
 
     async def serve(self, request: Request) -> None:
         """Serve a request."""
+        _check_wanted(request)
         name = _operation(request)
         try:
             answer = await self._serve(request, name)
@@ -101,6 +101,15 @@ class SqsApi:
         if operation.right is not None:
             queue = await self._gate.queue(caller, given["QueueUrl"], operation.right)
         return await self._handlers[name](caller, queue, given)
+
+
+def _check_wanted(request: Request) -> None:
+    """Refuse a request for the root that is not one of SQS.
+
+    :raise NotFound: it is not.
+    """
+    if not errors.wanted(request):
+        raise NotFound
 
 
 def _operation(request: Request) -> str:
