@@ -151,7 +151,7 @@ class RequestTests(LimitsTestCase):
             ("POST", "/v2/app/queues/q/messages", b"x" * 11, 413),
             ("POST", "/v1/app/q", b"x" * 11, 413),
             ("PUT", "/v2/app/queues/new", b"x" * 11, 413),
-            ("GET", f"/v2/app/queues/{'x' * 51}/messages", None, 404),
+            ("GET", f"/v2/app/queues/{'x' * 81}/messages", None, 404),
             ("GET", "/v1/app/nope", None, 404),
         ):
             self.clock.advance(3600)
