@@ -32,7 +32,7 @@ from queuey_client.core.errors import (
 from queuey_client.core.push_values import PushAttempt, PushInfo, PushSecret, PushTest
 from queuey_client.core.reading import GapWarning
 from queuey_client.core.retry import Retry
-from queuey_client.core.steps import Answer, Ask, NoAnswer
+from queuey_client.core.steps import Answer, Ask, NoAnswer, NotStreaming, Opened
 from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueCounts, QueueInfo, Stored
 from queuey_client.core.verdicts import Reject, RetryLater, Verdict
 from queuey_client.sync.client import Client
@@ -40,7 +40,7 @@ from queuey_client.sync.deliveries import Deliveries
 from queuey_client.sync.group import Group
 from queuey_client.sync.push import Push
 from queuey_client.sync.queue import Queue
-from queuey_client.sync.transport import Transport
+from queuey_client.sync.transport import StreamingTransport, Transport
 from queuey_client.sync.worker import Worker
 from queuey_client.sync.writer import Writer
 from queuey_client.version import __version__
@@ -67,6 +67,8 @@ __all__ = [
     "NotAllowed",
     "NotFound",
     "NotPromised",
+    "NotStreaming",
+    "Opened",
     "Page",
     "Push",
     "PushAttempt",
@@ -84,6 +86,7 @@ __all__ = [
     "SqlCursors",
     "Stale",
     "Stored",
+    "StreamingTransport",
     "Transport",
     "Unavailable",
     "Verdict",

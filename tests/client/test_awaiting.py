@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import json
 
 from twisted.internet.defer import CancelledError, Deferred
 
-from queuey_client import Answer, Invalid, NotFound, Unavailable
+from queuey_client import Answer, Ask, Invalid, NotFound, Opened, Unavailable
 from queuey_client.tx import Client
 from tests.client.awaiting import AsyncServer, AwaitingTestCase
+from tests.client.live_support import begun, came, lines
 from tests.client.support import LOST, STORED, answer, page, problem
 
 
@@ -84,6 +86,95 @@ class CallTests(AwaitingTestCase):
         client = Client("http://server", "shop", key="k", transport=server, reactor=self.clock)
         self.successResultOf(client.close())
         self.assertTrue(server.closed)
+
+
+class LiveIncoming:
+    """The body of a live read, of which a test says when its pieces come."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.waiting: Deferred[bytes | None] | None = None
+        self.closed = False
+
+    async def receive(self, seconds: float) -> bytes | None:
+        """Wait for the test."""
+        if self.pieces:
+            return self.pieces.pop(0)
+        self.waiting = Deferred()
+        return await self.waiting
+
+    def close(self) -> None:
+        """See it."""
+        self.closed = True
+
+
+class LiveAsyncServer(AsyncServer):
+    """Opens one live read, and is lost afterwards."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.incoming = LiveIncoming()
+
+    async def open(self, ask: Ask) -> Answer:
+        """Once."""
+        self.asks.append(ask)
+        if len(self.asks) > 1:
+            raise LOST
+        return Opened(200, {"content-type": "application/x-ndjson"}, incoming=self.incoming)
+
+
+class FollowTests(AwaitingTestCase):
+    """Live reads, and their end. What comes of lines is tested with the face for threads."""
+
+    def test_messages(self) -> None:
+        """They come as they are stored."""
+        server = LiveAsyncServer()
+        found = self.queue(server).follow()
+        first = Deferred.fromCoroutine(found.__anext__())
+        self.assertNoResult(first)
+        assert server.incoming.waiting is not None
+        server.incoming.waiting.callback(lines(begun(), came(1), came(2)))
+        self.assertEqual(self.successResultOf(first).text, "body 1")
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(found.__anext__())).text, "body 2")
+        self.successResultOf(Deferred.fromCoroutine(found.aclose()))
+        self.assertTrue(server.incoming.closed)
+
+    def test_cancelling(self) -> None:
+        """While it waits for a message, and in a pause between two connections: the connection is closed, no other
+        one is made, and the iterator is over."""
+        for broken in (False, True):
+            server = LiveAsyncServer()
+            found = self.queue(server).follow()
+            waiting = Deferred.fromCoroutine(found.__anext__())
+            if broken:
+                assert server.incoming.waiting is not None
+                server.incoming.waiting.callback(b"")
+            self.assertNoResult(waiting)
+            waiting.cancel()
+            self.failureResultOf(waiting, CancelledError)
+            self.assertTrue(server.incoming.closed)
+            self.clock.advance(1000)
+            self.assertEqual(len(server.asks), 1)
+            self.failureResultOf(Deferred.fromCoroutine(found.__anext__()), StopAsyncIteration)
+
+    def test_a_loop_that_raises(self) -> None:
+        """The connection is closed, too."""
+        server = LiveAsyncServer()
+        server.incoming.pieces.append(lines(begun(), came(1)))
+
+        async def read() -> None:
+            async for _ in self.queue(server).follow():
+                raise RuntimeError
+
+        self.failureResultOf(Deferred.fromCoroutine(read()), RuntimeError)
+        gc.collect()
+        self.assertTrue(server.incoming.closed)
+
+    def test_a_transport_of_two_methods(self) -> None:
+        """It waits for pages."""
+        server = AsyncServer(page(7), page(8))
+        found = self.queue(server).follow()
+        self.assertEqual(self.successResultOf(Deferred.fromCoroutine(found.__anext__())).text, "body 8")
 
 
 DONE = Answer(200, {}, b'{"done": true, "stored": 1, "failed": 0}\n')

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey_client import Answer, Ask, NoAnswer
+from queuey_client import Answer, Ask, NoAnswer, NotStreaming, Opened
 from queuey_client.aio.transport import AiohttpTransport
 from queuey_client.sync.transport import Urllib3Transport
 from tests.live.running import free_port
@@ -45,16 +45,81 @@ def send_aio(ask: Ask) -> Answer:
     return asyncio.run(send())
 
 
+OPENED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Type: application/x-ndjson\r\n\r\n"
+LINES = b"{}\n{}\n"
+STREAMED = OPENED + b"3\r\n{}\n\r\n3\r\n{}\n\r\n0\r\n\r\n"
+
+
+def receive_sync(ask: Ask, seconds: float = 60.0) -> tuple[Answer, bytes, object]:
+    """By urllib3, until nothing comes for so long; 0: until the first piece has come.
+
+    :return: the answer, what came, and how it ended: ``b""``, nothing in time, or a break.
+    """
+    transport = Urllib3Transport()
+    try:
+        answer = transport.open(ask)
+        if not isinstance(answer, Opened):
+            return answer, b"", None
+        found = b""
+        try:
+            while piece := answer.incoming.receive(seconds or 60):
+                found += piece
+                if not seconds:
+                    break
+            return answer, found, piece
+        except NoAnswer as lost:
+            return answer, found, lost
+        finally:
+            answer.incoming.close()
+            answer.incoming.close()
+    finally:
+        transport.close()
+
+
+def receive_aio(ask: Ask, seconds: float = 60.0) -> tuple[Answer, bytes, object]:
+    """The same by aiohttp."""
+
+    async def receive() -> tuple[Answer, bytes, object]:
+        transport = AiohttpTransport()
+        try:
+            answer = await transport.open(ask)
+            if not isinstance(answer, Opened):
+                return answer, b"", None
+            found = b""
+            try:
+                while piece := await answer.incoming.receive(seconds or 60):
+                    found += piece
+                    if not seconds:
+                        break
+                return answer, found, piece
+            except NoAnswer as lost:
+                return answer, found, lost
+            finally:
+                answer.incoming.close()
+                answer.incoming.close()
+        finally:
+            await transport.close()
+
+    return asyncio.run(receive())
+
+
 class TransportTests(SynchronousTestCase):
     """Each transport before a server that sends some bytes and closes."""
 
     sends: tuple[Callable[[Ask], Answer], ...] = (send_sync, send_aio)
+    receives: tuple[Callable[..., tuple[Answer, bytes, object]], ...] = (receive_sync, receive_aio)
+
+    def setUp(self) -> None:
+        self.heads: list[bytes] = []
+        self.held: list[socket.socket] = []
 
     def serve(self, sent: bytes, hold: bool = False) -> str:
         """Answer each connection so. :return: the URL."""
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(60)
+        self.heads = []
         held: list[socket.socket] = []
+        self.held = held
 
         def run() -> None:
             while True:
@@ -76,7 +141,6 @@ class TransportTests(SynchronousTestCase):
                 else:
                     connection.close()
 
-        self.heads: list[bytes] = []
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
 
@@ -137,6 +201,54 @@ class TransportTests(SynchronousTestCase):
         url = self.serve(MOVED)
         for send in self.sends:
             self.assertEqual(send(self.ask(url)).status, 302)
+
+    def test_pieces(self) -> None:
+        """They come to the end of the answer."""
+        url = self.serve(STREAMED)
+        for receive in self.receives:
+            answer, found, end = receive(self.ask(url))
+            self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/x-ndjson"))
+            self.assertEqual((found, end), (LINES, b""))
+
+    def test_pieces_that_are_cut(self) -> None:
+        """What came before the cut is received, and the break is told; but for the very end of chunks."""
+        for end in range(len(STREAMED) - len(b"0\r\n\r\n")):
+            url = self.serve(STREAMED[:end])
+            for receive in self.receives:
+                try:
+                    _, found, lost = receive(self.ask(url))
+                except NoAnswer:
+                    self.assertLess(end, len(OPENED))
+                    continue
+                # http.client takes a head that was cut for a whole one.
+                self.assertIsInstance(lost, NoAnswer)
+                self.assertTrue(LINES.startswith(found), found)
+                self.assertGreaterEqual(found.count(b"\n"), STREAMED[len(OPENED) : end].count(b"{}\n\r\n"))
+
+    def test_pieces_that_do_not_come(self) -> None:
+        """Nothing comes for so many seconds, after what has come, or there is no answer at all."""
+        url = self.serve(STREAMED[: len(OPENED) + 8], hold=True)
+        for receive in self.receives:
+            self.assertEqual(receive(self.ask(url), 0.3)[1:], (LINES[:3], None))
+        url = self.serve(b"", hold=True)
+        for receive in self.receives:
+            self.assertRaises(NoAnswer, receive, self.ask(url, timeout=0.3))
+
+    def test_pieces_that_are_not_wanted(self) -> None:
+        """Closing an answer ends its connection at once."""
+        url = self.serve(STREAMED[: len(OPENED) + 8], hold=True)
+        for receive in self.receives:
+            self.assertEqual(receive(self.ask(url), 0)[1], LINES[:3])
+            self.held[-1].settimeout(60)
+            self.assertEqual(self.held[-1].recv(100), b"", receive)
+
+    def test_other_answers(self) -> None:
+        """They are whole; and what has no chunks cannot be received in pieces by urllib3."""
+        for receive in self.receives:
+            answer, found, _ = receive(self.ask(self.serve(WHOLE)))
+            self.assertEqual((answer.status, answer.body, found), (201, b"{}", b""))
+            self.assertRaises(NoAnswer, receive, self.ask(self.serve(WHOLE[:-1])))
+        self.assertRaises(NotStreaming, receive_sync, self.ask(self.serve(WHOLE.replace(b"201", b"200"))))
 
     def test_hanging_up(self) -> None:
         """A request that waits for its answer ends, and the server sees it."""

@@ -18,6 +18,7 @@ from queuey_client.aio.queue import Queue
 from queuey_client.aio.worker import Worker
 from queuey_client.aio.writer import Writer
 from queuey_client.awaiting.deliveries import AsyncDeliveries as Deliveries
+from queuey_client.awaiting.runtime import AsyncStreamingTransport as StreamingTransport
 from queuey_client.awaiting.runtime import AsyncTransport as Transport
 
-__all__ = ["Client", "Deliveries", "Group", "Push", "Queue", "Transport", "Worker", "Writer"]
+__all__ = ["Client", "Deliveries", "Group", "Push", "Queue", "StreamingTransport", "Transport", "Worker", "Writer"]

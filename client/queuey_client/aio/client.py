@@ -101,7 +101,7 @@ class Client:
         """Give messages of many queues from a start on, in one order, and then those that come."""
         options = FollowOptions(ReadOptions(), start, reader, cursors, on_gap, idle)
         asked = many_options(queues, prefix, options.read, "newest")
-        return self._driver.iterate(follow_many(self._session, asked, options, self._session.clock))
+        return self._driver.iterate(follow_many(self._session, asked, options))
 
     async def read_many(
         self,

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 from queuey_client.awaiting.runtime import AsyncTransport, Runtime
-from queuey_client.core.steps import Answer, Give, Items, NoAnswer, Send, Sleep, Steps
+from queuey_client.core.steps import (
+    Answer,
+    Ask,
+    Effect,
+    Give,
+    Items,
+    NoAnswer,
+    NotStreaming,
+    Open,
+    Receive,
+    Sleep,
+    Steps,
+)
 
 T = TypeVar("T")
 
@@ -21,11 +33,11 @@ class AsyncDriver:
     async def run(self, steps: Steps[T]) -> T:
         """Do what a call needs, and return its result."""
         try:
-            value: Answer | NoAnswer | None = None
+            value: object = None
             while True:
                 # Not in a function of its own: no StopIteration gets out of a coroutine.
                 try:
-                    effect = steps.throw(value) if isinstance(value, NoAnswer) else steps.send(value)
+                    effect = steps.throw(value) if isinstance(value, Exception) else steps.send(value)
                 except StopIteration as end:
                     result: T = end.value
                     return result
@@ -37,15 +49,25 @@ class AsyncDriver:
         """Give the values of an iterator."""
         return AsyncItems(self, items)
 
-    async def do(self, effect: Send | Sleep) -> Answer | NoAnswer | None:
-        """Do one effect."""
-        if isinstance(effect, Sleep):
-            await self.runtime.sleep(effect.seconds)
-            return None
+    async def do(self, effect: Effect) -> object:
+        """Do one effect. Return its result, or the error that is to be thrown into the generator."""
         try:
+            if isinstance(effect, Sleep):
+                await self.runtime.sleep(effect.seconds)
+                return None
+            if isinstance(effect, Receive):
+                return await effect.incoming.receive(effect.seconds)
+            if isinstance(effect, Open):
+                return await self._open(effect.ask)
             return await self.transport.send(effect.ask)
-        except NoAnswer as lost:
+        except (NoAnswer, NotStreaming) as lost:
             return lost
+
+    async def _open(self, ask: Ask) -> Answer:
+        open: Callable[[Ask], Awaitable[Answer]] | None = getattr(self.transport, "open", None)
+        if open is None:
+            raise NotStreaming
+        return await open(ask)
 
 
 class AsyncItems(AsyncIterator[T], Generic[T]):
@@ -63,13 +85,18 @@ class AsyncItems(AsyncIterator[T], Generic[T]):
         value: Any = None
         while True:
             try:
-                effect = self._items.throw(value) if isinstance(value, NoAnswer) else self._items.send(value)
+                effect = self._items.throw(value) if isinstance(value, Exception) else self._items.send(value)
             except StopIteration:
                 raise StopAsyncIteration from None
             if isinstance(effect, Give):
                 found: T = effect.value
                 return found
-            value = await self._driver.do(effect)
+            try:
+                value = await self._driver.do(effect)
+            except BaseException:
+                # It was cancelled: what is open is closed, and the place is saved.
+                self._items.close()
+                raise
 
     async def aclose(self) -> None:
         """End it: a reader that keeps its place saves it."""

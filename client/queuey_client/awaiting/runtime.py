@@ -11,7 +11,9 @@ from queuey_client.core.steps import Answer, Ask
 class AsyncTransport(Protocol):
     """Brings a request to the server. Bring your own for another HTTP library, or for a test.
 
-    It follows no redirects and repeats nothing: the core does that.
+    It follows no redirects and repeats nothing: the core does that. With the method of
+    :class:`AsyncStreamingTransport` too, readers that follow a queue use live reads; without it, they wait for one page
+    after another.
     """
 
     async def send(self, ask: Ask) -> Answer:
@@ -19,6 +21,31 @@ class AsyncTransport(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+
+
+class AsyncIncoming(Protocol):
+    """The body of an answer that is received piece by piece."""
+
+    async def receive(self, seconds: float) -> bytes | None:
+        """Return the next piece; ``b""`` at the end, and ``None`` if nothing comes for so long.
+
+        :raise NoAnswer: if the connection breaks.
+        """
+
+    def close(self) -> None:
+        """Close the connection, at once. It may be called again."""
+
+
+class AsyncStreamingTransport(AsyncTransport, Protocol):
+    """A transport that can receive an answer piece by piece."""
+
+    async def open(self, ask: Ask) -> Answer:
+        """Send a request. Return an answer of status 200 as :class:`~queuey_client.Opened`, whose ``incoming`` is an
+        :class:`AsyncIncoming`; return another answer whole.
+
+        :raise NoAnswer: if there is none.
+        :raise NotStreaming: if the answer cannot be received piece by piece.
+        """
 
 
 class Task(Protocol):

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Any
 
 from queuey_client.core.encoding import JSON, compact, time_text
+from queuey_client.core.following import Idle, Start, Waits, followed, start_of
 from queuey_client.core.parsing import many_page_of, result_of
-from queuey_client.core.reading import SETTLED, WAIT, Bookmark, FollowOptions, ReadOptions, page_messages, told_of_gap
+from queuey_client.core.reading import Bookmark, FollowOptions, ReadOptions
 from queuey_client.core.retry import in_seconds
 from queuey_client.core.session import Session
-from queuey_client.core.steps import Answer, Call, Items, Sleep, Steps
+from queuey_client.core.steps import Answer, Call, Items, Steps
 from queuey_client.core.values import Message, Page
 
 
@@ -68,31 +68,13 @@ def read_many(session: Session, options: ManyOptions) -> Steps[Page]:
     return result_of(answer, many_page_of)
 
 
-def follow_many(
-    session: Session, asked: ManyOptions, options: FollowOptions, clock: Callable[[], float]
-) -> Items[Message]:
-    """Give messages of many queues from a start on, and then those that come. A gap is raised after the messages of its
-    page, so that its ``first`` is a place from which nothing more is missed."""
-    bookmark = Bookmark(options, clock)
-    read = replace(asked.read, after=bookmark.load())
-    if read.after is None and isinstance(options.start, datetime):
-        read = replace(read, since=options.start)
-    elif read.after is None and options.start in ("newest", "oldest"):
-        asked = replace(asked, start=str(options.start))
-    elif read.after is None:
-        read = replace(read, after=str(options.start))
-    idle = None if options.idle is None else in_seconds(options.idle)
-    heard = clock()
-    while True:
-        wait = WAIT if idle is None else max(0.0, min(WAIT, idle - (clock() - heard)))
-        began = clock()
-        page = yield from read_many(session, replace(asked, read=replace(read, wait=wait)))
-        yield from page_messages(page, bookmark)
-        told_of_gap(page, page.gaps[0] if page.gaps else "", options.on_gap)
-        read = replace(read, after=page.next, since=None)
-        if page.messages:
-            heard = clock()
-        elif idle is not None and clock() - heard >= idle:
-            return
-        elif wait and clock() - began < SETTLED and not page.more:
-            yield Sleep(SETTLED)  # a server that waits less than it was asked to is not asked without a pause
+def follow_many(session: Session, asked: ManyOptions, options: FollowOptions) -> Items[Message]:
+    """Give messages of many queues from a start on, and then those that come."""
+    bookmark = Bookmark(options, session.clock)
+    idle = Idle(options.idle, session.clock)
+
+    def read(start: Start, wait: float) -> Steps[Page]:
+        page = replace(asked.read, after=start.after, since=start.since, wait=wait)
+        return read_many(session, replace(asked, read=page, start=start.end))
+
+    yield from followed(Waits(read, start_of(options, bookmark), idle, session.clock), bookmark, "", options.on_gap)

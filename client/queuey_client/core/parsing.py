@@ -56,12 +56,13 @@ def page_of(queue: str, document: Mapping[str, Any]) -> Page:
     """Read a page."""
     found, next_place = document["messages"], document["next"]
     return Page(
-        [Message(**_members(queue, each, None)) for each in found],
+        [message_of(queue, each) for each in found],
         next_place,
         document["more"],
         time_of(document.get("stable_until")),
         document.get("resume") == "truncated",
         document.get("first"),
+        closed=document.get("closed") is True,
     )
 
 
@@ -77,6 +78,11 @@ def many_page_of(document: Mapping[str, Any]) -> Page:
         None,
         gaps,
     )
+
+
+def message_of(queue: str, document: Mapping[str, Any]) -> Message:
+    """Read a message of a page, or of a live read."""
+    return Message(**_members(queue, document, None))
 
 
 def deliveries_of(queue: str, group: str, document: Mapping[str, Any]) -> list[Delivery]:

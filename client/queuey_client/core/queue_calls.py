@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from queuey_client.core import encoding
 from queuey_client.core.encoding import compact, key_header, new_key, number, place_text, query, segment
 from queuey_client.core.errors import Changed, NotFound, NotPromised
+from queuey_client.core.following import Idle, Source, Start, Waits, followed, start_of
+from queuey_client.core.live_read import LiveRead
 from queuey_client.core.parsing import group_info, page_of, queue_info, result_of, single_message, stored_of
-from queuey_client.core.reading import FollowOptions, ReadOptions, following, reading
+from queuey_client.core.reading import Bookmark, FollowOptions, ReadOptions, reading
 from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.session import Session
 from queuey_client.core.signing import signed_url
@@ -136,13 +140,22 @@ class QueueCalls:
         return reading(self.read, self.name, options, self.session.clock)
 
     def follow(self, options: FollowOptions) -> Items[Message]:
-        """Give messages that are there, and then those that come.
+        """Give messages that are there, and then those that come: by a live read, or else by pages that wait."""
+        session, read, bookmark = self.session, options.read, Bookmark(options, self.session.clock)
+        start, idle = start_of(options, bookmark), Idle(options.idle, session.clock)
+        live = LiveRead(session, self.name, f"{self.path}/events", read, start, idle)
 
-        This waits for one page after another. A server with live reads will list ``live`` among the features of the
-        application (:meth:`Session.promises`); then a stream can take the place of the waits here, without a change of
-        any face.
-        """
-        return following(self.read, self.name, options, self.session.clock)
+        def waits(start: Start) -> Source:
+            return Waits(partial(self._next_page, read), start, idle, session.clock)
+
+        yield from followed(live, bookmark, self.name, options.on_gap, waits)
+
+    def _next_page(self, options: ReadOptions, start: Start, wait: float) -> Steps[Page]:
+        """Read the page after a start. In an empty queue all that comes is new."""
+        if start.newest:
+            page = yield from self.read(replace(options, order="desc", limit=1))
+            start = Start(page.messages[0].place if page.messages else None)
+        return (yield from self.read(replace(options, after=start.after, since=start.since, wait=wait)))
 
     # The queue itself
 

@@ -1,4 +1,4 @@
-"""Readers: pages one after another, places that are kept, gaps, and waits for what comes."""
+"""Readers: pages one after another, places that are kept, and gaps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from queuey_client.core.cursors import Cursors
 from queuey_client.core.encoding import Query, number, numbers, query, time_text
 from queuey_client.core.errors import Gap
 from queuey_client.core.retry import Seconds, in_seconds
-from queuey_client.core.steps import Give, Items, Sleep, Steps
+from queuey_client.core.steps import Give, Items, Steps
 from queuey_client.core.values import Message, Page, Place
 
 WAIT = 20.0
@@ -157,37 +157,3 @@ def reading(read: Read, name: str, options: FollowOptions, clock: Callable[[], f
         after = page.next
         if not page.more:
             return
-
-
-def following(read: Read, name: str, options: FollowOptions, clock: Callable[[], float]) -> Items[Message]:
-    """Give messages from a start on, and then those that come, until nothing has come for ``idle`` seconds."""
-    bookmark = Bookmark(options, clock)
-    after, since = bookmark.load(), None
-    if after is None and isinstance(options.start, datetime):
-        since = options.start
-    elif after is None and options.start == "newest":
-        after = yield from _newest(read, options)
-    elif after is None and options.start != "oldest":
-        after = str(options.start)
-    idle = None if options.idle is None else in_seconds(options.idle)
-    heard = clock()
-    while True:
-        wait = WAIT if idle is None else max(0.0, min(WAIT, idle - (clock() - heard)))
-        asked = clock()
-        page = yield from read(replace(options.read, after=after, since=since, wait=wait))
-        told_of_gap(page, name, options.on_gap)
-        yield from page_messages(page, bookmark)
-        after = page.next
-        if page.messages:
-            heard = clock()
-        elif idle is not None and clock() - heard >= idle:
-            return
-        elif wait and clock() - asked < SETTLED and not page.more:
-            # A server that does not wait, or waits less than it was asked to, is not asked without a pause.
-            yield Sleep(SETTLED)
-
-
-def _newest(read: Read, options: FollowOptions) -> Steps[Place | None]:
-    """Return the place of the newest message; ``None`` if there is none, and so all that comes is new."""
-    page = yield from read(replace(options.read, order="desc", limit=1))
-    return page.messages[0].place if page.messages else None

@@ -14,7 +14,7 @@ from queuey_client.core.encoding import query_text, segment
 from queuey_client.core.errors import QueueyError, Unavailable, error_of, no_answer
 from queuey_client.core.parsing import result_of
 from queuey_client.core.retry import Budget, Retry
-from queuey_client.core.steps import Answer, Ask, Call, NoAnswer, Send, Sleep, Steps
+from queuey_client.core.steps import Answer, Ask, Call, NoAnswer, Open, Send, Sleep, Steps
 from queuey_client.core.tracing import trace_headers
 
 Secret = Union[str, Callable[[], str]]
@@ -130,7 +130,7 @@ class Session:
         self.retry = retry
         self.timeout = timeout
         self.clock = clock
-        self._random = random
+        self.random = random
         self._budget = Budget(retry.budget)
         self._signed = signed
         self._agent = user_agent
@@ -145,6 +145,7 @@ class Session:
 
         :raise QueueyError: what the server, or the lack of it, made of the last attempt. ``applied`` is about all
             attempts together.
+        :raise NotStreaming: the answer should be received piece by piece, and the transport cannot do that.
         """
         began = self.clock()
         deadline = began + self.retry.deadline + call.wait
@@ -184,8 +185,9 @@ class Session:
         timeout = self.timeout + call.wait
         if self.retry.deadline > 0:
             timeout = min(timeout, left)
+        ask = Ask(call.method, url, headers, call.body, timeout, call.wait > 0 or call.streams)
         try:
-            answer: Answer = yield Send(Ask(call.method, url, headers, call.body, timeout, call.wait > 0))
+            answer: Answer = yield Open(ask) if call.streams else Send(ask)
         except NoAnswer as lost:
             return lost
         return answer
@@ -199,7 +201,7 @@ class Session:
 
     def _pause(self, attempts: int, deadline: float, error: QueueyError) -> Steps[None]:
         now = self.clock()
-        pause = max(self.retry.pause(attempts, error.retry_after, self._random()), self._budget.take(now))
+        pause = max(self.retry.pause(attempts, error.retry_after, self.random()), self._budget.take(now))
         if now + pause >= deadline:
             self._budget.give_back()
             raise error

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar, Union
+from typing import Any, Generic, Protocol, TypeVar, Union
 
 T = TypeVar("T")
 
@@ -38,6 +38,20 @@ class Answer:
     body: bytes = b""
 
 
+class Incoming(Protocol):
+    """The body of an answer that is received piece by piece. How to receive is for the face that has opened it."""
+
+    def close(self) -> None:
+        """Close the connection, at once. It may be called again."""
+
+
+@dataclass(frozen=True)
+class Opened(Answer):
+    """An answer of status 200 whose body is still to be received."""
+
+    incoming: Any = None
+
+
 class NoAnswer(Exception):
     """Raised by transports: the request was not answered, or not to the end.
 
@@ -59,6 +73,33 @@ class Send:
     ask: Ask
 
 
+class NotStreaming(Exception):
+    """Raised by drivers and transports: answers cannot be received piece by piece here."""
+
+
+@dataclass(frozen=True)
+class Open:
+    """Send a request, and receive the answer piece by piece.
+
+    The result is :class:`Opened` if the status is 200, and otherwise the whole :class:`Answer`; :class:`NoAnswer` or
+    :class:`NotStreaming` is thrown into the generator.
+    """
+
+    ask: Ask
+
+
+@dataclass(frozen=True)
+class Receive:
+    """Wait for the next piece of the body of an opened answer.
+
+    The result is its bytes, ``b""`` at the end of the body, or ``None`` if nothing has come for so many seconds: then
+    it can only be closed. :class:`NoAnswer` is thrown into the generator if the connection breaks.
+    """
+
+    incoming: Any
+    seconds: float
+
+
 @dataclass(frozen=True)
 class Sleep:
     """Do nothing for so many seconds."""
@@ -73,11 +114,11 @@ class Give(Generic[T]):
     value: T
 
 
-Effect = Union[Send, Sleep]
+Effect = Union[Send, Open, Receive, Sleep]
 Steps = Generator[Effect, Any, T]
 """A call: yields effects, returns its result."""
 
-Items = Generator[Union[Send, Sleep, Give[T]], Any, None]
+Items = Generator[Union[Send, Open, Receive, Sleep, Give[T]], Any, None]
 """An iterator: yields effects, and :class:`Give` for each value."""
 
 
@@ -88,6 +129,7 @@ class Call:
     :ivar path: below ``/v2/{application}``, percent-encoded.
     :ivar safe: whether it may be sent again if nobody knows whether it was done: because of its method or its key.
     :ivar wait: seconds that the server may take longer, because it was asked to wait.
+    :ivar streams: whether the answer is received piece by piece.
     """
 
     method: str
@@ -97,3 +139,4 @@ class Call:
     body: bytes | None = None
     safe: bool = True
     wait: float = 0.0
+    streams: bool = False

@@ -226,6 +226,7 @@ class Page:
     :ivar gap: whether messages that the reader had not come to were purged, or may have expired.
     :ivar gaps: of a page of many queues, the names of the queues that have a gap.
     :ivar first: with a gap, a cursor just before the first message that is left.
+    :ivar closed: whether the queue is closed and this is its end: nothing more will come.
     """
 
     messages: Sequence[Message]
@@ -235,6 +236,7 @@ class Page:
     gap: bool = False
     first: Place | None = None
     gaps: Sequence[str] = ()
+    closed: bool = False
 
 
 @dataclass(frozen=True)

@@ -125,7 +125,7 @@ class Client:
         """
         options = FollowOptions(ReadOptions(), start, reader, cursors, on_gap, idle)
         asked = many_options(queues, prefix, options.read, "newest")
-        return self._driver.iterate(follow_many(self._session, asked, options, self._session.clock))
+        return self._driver.iterate(follow_many(self._session, asked, options))
 
     def read_many(
         self,

@@ -17,11 +17,24 @@ from urllib3.exceptions import (
     NameResolutionError,
     NewConnectionError,
     ProxyError,
+    ReadTimeoutError,
     SSLError,
 )
 from urllib3.util import Timeout
 
-from queuey_client.core.steps import Answer, Ask, Give, Items, NoAnswer, Send, Steps
+from queuey_client.core.steps import (
+    Answer,
+    Ask,
+    Give,
+    Items,
+    NoAnswer,
+    NotStreaming,
+    Open,
+    Opened,
+    Receive,
+    Sleep,
+    Steps,
+)
 from queuey_client.proxies import Proxies
 
 T = TypeVar("T")
@@ -30,13 +43,17 @@ Pools = TypeVar("Pools", bound=urllib3.PoolManager)
 CONNECTING = 10.0
 """Seconds that a connection may take to be made, if the request may take longer."""
 
+PIECE = 1 << 16
+"""Bytes of an answer that are received at once, at most."""
+
 _NEVER_SENT = (ConnectTimeoutError, NewConnectionError, NameResolutionError)
 
 
 class Transport(Protocol):
     """Brings a request to the server. Bring your own for another HTTP library, or for a test.
 
-    It follows no redirects and repeats nothing: the core does that.
+    It follows no redirects and repeats nothing: the core does that. With the method of :class:`StreamingTransport` too,
+    readers that follow a queue use live reads; without it, they wait for one page after another.
 
     .. code-block:: python
 
@@ -66,6 +83,54 @@ class Transport(Protocol):
         """Close all connections."""
 
 
+class SyncIncoming(Protocol):
+    """The body of an answer that is received piece by piece."""
+
+    def receive(self, seconds: float) -> bytes | None:
+        """Return the next piece; ``b""`` at the end, and ``None`` if nothing comes for so long.
+
+        :raise NoAnswer: if the connection breaks.
+        """
+
+    def close(self) -> None:
+        """Close the connection, at once. It may be called again."""
+
+
+class StreamingTransport(Transport, Protocol):
+    """A transport that can receive an answer piece by piece."""
+
+    def open(self, ask: Ask) -> Answer:
+        """Send a request. Return an answer of status 200 as :class:`Opened`, whose ``incoming`` is a
+        :class:`SyncIncoming`; return another answer whole.
+
+        :raise NoAnswer: if there is none.
+        :raise NotStreaming: if the answer cannot be received piece by piece.
+        """
+
+
+class _Urllib3Incoming:
+    """An answer that comes in chunks."""
+
+    def __init__(self, answer: Any, socket: Any) -> None:
+        self._answer = answer
+        self._socket = socket
+        self._pieces = answer.stream(PIECE, decode_content=False)
+
+    def receive(self, seconds: float) -> bytes | None:
+        """See :class:`SyncIncoming`."""
+        try:
+            self._socket.settimeout(seconds)
+            return next(self._pieces, b"")
+        except ReadTimeoutError:
+            return None
+        except (HTTPError, OSError) as error:
+            raise NoAnswer(f"no more of the answer: {error}") from error
+
+    def close(self) -> None:
+        """See :class:`SyncIncoming`."""
+        self._answer.close()
+
+
 class Urllib3Transport:
     """urllib3's pools of connections.
 
@@ -88,25 +153,40 @@ class Urllib3Transport:
 
     def send(self, ask: Ask) -> Answer:
         """Send a request and return its answer. :raise NoAnswer: if there is none, or not all of it."""
+        return self._whole(self._begin(ask, preload=True))
+
+    def open(self, ask: Ask) -> Answer:
+        """See :class:`StreamingTransport`."""
+        answer = self._begin(ask, preload=False)
+        if answer.status != 200:
+            return self._whole(answer)
+        if not answer.chunked:
+            answer.close()
+            _check_measured(answer)
+            # urllib3 would wait until it has as many bytes as were asked for.
+            raise NotStreaming
+        return Opened(200, _fields(answer), incoming=_Urllib3Incoming(answer, answer.connection.used_socket))
+
+    def _begin(self, ask: Ask, preload: bool) -> Any:
+        """Send a request, and return the answer, with its body if it is to be loaded."""
         timeout = Timeout(connect=min(ask.timeout, CONNECTING), read=ask.timeout)
-        try:
-            answer = self._route(ask.url).request(
-                ask.method, ask.url, body=ask.body, headers=ask.headers, timeout=timeout, redirect=False, retries=False
+        with _lost():
+            return self._route(ask.url).request(
+                ask.method,
+                ask.url,
+                body=ask.body,
+                headers=ask.headers,
+                timeout=timeout,
+                redirect=False,
+                retries=False,
+                preload_content=preload,
             )
-        except _NEVER_SENT as error:
-            raise NoAnswer(f"no connection: {error}", sent=False) from error
-        except SSLError as error:
-            raise NoAnswer(f"no secure connection: {error}", sent=False, final=True) from error
-        except ProxyError as error:
-            raise NoAnswer(f"the proxy does not answer: {error}", sent=False) from error
-        except (HTTPError, OSError) as error:
-            raise NoAnswer(f"no answer: {error}") from error
-        headers = {name.lower(): value for name, value in answer.headers.items()}
-        measured = headers.get("content-length", "").isdigit() or "chunked" in headers.get("transfer-encoding", "")
-        if answer.status != 204 and not measured:
-            # http.client takes a head that was cut for a whole one, and then the end of the connection for its body's.
-            raise NoAnswer("the answer was cut")
-        return Answer(answer.status, headers, answer.data)
+
+    def _whole(self, answer: Any) -> Answer:
+        with _lost():
+            body = answer.data
+        _check_measured(answer)
+        return Answer(answer.status, _fields(answer), body)
 
     def close(self) -> None:
         """Close all connections."""
@@ -129,14 +209,21 @@ class Urllib3Transport:
         """Let it tell of each connection that it makes."""
         opened = self._open
 
+        # A connection forgets its socket when an answer begins after which it will be closed.
         class Plain(urllib3.connection.HTTPConnection):
+            used_socket: Any = None
+
             def connect(self) -> None:
                 super().connect()
+                self.used_socket = self.sock
                 opened.add(self)
 
         class Secure(urllib3.connection.HTTPSConnection):
+            used_socket: Any = None
+
             def connect(self) -> None:
                 super().connect()
+                self.used_socket = self.sock
                 opened.add(self)
 
         manager.pool_classes_by_scheme = {
@@ -153,6 +240,36 @@ class Urllib3Transport:
         if proxy not in self._proxied:
             self._proxied[proxy] = self._tracked(urllib3.ProxyManager(proxy, **self._options))
         return self._proxied[proxy]
+
+
+@contextlib.contextmanager
+def _lost() -> Iterator[None]:
+    """Make one error of those of urllib3."""
+    try:
+        yield
+    except _NEVER_SENT as error:
+        raise NoAnswer(f"no connection: {error}", sent=False) from error
+    except SSLError as error:
+        raise NoAnswer(f"no secure connection: {error}", sent=False, final=True) from error
+    except ProxyError as error:
+        raise NoAnswer(f"the proxy does not answer: {error}", sent=False) from error
+    except (HTTPError, OSError) as error:
+        raise NoAnswer(f"no answer: {error}") from error
+
+
+def _check_measured(answer: Any) -> None:
+    """
+    :raise NoAnswer: the head does not say where the body ends.
+    """
+    headers = _fields(answer)
+    measured = headers.get("content-length", "").isdigit() or "chunked" in headers.get("transfer-encoding", "")
+    if answer.status != 204 and not measured:
+        # http.client takes a head that was cut for a whole one, and then the end of the connection for its body's.
+        raise NoAnswer("the answer was cut")
+
+
+def _fields(answer: Any) -> dict[str, str]:
+    return {name.lower(): value for name, value in answer.headers.items()}
 
 
 class Stopped(Exception):
@@ -231,11 +348,21 @@ class Driver:
 
     def _do(self, steps: Any, effect: Any) -> Any:
         """Do one effect, and return the next one. :raise StopIteration: if it was the last."""
-        if not isinstance(effect, Send):
-            self.sleep(effect.seconds)
-            return steps.send(None)
         try:
-            answer = self.transport.send(effect.ask)
-        except NoAnswer as lost:
+            if isinstance(effect, Sleep):
+                found: object = self.sleep(effect.seconds)
+            elif isinstance(effect, Receive):
+                found = effect.incoming.receive(effect.seconds)
+            elif isinstance(effect, Open):
+                found = self._open(effect.ask)
+            else:
+                found = self.transport.send(effect.ask)
+        except (NoAnswer, NotStreaming) as lost:
             return steps.throw(lost)
-        return steps.send(answer)
+        return steps.send(found)
+
+    def _open(self, ask: Ask) -> Answer:
+        open: Callable[[Ask], Answer] | None = getattr(self.transport, "open", None)
+        if open is None:
+            raise NotStreaming
+        return open(ask)

@@ -10,6 +10,7 @@
 """
 
 from queuey_client.awaiting.deliveries import AsyncDeliveries as Deliveries
+from queuey_client.awaiting.runtime import AsyncStreamingTransport as StreamingTransport
 from queuey_client.awaiting.runtime import AsyncTransport as Transport
 from queuey_client.tx.client import Client
 from queuey_client.tx.group import Group
@@ -18,4 +19,4 @@ from queuey_client.tx.queue import Queue
 from queuey_client.tx.worker import Worker
 from queuey_client.tx.writer import Writer
 
-__all__ = ["Client", "Deliveries", "Group", "Push", "Queue", "Transport", "Worker", "Writer"]
+__all__ = ["Client", "Deliveries", "Group", "Push", "Queue", "StreamingTransport", "Transport", "Worker", "Writer"]

@@ -2,21 +2,84 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any
 
 from treq.client import HTTPClient
 from twisted.internet import defer, error
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Protocol, connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import Agent, HTTPConnectionPool, ResponseFailed, ResponseNeverReceived
+from twisted.web.client import (
+    Agent,
+    HTTPConnectionPool,
+    ResponseDone,
+    ResponseFailed,
+    ResponseNeverReceived,
+)
+from twisted.web.http import PotentialDataLoss
 from twisted.web.http_headers import Headers
 
-from queuey_client.core.steps import Answer, Ask, NoAnswer
+from queuey_client.core.steps import Answer, Ask, NoAnswer, Opened
+from queuey_client.tx.runtime import ReactorWake
 
 CONNECTING = 10.0
 """Seconds that a connection may take to be made."""
 
+HELD = 1 << 16
+"""Bytes of an answer that wait to be wanted before no more are received."""
+
 _NEVER_SENT = (error.ConnectError, error.DNSLookupError)
+
+
+class _TreqIncoming(Protocol):
+    """The body of an answer. The server is not read from while too much of it waits here."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._pieces: list[bytes] = []
+        self._size = 0
+        self._end: Failure | None = None
+        self._changed = ReactorWake(reactor)
+
+    def dataReceived(self, data: bytes) -> None:
+        """Keep a piece until it is wanted."""
+        self._pieces.append(data)
+        self._size += len(data)
+        if self._size >= HELD:
+            self._proxy.pauseProducing()
+        self._changed.notify()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The end of the body, or a break."""
+        self._end = reason
+        self._changed.notify()
+
+    async def receive(self, seconds: float) -> bytes | None:
+        """See :class:`~queuey_client.awaiting.runtime.AsyncIncoming`."""
+        if not self._pieces and self._end is None:
+            await self._changed.wait(seconds)
+        if self._pieces:
+            found, self._pieces, paused = b"".join(self._pieces), [], self._size >= HELD
+            self._size = 0
+            if paused and self._end is None:
+                self._proxy.resumeProducing()
+            return found
+        if self._end is None:
+            return None
+        if self._end.check(ResponseDone, PotentialDataLoss):
+            return b""
+        raise NoAnswer(f"no more of the answer: {self._end.value}") from self._end.value
+
+    def close(self) -> None:
+        """See :class:`~queuey_client.awaiting.runtime.AsyncIncoming`."""
+        self._pieces.clear()
+        if self._end is None:
+            self._proxy.loseConnection()
+
+    @property
+    def _proxy(self) -> Any:
+        # What treq has for the connection: it can be paused, resumed and closed, and is no transport otherwise.
+        return self.transport
 
 
 class TreqTransport:
@@ -38,7 +101,15 @@ class TreqTransport:
 
     async def send(self, ask: Ask) -> Answer:
         """Send a request and return its answer. :raise NoAnswer: if there is none, or not all of it."""
-        whole = Deferred.fromCoroutine(self._exchange(ask))
+        return await self._within(ask, self._exchange(ask))
+
+    async def open(self, ask: Ask) -> Answer:
+        """See :class:`~queuey_client.awaiting.runtime.AsyncStreamingTransport`."""
+        return await self._within(ask, self._begin(ask))
+
+    async def _within(self, ask: Ask, coroutine: Coroutine[Any, Any, Answer]) -> Answer:
+        """Await an answer within its time."""
+        whole = Deferred.fromCoroutine(coroutine)
         whole.addTimeout(ask.timeout, self._reactor)
         try:
             return await whole
@@ -60,21 +131,37 @@ class TreqTransport:
         await self._pool.closeCachedConnections()
 
     async def _exchange(self, ask: Ask) -> Answer:
+        answer = await self._request(ask)
+        content = await answer.content()
+        return Answer(answer.code, _fields(answer), content)
+
+    async def _begin(self, ask: Ask) -> Answer:
+        # What is not buffered is not kept to the end either.
+        answer = await self._request(ask, unbuffered=True)
+        if answer.code != 200:
+            return Answer(answer.code, _fields(answer), await answer.content())
+        incoming = _TreqIncoming(self._reactor)
+        answer.deliverBody(incoming)
+        return Opened(200, _fields(answer), incoming=incoming)
+
+    async def _request(self, ask: Ask, **options: Any) -> Any:
         # Without a body its length has to be told all the same, where the method may have one.
         body = ask.body if ask.body is not None or ask.method == "GET" else b""
-        answer = await self._treq.request(
+        return await self._treq.request(
             ask.method,
             ask.url,
             headers=Headers({name: [value] for name, value in ask.headers.items()}),
             data=body,
             allow_redirects=False,
+            **options,
         )
-        content = await answer.content()
-        fields = {
-            name.decode("ascii").lower(): values[-1].decode("utf-8", "replace")
-            for name, values in answer.headers.getAllRawHeaders()
-        }
-        return Answer(answer.code, fields, content)
+
+
+def _fields(answer: Any) -> dict[str, str]:
+    return {
+        name.decode("ascii").lower(): values[-1].decode("utf-8", "replace")
+        for name, values in answer.headers.getAllRawHeaders()
+    }
 
 
 def _about_tls(reason: Failure) -> bool:
