@@ -103,6 +103,7 @@ def live_suites() -> list[str]:
 AROUND = (
     "tests.live.test_client_calls",
     "tests.live.test_client_faces",
+    "tests.live.test_client_following",
     "tests.live.test_client_package",
     "tests.live.test_client_transports",
     "tests.live.test_command",

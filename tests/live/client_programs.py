@@ -5,6 +5,8 @@ Each imports its own face alone, so that it begins soon.
 ``produce FACE URL QUEUE COUNT STREAMED`` posts so many messages one by one, several at a time, and then streams others.
 ``work FACE URL QUEUE GROUP DATABASE PAUSE`` works on messages until SIGTERM. Their effects happen once: the id of each
 is kept in the transaction that counts it. Each event of the worker is a line of its output.
+``follow FACE URL QUEUE LAST`` follows a queue from its oldest message on. Each body is a line of its output; it ends
+after the body ``LAST``.
 ``read FACE URL QUEUE COUNT`` follows a queue until it has seen so many, and says how much memory that took.
 """
 
@@ -198,6 +200,21 @@ async def read_async(queue: Any, count: int) -> None:
             return
 
 
+def follow_sync(url: str, name: str, last: str) -> None:
+    with queuey_client.Client(url, "queuey", key=KEY) as client:
+        for message in client.queue(name).follow(start="oldest"):
+            say(message.text)
+            if message.text == last:
+                return
+
+
+async def follow_async(queue: Any, last: str) -> None:
+    async for message in queue.follow(start="oldest"):
+        say(message.text)
+        if message.text == last:
+            return
+
+
 def on_reactor(program: Callable[[Any], Awaitable[int | None]]) -> int:
     """Run a coroutine on the reactor; SIGTERM stops that when the coroutine lets it."""
     from twisted.internet import reactor  # noqa: TID251
@@ -247,16 +264,27 @@ def main(what: str, face: str, url: str, name: str, *more: str) -> int:
         if face == "aio":
             return asyncio.run(work_aio(url, name, group, effects))
         return on_reactor(lambda reactor: work_tx(reactor, url, name, group, effects))
+    if what == "follow":
+        (last,) = more
+        if face == "sync":
+            follow_sync(url, name, last)
+            return 0
+        return run_reader(face, url, name, lambda queue: follow_async(queue, last))
     count = int(more[0])
     if face == "sync":
         read_sync(url, name, count)
         return 0
+    return run_reader(face, url, name, lambda queue: read_async(queue, count))
+
+
+def run_reader(face: str, url: str, name: str, program: Callable[[Any], Awaitable[None]]) -> int:
+    """Run a program that reads a queue by a face that has a loop."""
     if face == "aio":
         from queuey_client import aio
 
         async def read() -> None:
             async with aio.Client(url, "queuey", key=KEY) as client:
-                await read_async(client.queue(name), count)
+                await program(client.queue(name))
 
         asyncio.run(read())
         return 0
@@ -265,7 +293,7 @@ def main(what: str, face: str, url: str, name: str, *more: str) -> int:
 
     async def read_tx(reactor: Any) -> None:
         client = tx.Client(url, "queuey", key=KEY, reactor=reactor)
-        await read_async(client.queue(name), count)
+        await program(client.queue(name))
         await client.close()
 
     return on_reactor(read_tx)

@@ -211,7 +211,7 @@ class TransportTests(SynchronousTestCase):
             self.assertEqual((found, end), (LINES, b""))
 
     def test_pieces_that_are_cut(self) -> None:
-        """What came before the cut is received, and the break is told; but for the very end of chunks."""
+        """The break is told, perhaps after what came before it; the very end of chunks may be missing."""
         for end in range(len(STREAMED) - len(b"0\r\n\r\n")):
             url = self.serve(STREAMED[:end])
             for receive in self.receives:
@@ -223,7 +223,6 @@ class TransportTests(SynchronousTestCase):
                 # http.client takes a head that was cut for a whole one.
                 self.assertIsInstance(lost, NoAnswer)
                 self.assertTrue(LINES.startswith(found), found)
-                self.assertGreaterEqual(found.count(b"\n"), STREAMED[len(OPENED) : end].count(b"{}\n\r\n"))
 
     def test_pieces_that_do_not_come(self) -> None:
         """Nothing comes for so many seconds, after what has come, or there is no answer at all."""
