@@ -32,6 +32,13 @@ class SigningTests(SynchronousTestCase):
         self.assertIsNone(grant.problem())
         self.assertEqual(query["signature"], sign(sha256(KEY.encode()).digest(), grant))
 
+    def test_the_url_of_a_live_read(self) -> None:
+        """It is signed as the other one is, since a signature holds for every path of the queue."""
+        queue = Server().queue("a b/c")
+        found, other = (parse_signed_url(queue.signed_url(["read"], 60, path=path)) for path in ("events", "messages"))
+        self.assertEqual(found, other)
+        self.assertIn("/queues/a%20b%2Fc/events?signed_by=", queue.signed_url(["read"], 60, path="events"))
+
     def test_what_is_refused(self) -> None:
         """No key, no operation, one that is not known, no time."""
         queue = Server().queue()
@@ -39,6 +46,7 @@ class SigningTests(SynchronousTestCase):
         self.assertRaises(ValueError, queue.signed_url, ["all"], 60)
         self.assertRaises(ValueError, queue.signed_url, ["read"], 0)
         self.assertRaises(ValueError, queue.signed_url, ["read"], 60, rate=0)
+        self.assertRaises(ValueError, queue.signed_url, ["read"], 60, path="groups")
         users = Server().queue(credentials=Credentials(None, "token"))
         self.assertRaises(ValueError, users.signed_url, ["read"], 60)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+import urllib.request
+from urllib.parse import quote
 
-from queuey_client import Client, Invalid, NotAllowed, NotFound, Retry, Stale
-from tests.live.clients import KEY
+from queuey_client import Client, Gap, Invalid, NotAllowed, NotFound, Retry, Stale
+from tests.live.clients import KEY, ask
 from tests.live.test_daemon import LiveTestCase
 
 run_in = "test"
@@ -30,6 +32,35 @@ class CallTests(LiveTestCase):
         self.addCleanup(other.close)
         self.assertEqual([message.text for message in other.messages()], ["a pear"])
         self.assertRaises(NotAllowed, other.post, "another")
+        self.assertEqual([message.text for message in other.follow(start="oldest", idle=0)], ["a pear"])
+        url = self.queue.signed_url(["read"], 60, path="events")
+        with urllib.request.urlopen(f"{url}&start=oldest&end=true", timeout=60) as answer:
+            self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
+            self.assertIn(b"a pear", answer.read())
+
+    def test_a_closed_queue(self) -> None:
+        """A reader that follows it ends, and one that is not at its end before gets the rest."""
+        self.queue.post_all(["a pear", "a plum"])
+        found = self.queue.follow(start="oldest")
+        self.assertEqual(next(found).text, "a pear")
+        patched = ask(
+            self.port, "PATCH", f"/v2/queuey/queues/{quote(self.queue.name)}", b'{"closed": true}',
+            **{"Content-Type": "application/merge-patch+json"},
+        )  # fmt: skip
+        self.assertEqual(patched[0], 200)
+        self.assertEqual([message.text for message in found], ["a plum"])
+        self.assertEqual(list(self.queue.follow()), [])
+
+    def test_a_gap(self) -> None:
+        """A reader that follows is told of messages that were purged before it got them, and goes on after them."""
+        first = self.queue.post("a pear")
+        self.queue.post("a plum")
+        self.queue.purge()
+        self.queue.post("a quince")
+        gap = self.assertRaises(Gap, next, self.queue.follow(start=first.id))
+        self.assertEqual(next(self.queue.follow(start=gap.first)).text, "a quince")
+        error = self.assertRaises(NotFound, next, self.client.queue("nowhere").follow())
+        self.assertEqual(error.code, "no-such-queue")
 
     def test_a_group_that_is_at_most_once(self) -> None:
         """It takes no keys, which the client finds out."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import shutil
 import signal
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,7 +13,7 @@ from typing import Final
 from tests import tried
 from tests.live.clients import KEY, TIMEOUT, Poster, make_queue
 from tests.live.commanding import BIN
-from tests.live.test_client_faces import FACES, ClientTestCase, Program
+from tests.live.test_client_faces import FACES, ROOT, ClientTestCase, Program
 from tests.live.test_daemon import wait_until
 
 run_in = "test"
@@ -79,7 +80,7 @@ class _Passing(BaseHTTPRequestHandler):
 
 
 class FollowingTests(ClientTestCase):
-    """The three faces and the command, each in a process of its own."""
+    """The three faces, the JavaScript client and the command, each in a process of its own."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -95,7 +96,11 @@ class FollowingTests(ClientTestCase):
         known = (f"QUEUEY_URL={url}", "QUEUEY_APPLICATION=queuey", f"QUEUEY_KEY={KEY}")
         command = ("env", *known, str(BIN / "queuey"), "tail", "q", "--raw", "--since", "1h")
         followers["tail"] = Program(self.folder / "tail", command=command)
-        self.addCleanup(followers["tail"].kill)
+        if (node := shutil.which("node")) is not None:
+            script = str(ROOT / "client" / "js" / "test" / "live" / "program.js")
+            followers["node"] = Program(self.folder / "node", "follow", url, "q", LAST, command=(node, script))
+        for each in followers.values():
+            self.addCleanup(each.kill)
         return followers
 
     def judge(self, followers: dict[str, Program], posters: list[Poster]) -> None:
@@ -103,8 +108,9 @@ class FollowingTests(ClientTestCase):
         self.client().queue("q").post(LAST)
         acknowledged = {body for poster in posters for body, _ in poster.acknowledged} | {LAST}
         unknown = {body for poster in posters for body in poster.unknown}
-        for face in FACES:
-            self.assertEqual(followers[face].wait(), 0, f"{face}: {followers[face].output()[-3000:]}")
+        for face, program in followers.items():
+            if face != "tail":
+                self.assertEqual(program.wait(), 0, f"{face}: {program.output()[-3000:]}")
         tail = followers["tail"]
         wait_until(lambda: tail.output().endswith(f"{LAST}\n"), f"tail: {tail.output()[-3000:]}")
         tail.process.send_signal(signal.SIGINT)

@@ -22,7 +22,7 @@ export function resultOf(answer, parse) {
 }
 
 /** Read a time of the server; a Date has milliseconds, the id of a message has all digits. */
-function timeOf(text) {
+export function timeOf(text) {
   return new Date(text ? text.replace(/(\.\d{3})\d+/, "$1") : 0);
 }
 
@@ -49,13 +49,19 @@ function members(queue, each) {
 /** Read a page. */
 export function pageOf(queue, document) {
   return {
-    messages: document.messages.map((each) => new Message(members(queue, each))),
+    messages: document.messages.map((each) => messageOf(queue, each)),
     next: needed(document, "next"),
     more: needed(document, "more"),
     stableUntil: timeOf(document.stable_until),
     gap: document.resume === "truncated",
     first: document.first ?? null,
+    closed: document.closed === true,
   };
+}
+
+/** Read a message of a page, or of a live read. */
+export function messageOf(queue, document) {
+  return new Message(members(queue, document));
 }
 
 /** Read the messages of a claim. */

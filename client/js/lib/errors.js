@@ -157,6 +157,13 @@ export function errorOf(answer) {
   return error;
 }
 
+/** Make the error of a problem document that did not come as an answer. */
+export function errorOfProblem(problem) {
+  const headers = new Headers({ "Content-Type": "application/problem+json" });
+  const body = new TextEncoder().encode(JSON.stringify(problem));
+  return errorOf({ status: Number(problem.status ?? 500), headers, body });
+}
+
 /** Make the error of a request that was not answered. */
 export function noAnswer(lost) {
   return new Unavailable(lost.message, { retryable: !lost.final, applied: lost.sent ? "unknown" : "no" });

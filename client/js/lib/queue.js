@@ -16,6 +16,7 @@ import {
 } from "./encoding.js";
 import { NotFound, NotPromised } from "./errors.js";
 import { Group } from "./group.js";
+import { LiveRead } from "./live-read.js";
 import { checkReader, following, reading } from "./reading.js";
 import { Draft, batchMember } from "./messages.js";
 import { Push } from "./push.js";
@@ -169,7 +170,13 @@ export class Queue {
   /** Give messages from a start on, and then those that come. It goes on by itself when a connection breaks. */
   follow(options = {}) {
     checkReader(options);
-    return following(this, options, this.#requests.clock);
+    const requests = this.#requests;
+    return following(
+      this,
+      options,
+      requests.clock,
+      (read, start, idle) => new LiveRead(requests, this.name, `${this.#path}/events`, read, start, idle),
+    );
   }
 
   // The queue itself
@@ -211,11 +218,12 @@ export class Queue {
     return resultOf(answer, (document) => document.pushes.map(pushInfo));
   }
 
-  /** A URL that lets others do some operations for so many seconds. The server is not asked. */
-  async signedUrl(operations, seconds, { rate } = {}) {
+  /** A URL that lets others do some operations for so many seconds; `path` is `events` for that of an EventSource. */
+  async signedUrl(operations, seconds, { rate, path = "messages" } = {}) {
+    if (path !== "messages" && path !== "events") throw new TypeError(`path is messages or events, not ${path}`);
     const { application, credentials, endpoints, clock } = this.#requests;
     const key = await credentials.applicationKey();
-    const base = `${endpoints.first}/v2/${segment(application)}${this.#messages}`;
+    const base = `${endpoints.first}/v2/${segment(application)}${this.#path}/${path}`;
     return signedUrl(base, key, application, this.name, operations, seconds, rate, clock.unixTime());
   }
 }

@@ -2,6 +2,7 @@
 
 import { Bookmark } from "./cursors.js";
 import { Gap } from "./errors.js";
+import { NoLiveReads } from "./live-read.js";
 
 /** Seconds of one wait of a reader that follows: the longest that the server allows. */
 const WAIT = 20;
@@ -64,50 +65,123 @@ async function* pagesNow(queue, read) {
   }
 }
 
-/** Give messages from a start on, and then those that come, until nothing has come for `idle` seconds. */
-export async function* following(queue, options, clock) {
+/** Give messages from a start on, and then those that come: by a live read, or else by pages that wait. */
+export async function* following(queue, options, clock, liveRead) {
   const { start = "newest", reader, cursors, onGap = "raise", idle, ...read } = options;
   const bookmark = new Bookmark({ reader, cursors }, clock.now);
-  const place = (await bookmark.load()) ?? (await placeOf(queue, start, read));
-  const from = place instanceof Date ? { since: place } : { after: place ?? undefined };
-  yield* giving(arriving(queue, { ...read, ...from }, idle, clock), queue.name, bookmark, onGap);
+  const from = startOf((await bookmark.load()) ?? start);
+  yield* giving(arriving(queue, read, from, new Idle(idle, clock.now), clock, liveRead), queue.name, bookmark, onGap);
 }
 
-/**
- * Give pages as messages arrive, from a place on.
- *
- * This is the only place that knows how a reader hears of new messages. Today that is a read that waits; a server whose
- * `features` list live reads is asked for a stream here, and nothing else changes.
- */
-function arriving(queue, read, idle, clock) {
-  return byWaits(queue, read, idle, clock);
-}
+/** Measures how long no message has come; `seconds` is after how many the reader ends, `undefined` is never. */
+class Idle {
+  #seconds;
+  #now;
+  #heard;
 
-async function* byWaits(queue, read, idle, { now, sleep }) {
-  let from = { after: read.after, since: read.since };
-  for (let heard = now(); ; ) {
-    const wait = idle === undefined ? WAIT : Math.max(0, Math.min(WAIT, idle - (now() - heard)));
-    const asked = now();
-    const page = await queue.read({ ...read, ...from, wait });
-    from = { after: page.next, since: undefined };
-    if (page.messages.length) heard = now();
-    yield page;
-    if (page.messages.length) {
-      // The time that the caller took for the messages is no time in which none came.
-      heard = now();
-    } else if (idle !== undefined && now() - heard >= idle) {
-      return;
-    } else if (wait && now() - asked < SETTLED && !page.more) {
-      // A server that does not wait, or waits less than it was asked to, is not asked without a pause.
-      await sleep(SETTLED, read.signal);
-    }
+  constructor(seconds, now) {
+    this.#seconds = seconds;
+    this.#now = now;
+    this.#heard = now();
+  }
+
+  /** Begin to measure again. */
+  heard() {
+    this.#heard = this.#now();
+  }
+
+  /** How long to wait: so many seconds, or less if the reader ends before. */
+  within(seconds) {
+    if (this.#seconds === undefined) return seconds;
+    return Math.max(0, Math.min(seconds, this.#seconds - (this.#now() - this.#heard)));
+  }
+
+  /** Nothing has come for the rest of the time; a timer may be a bit early. */
+  expire() {
+    this.#heard = -Infinity;
+  }
+
+  /** Whether no message has come for too long. */
+  get over() {
+    return this.#seconds !== undefined && this.#now() - this.#heard >= this.#seconds;
   }
 }
 
-/** Where a follower without a place begins: a Date, a cursor, or `null` for the oldest message. */
-async function placeOf(queue, start, read) {
-  if (start === "oldest") return null;
-  if (start !== "newest") return start;
-  const page = await queue.read({ ...read, order: "desc", limit: 1 });
-  return page.messages.length ? page.messages[0].place : null;
+/** Where a reader begins: `after` a place, `since` a Date, or at one `end` of the queue. */
+function startOf(start) {
+  if (start instanceof Date) return { since: start };
+  return start === "oldest" || start === "newest" ? { end: start } : { after: start };
+}
+
+/** Give pages as messages arrive. This is the only place that knows how a reader hears of new messages. */
+async function* arriving(queue, read, start, idle, clock, liveRead) {
+  let source = liveRead(read, start, idle);
+  try {
+    for (;;) {
+      let page;
+      try {
+        page = await source.next();
+      } catch (error) {
+        if (!(error instanceof NoLiveReads)) throw error;
+        source.close();
+        source = new Waits(queue, read, source.start, idle, clock);
+        continue;
+      }
+      if (page === null) return;
+      yield page;
+    }
+  } finally {
+    source.close();
+  }
+}
+
+/** Reads pages that wait for messages: for servers without live reads. */
+class Waits {
+  #queue;
+  #read;
+  #start;
+  #idle;
+  #clock;
+  #page = null;
+  #atOnce = false;
+
+  constructor(queue, read, start, idle, clock) {
+    this.#queue = queue;
+    this.#read = read;
+    this.#start = start;
+    this.#idle = idle;
+    this.#clock = clock;
+  }
+
+  /** The next page, which may be empty; `null` at the end. The user is done with the one before. */
+  async next() {
+    const { now, sleep } = this.#clock;
+    if (this.#page === null) {
+      await this.#findNewest();
+    } else {
+      if (this.#page.closed) return null;
+      if (this.#page.messages.length) this.#idle.heard();
+      else if (this.#idle.over) return null;
+      // A server that does not wait, or waits less than it was asked to, is not asked without a pause.
+      else if (this.#atOnce) await sleep(SETTLED, this.#read.signal);
+    }
+    const wait = this.#idle.within(WAIT);
+    const asked = now();
+    const { after, since } = this.#start;
+    const page = await this.#queue.read({ ...this.#read, after, since, wait });
+    this.#atOnce = wait > 0 && now() - asked < SETTLED && !page.more;
+    this.#start = { after: page.next };
+    this.#page = page;
+    return page;
+  }
+
+  /** A page is read whole, so nothing is open. */
+  close() {}
+
+  /** Begin after the newest message, if the reader begins there. In an empty queue all that comes is new. */
+  async #findNewest() {
+    if (this.#start.end !== "newest") return;
+    const page = await this.#queue.read({ ...this.#read, order: "desc", limit: 1 });
+    this.#start = page.messages.length ? { after: page.messages[0].place } : {};
+  }
 }

@@ -43,7 +43,8 @@ export class Requests {
    * Send a request until it is answered, as `Retry` says, and return the answer.
    *
    * @param request `method`, `path` below the application, `query`, `headers`, `body`; `safe`: whether it may be sent
-   *   again if it is unknown whether it was done; `wait`: seconds that the server was asked to wait.
+   *   again if it is unknown whether it was done; `wait`: seconds that the server was asked to wait; `streams`: whether
+   *   the answer is received piece by piece, by its `incoming`.
    * @throws QueueyError about the last attempt; its `applied` is about all attempts.
    */
   async send(request, signal) {
@@ -74,13 +75,13 @@ export class Requests {
     }
   }
 
-  async #attempt({ method, path, query = [], headers, body, wait = 0 }, base, deadline, signal) {
+  async #attempt({ method, path, query = [], headers, body, wait = 0, streams }, base, deadline, signal) {
     const fields = { ...this.#headers, ...headers, ...(await this.credentials.headers()) };
     const url = base + this.#root + path + queryText([...query, ...this.#signed]);
     const left = Math.max(deadline - this.clock.now(), LEAST_TIMEOUT);
     const timeout = this.retry.deadline > 0 ? Math.min(this.timeout + wait, left) : this.timeout + wait;
     try {
-      const answer = await attempt(this.#fetch, { method, url, headers: fields, body, timeout, signal });
+      const answer = await attempt(this.#fetch, { method, url, headers: fields, body, timeout, signal, streams });
       return answer.status >= 200 && answer.status < 300 ? [answer, null] : [null, errorOf(answer)];
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;

@@ -86,6 +86,13 @@ export interface FollowOptions extends IteratorOptions {
   idle?: number;
 }
 
+export interface SignedUrlOptions {
+  /** Requests a second at the most. */
+  rate?: number;
+  /** `events` is the live read that an EventSource of a page follows. `messages`. */
+  path?: "messages" | "events";
+}
+
 /** A queue; the server is not asked until a method is called. */
 export class Queue {
   protected constructor(requests: object, name: string);
@@ -119,5 +126,5 @@ export class Queue {
   push(name: string): Push;
   pushes(options?: CallOptions): Promise<PushInfo[]>;
   /** A URL that lets others do some operations for so many seconds. Needs the application's key: make it on a server. */
-  signedUrl(operations: Operation[], seconds: number, options?: { rate?: number }): Promise<string>;
+  signedUrl(operations: Operation[], seconds: number, options?: SignedUrlOptions): Promise<string>;
 }

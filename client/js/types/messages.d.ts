@@ -85,6 +85,8 @@ export interface Page {
   /** Whether messages that the reader had not come to are gone; `first` is just before what is left. */
   gap: boolean;
   first: Place | null;
+  /** Whether the queue is closed and this is its end: nothing more will come. */
+  closed: boolean;
 }
 
 /** The settings of a queue; `document` is all that the server said, in its own names. */

@@ -174,6 +174,8 @@ class Queue:
         """Return all pushes of the queue, by name."""
         return await self._driver.run(pushes_of(self._calls.session, self._calls.path))
 
-    def signed_url(self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None) -> str:
+    def signed_url(
+        self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None, path: str = "messages"
+    ) -> str:
         """Return a URL that lets others do some operations for a while. The server is not asked."""
-        return self._calls.signed_url(operations, seconds, rate)
+        return self._calls.signed_url(operations, seconds, rate, path)

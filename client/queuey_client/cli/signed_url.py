@@ -23,10 +23,17 @@ from queuey_client.core.signing import MAX_RATE, OPERATIONS
 @click.argument("operations", metavar="(read|write|claim|delete)[,...]")
 @click.argument("duration", metavar="DURATION", type=DURATION)
 @click.option("--rate", type=click.IntRange(1, MAX_RATE), metavar="N", help="allow at most N requests a second")
+@click.option("--events", is_flag=True, help="the URL of the live read, for an EventSource of a web page")
 @click.option("--qr", is_flag=True, help="also draw the URL as a QR code, on a terminal")
 @click.pass_obj
 def signed_url(
-    settings: Settings, queue: tuple[str, ...], operations: str, duration: float, rate: int | None, qr: bool
+    settings: Settings,
+    queue: tuple[str, ...],
+    operations: str,
+    duration: float,
+    rate: int | None,
+    events: bool,
+    qr: bool,
 ) -> None:
     """Print a URL with which somebody can use a queue without a key, for a while.
 
@@ -42,7 +49,8 @@ def signed_url(
         raise click.UsageError(f"operations are one or more of {', '.join(sorted(OPERATIONS))}, separated by commas")
     rows = []
     for name in queue:
-        row = {"queue": name, "url": settings.client.queue(name).signed_url(chosen, duration, rate=rate)}
+        path = "events" if events else "messages"
+        row = {"queue": name, "url": settings.client.queue(name).signed_url(chosen, duration, rate=rate, path=path)}
         rows.append((row, {**row, "operations": chosen, "seconds": duration, "rate": rate}))
     if not output.tables or output.columns is not None:
         output.rows(("queue", "url"), rows)

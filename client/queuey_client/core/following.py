@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -73,6 +74,10 @@ class Idle:
         if self._seconds is None:
             return seconds
         return max(0.0, min(seconds, self._seconds - (self._clock() - self._heard)))
+
+    def expire(self) -> None:
+        """Nothing has come for the rest of the time; a timer may be a bit early."""
+        self._heard = -math.inf
 
     @property
     def over(self) -> bool:

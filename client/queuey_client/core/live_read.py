@@ -129,16 +129,21 @@ class LiveRead:
         except ValueError as error:
             yield from self._broken(_cut(f"what came is not Queuey's: {error}"))
         else:
-            yield from self._received(piece, lines, seconds)
+            yield from self._received(piece, lines, silence if seconds == silence else None)
 
-    def _received(self, piece: bytes | None, lines: list[Line], seconds: float) -> Steps[None]:
+    def _received(self, piece: bytes | None, lines: list[Line], silence: float | None) -> Steps[None]:
+        """
+        :param silence: seconds for which something should have come; ``None`` if the reader ends before.
+        """
         if piece:
             self._lines += lines
             if not lines:
                 self._idle.heard()  # it is a part of a long message
         elif piece is None:
-            if not (self._caught_up and self._idle.over):
-                yield from self._broken(_cut(f"nothing came for {seconds:.0f} seconds"))
+            if silence is None:
+                self._idle.expire()
+            else:
+                yield from self._broken(_cut(f"nothing came for {silence:.0f} seconds"))
         elif self._ended:
             self.close()
             yield Sleep(self._pause())

@@ -178,11 +178,16 @@ class QueueCalls:
         answer: Answer = yield from self.session.exchange(Call("GET", f"{self.path}/groups"))
         return result_of(answer, lambda document: [group_info(each) for each in document["groups"]])
 
-    def signed_url(self, operations: Sequence[str], seconds: Seconds, rate: int | None) -> str:
-        """Make a URL that lets others in."""
+    def signed_url(self, operations: Sequence[str], seconds: Seconds, rate: int | None, path: str) -> str:
+        """Make a URL that lets others in.
+
+        :raise ValueError: if the path is none that is read.
+        """
+        if path not in ("messages", "events"):
+            raise ValueError(f"path is messages or events, not {path!r}")
         session = self.session
         key = session.credentials.application_key()
-        base = f"{session.endpoints.first}/v2/{segment(session.application)}{self.messages_path}"
+        base = f"{session.endpoints.first}/v2/{segment(session.application)}{self.path}/{path}"
         return signed_url(base, key, session.application, self.name, operations, in_seconds(seconds), rate)
 
 

@@ -253,7 +253,9 @@ class Queue:
         """Return all pushes of the queue, by name."""
         return self._driver.run(pushes_of(self._calls.session, self._calls.path))
 
-    def signed_url(self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None) -> str:
+    def signed_url(
+        self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None, path: str = "messages"
+    ) -> str:
         """Return a URL that lets others do some operations for a while. The server is not asked.
 
         .. code-block:: python
@@ -262,5 +264,6 @@ class Queue:
 
         :param operations: some of ``claim``, ``delete``, ``read`` and ``write``.
         :param rate: requests a second at the most.
+        :param path: ``messages``, or ``events`` for the live read that an EventSource of a page follows.
         """
-        return self._calls.signed_url(operations, seconds, rate)
+        return self._calls.signed_url(operations, seconds, rate, path)

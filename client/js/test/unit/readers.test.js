@@ -7,7 +7,7 @@ import { test } from "node:test";
 import { StorageCursors } from "../../lib/cursors.js";
 import { Gap } from "../../lib/errors.js";
 import { FileCursors } from "../../lib/file-cursors.js";
-import { TestClock, json, queueOf, serverOf } from "./support.js";
+import { TestClock, json, olderServerOf, queueOf, serverOf } from "./support.js";
 
 const page = (ids, more = false, members = {}) =>
   json(200, {
@@ -80,7 +80,7 @@ test("follow() begins after the newest message, waits, and ends if it is idle", 
     clock.seconds += 5;
     return answer;
   };
-  const server = serverOf(page(["7"]), wait(page(["8"])), wait(page([])), wait(page([])));
+  const server = olderServerOf(page(["7"]), wait(page(["8"])), wait(page([])), wait(page([])));
   assert.deepEqual(await texts(queueOf(server, clock).follow({ idle: 8 })), ["8"]);
   assert.deepEqual(queries(server), [
     "?order=desc&limit=1",
@@ -96,7 +96,7 @@ test("follow() begins at the oldest, a time or a place", async () => {
     [new Date(5), "?since=1970-01-01T00%3A00%3A00.005Z&wait=1"],
     ["place", "?after=place&wait=1"],
   ]) {
-    const server = serverOf(page(["1"]));
+    const server = olderServerOf(page(["1"]));
     for await (const _ of queueOf(server).follow({ start, idle: 1 })) break;
     assert.deepEqual(queries(server), [query]);
   }
@@ -104,7 +104,7 @@ test("follow() begins at the oldest, a time or a place", async () => {
 
 test("a server that does not wait is not asked without a pause", async () => {
   const clock = new TestClock();
-  const server = serverOf(page([]));
+  const server = olderServerOf(page([]));
   assert.deepEqual(await texts(queueOf(server, clock).follow({ start: "oldest", idle: 1 })), []);
   assert.ok(server.asked.length <= 7 && clock.slept.every((pause) => pause >= 0.2), `${server.asked.length}`);
 });

@@ -51,6 +51,18 @@ export function serverOf(...answers) {
   return { asked, fetch, keys: () => asked.map(({ headers }) => headers["Idempotency-Key"]) };
 }
 
+/** The same, of a server that has no live reads: what it answers for them is none of the answers. */
+export function olderServerOf(...answers) {
+  const { asked, fetch } = serverOf(...answers);
+  const live = [];
+  const older = async (url, options) => {
+    if (!new URL(url).pathname.endsWith("/events")) return fetch(url, options);
+    live.push(url);
+    return problem(404, "not-found");
+  };
+  return { asked, live, fetch: older };
+}
+
 /** A queue before such a server. */
 export function queueOf(server, clock = new TestClock(), options = {}) {
   const requests = new Requests({
