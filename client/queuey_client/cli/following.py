@@ -1,7 +1,7 @@
 """Messages of queues as they come, for ``queuey tail``.
 
-Nothing else in the command follows queues. One queue is followed as ``Queue.follow`` of the client does it. Several are
-followed by a thread each, which does the same; one live read over all of them can take the place of :class:`Several`.
+Nothing else in the command follows queues. One queue is followed as ``Queue.follow`` of the client does it, by a live
+read. Several are followed by a thread each, which does the same.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ def tail(
     command: str | None,
     graph: bool,
 ) -> int:
-    """Print the last messages of queues, and new ones as they come, until Ctrl-C.
+    """Print the last messages of queues, and new ones as they come, until Ctrl-C or until the queue is closed.
 
     A QUEUE that ends with * stands for all queues whose names begin so, also those that are made later.
     """  # fmt: skip
