@@ -29,7 +29,7 @@ from bench.protocols import Queuey
 from bench.servers import batch, queuey_command, request
 from queuey import config
 from queuey.config import SQLiteStorage
-from queuey.http.channel import Channel
+from queuey.http.connection.channel import Channel
 from queuey.interfaces import IStore
 from queuey.logs import open_log
 from queuey.service.assembly import assemble
@@ -44,12 +44,18 @@ BEGIN: Final = 1_800_000_000.0
 TURN: Final = 0.001
 """Seconds from one turn to the next."""
 
-_DOOR: Final = "wire channel lifetime head head_reader remembered body body_reader sending outgoing"
-_ANSWER: Final = "request response access answering counting traced cors problems rates writing limits"
+_SERVER: Final = (
+    "wire.py", "heads/head", "heads/remembered.py", "bodies/body", "connection/channel.py", "connection/lifetime.py",
+    "connection/outgoing.py", "connection/sending.py",
+)  # fmt: skip
+_ANSWER: Final = (
+    "requests/", "answers/problems.py", "answers/writing.py", "admission/cors.py", "admission/rates.py",
+    "connection/limits.py", "v2/answers.py",
+)  # fmt: skip
 
 PARTS: Final = (
-    ("the door", tuple(f"http/{name}.py" for name in _DOOR.split())),
-    ("the answer", (*(f"http/{name}.py" for name in _ANSWER.split()), "http/v2/answers.py", "service/")),
+    ("the HTTP server", tuple(f"http/{name}" for name in _SERVER)),
+    ("the answer", (*(f"http/{name}" for name in _ANSWER), "service/")),
     ("the log", ("logs/",)),
     ("commands of groups", ("model/groups/", "storage/group_", "storage/sqlite/group_", "storage/sqlite/read_ahead")),
     ("who asks, and for what", ("http/", "auth/")),

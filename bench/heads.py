@@ -13,8 +13,8 @@ from time import thread_time_ns
 from typing import Final
 
 from bench.arguments import Number, run
-from queuey.http.head_reader import HeadReader
-from queuey.http.remembered import RememberedHead
+from queuey.http.heads.head_reader import HeadReader
+from queuey.http.heads.remembered import RememberedHead
 
 HEADS: Final = 100
 LIMIT: Final = 64 * 1024

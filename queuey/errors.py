@@ -1,6 +1,6 @@
 """Every failure that one package reports to another.
 
-Nothing here knows HTTP; ``queuey.http.errors`` alone turns an error into a status.
+Nothing here knows HTTP; ``queuey.http.answers.errors`` alone turns an error into a status.
 """
 
 from __future__ import annotations

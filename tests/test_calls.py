@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from bench.calls import BATCH, BATCHES, GROUP, PAGES, POSTS, Calls, Daemon, counted, counted_claims, part
 from bench.servers import request
 from queuey.deferreds import CoroutineRunner, ShieldedWrite
-from queuey.http import writing
-from queuey.http.request import Request
+from queuey.http.answers import writing
+from queuey.http.requests.request import Request
 from queuey.model.message import Address
 
 FUSED = b'{"settle":{"ack":["no receipt"]}}'
@@ -111,15 +111,15 @@ class PartsTests(SynchronousTestCase):
 
     def test_parts(self) -> None:
         for file, told in (
-            ("/x/queuey/http/channel.py", "the door"),
-            ("/x/queuey/http/request.py", "the answer"),
+            ("/x/queuey/http/connection/channel.py", "the HTTP server"),
+            ("/x/queuey/http/requests/request.py", "the answer"),
             ("/x/queuey/http/v2/answers.py", "the answer"),
             ("/x/queuey/http/v1.py", "who asks, and for what"),
             ("/x/queuey/logs/styles.py", "the log"),
             ("/x/queuey/deferreds.py", "Deferreds and coroutines"),
             ("/x/twisted/internet/defer.py", "Deferreds and coroutines"),
             ("/x/queuey/storage/timed.py", "the store"),
-            ("<attrs generated methods queuey.http.limits.AccessLine>", "the answer"),
+            ("<attrs generated methods queuey.http.connection.limits.AccessLine>", "the answer"),
             ("<attrs generated methods queuey.model.message.Draft>", "the core"),
             ("/x/queuey/storage/group_commands.py", "commands of groups"),
             ("/x/queuey/model/groups/claims.py", "commands of groups"),

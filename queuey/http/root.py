@@ -18,14 +18,14 @@ from werkzeug.exceptions import MethodNotAllowed, NotFound
 from queuey.core.rates import RateLimits
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import TooManyRequests
-from queuey.http.cors import Cors
-from queuey.http.errors import ErrorAnswers
-from queuey.http.first_look import first_look
-from queuey.http.gate import Gate
-from queuey.http.plan import Plan
+from queuey.http.admission.cors import Cors
+from queuey.http.admission.first_look import first_look
+from queuey.http.admission.gate import Gate
+from queuey.http.answers.errors import ErrorAnswers
+from queuey.http.answers.writing import ok
+from queuey.http.heads.plan import Plan
 from queuey.http.routes import BodyRoute, Endpoint, Handler, OpenRoute, Route, Served
 from queuey.http.wire import Refusal, Request
-from queuey.http.writing import ok
 from queuey.interfaces import IStore
 
 HEARTBEAT = "/__heartbeat__"

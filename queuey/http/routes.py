@@ -11,8 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from queuey.deferreds import CoroutineRunner
-from queuey.http.gate import Gate
-from queuey.http.plan import Plan
+from queuey.http.admission.gate import Gate
+from queuey.http.heads.plan import Plan
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.choice import QueueChoice

@@ -9,12 +9,13 @@ import attrs
 
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import DESCRIBED_AT_ONCE, Listing, QueueDirectory
-from queuey.http import reading, writing
-from queuey.http.gate import Admitted, AdmittedToQueue
+from queuey.http.admission.gate import Admitted, AdmittedToQueue
+from queuey.http.answers import writing
+from queuey.http.answers.writing import Piece, Rest
+from queuey.http.inputs import reading
+from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
-from queuey.http.traced import UNTRACED
 from queuey.http.wire import Request
-from queuey.http.writing import Piece, Rest
 from queuey.model.access import Operation
 from queuey.model.message import Content, Draft
 from queuey.model.served import RECEIVE, SEND

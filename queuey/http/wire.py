@@ -25,15 +25,15 @@ from twisted.web.http import datetimeToString
 from twisted.web.resource import IResource
 from zope.interface import implementer
 
-from queuey.http.channel import Channel
-from queuey.http.counting import Counts
-from queuey.http.forwarded import Network
-from queuey.http.hooks import Hooks, Look, Render
-from queuey.http.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
-from queuey.http.pieces import BrokenBody, ClientGone
-from queuey.http.receiving import receiver
-from queuey.http.request import Request
-from queuey.http.sending import Turn
+from queuey.http.bodies.pieces import BrokenBody, ClientGone
+from queuey.http.connection.channel import Channel
+from queuey.http.connection.forwarded import Network
+from queuey.http.connection.hooks import Hooks, Look, Render
+from queuey.http.connection.limits import OVERLOADED, STOPPING, AccessLine, Limits, Refusal, render_refusal
+from queuey.http.connection.receiving import receiver
+from queuey.http.connection.sending import Turn
+from queuey.http.requests.counting import Counts
+from queuey.http.requests.request import Request
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog
 

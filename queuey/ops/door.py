@@ -14,7 +14,7 @@ from typing import Any, Final
 import attrs
 from twisted.web.resource import IResource, Resource
 
-from queuey.http.limits import Refusal
+from queuey.http.connection.limits import Refusal
 from queuey.http.wire import Request
 from queuey.ops import faults
 from queuey.ops.faults import Failed

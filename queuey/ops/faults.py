@@ -7,8 +7,8 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from queuey import errors
-from queuey.http import problems
-from queuey.http.limits import Refusal
+from queuey.http.answers import problems
+from queuey.http.connection.limits import Refusal
 
 PARSE_ERROR: Final = -32700
 INVALID_REQUEST: Final = -32600

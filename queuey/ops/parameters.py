@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.http.mistakes import Mistakes
+from queuey.http.inputs.mistakes import Mistakes
 from queuey.model.application import ID_DIGITS, digest_of
 from queuey.model.fields import Number
 from queuey.model.start import WORDS, Start, parse_place

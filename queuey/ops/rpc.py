@@ -23,7 +23,7 @@ from txjsonrpc.web.jsonrpc import JSONRPC
 
 from queuey.deferreds import TurnQueue, shield
 from queuey.errors import QueueyError
-from queuey.http.json_size import TOO_MANY, has_too_many_values
+from queuey.http.inputs.json_size import TOO_MANY, has_too_many_values
 from queuey.http.wire import Request
 from queuey.logs import EventLog
 from queuey.model.strict_json import NotJSON, decoded

@@ -35,8 +35,8 @@ from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred
-from queuey.http.counting import NOWHERE, Counts
-from queuey.http.sending import Turn
+from queuey.http.connection.sending import Turn
+from queuey.http.requests.counting import NOWHERE, Counts
 from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import EventLog, LogObserver, access_logger

@@ -14,13 +14,14 @@ from queuey.config import CassandraStorage, Settings
 from queuey.core.live.reads import LiveTimes
 from queuey.core.sqs_queues import SqsQueues
 from queuey.deferreds import TurnQueue
-from queuey.http import problems, rates
-from queuey.http.cors import Cors
-from queuey.http.counting import Counts
-from queuey.http.errors import ErrorAnswers, render
-from queuey.http.gate import Gate
-from queuey.http.ongoing import Ongoing
-from queuey.http.problems import code_of
+from queuey.http.admission import rates
+from queuey.http.admission.cors import Cors
+from queuey.http.admission.gate import Gate
+from queuey.http.admission.ongoing import Ongoing
+from queuey.http.answers import problems
+from queuey.http.answers.errors import ErrorAnswers, render
+from queuey.http.answers.problems import code_of
+from queuey.http.requests.counting import Counts
 from queuey.http.root import make_root
 from queuey.http.sqs.api import SqsApi, allow_body
 from queuey.http.sqs.callers import SqsGate

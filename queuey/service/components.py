@@ -17,7 +17,7 @@ from queuey.core.policies import Policies
 from queuey.core.pushes.directory import PushDirectory
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
-from queuey.http.sending import Turn
+from queuey.http.connection.sending import Turn
 from queuey.http.wire import AccessLine
 from queuey.interfaces import IStore, ITraces
 from queuey.logs import LogObserver

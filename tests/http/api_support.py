@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
-from queuey.http.problems import CODES
+from queuey.http.answers.problems import CODES
 from queuey.interfaces import Capabilities, IPushSender, IStore, ITraces, IWeb
 from queuey.logs import open_log
 from queuey.service.assembly import Assembly, assemble

@@ -13,10 +13,10 @@ import attrs
 from twisted.internet.task import Clock
 
 from queuey.deferreds import deferred
-from queuey.http import channel
-from queuey.http.head import Head
-from queuey.http.limits import AccessLine
-from queuey.http.remembered import MAX_BYTES
+from queuey.http.connection import channel
+from queuey.http.connection.limits import AccessLine
+from queuey.http.heads.head import Head
+from queuey.http.heads.remembered import MAX_BYTES
 from queuey.http.wire import BrokenBody, ClientGone, Request, Site
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, make_site
 

@@ -17,7 +17,7 @@ from hypothesis import settings as bounded
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from queuey.http import reading
+from queuey.http.inputs import reading
 from queuey.http.v2 import appends, lines
 from queuey.interfaces import IStore
 from queuey.model.batch import NewMessages

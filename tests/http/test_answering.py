@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import config
-from queuey.http.answering import (
+from queuey.http.connection.limits import AccessLine
+from queuey.http.requests.answering import (
     BY_LENGTH,
     IN_CHUNKS,
     Field,
@@ -18,8 +19,7 @@ from queuey.http.answering import (
     merge_fields,
     template_of,
 )
-from queuey.http.limits import AccessLine
-from queuey.http.request import Request
+from queuey.http.requests.request import Request
 from tests.http.api_support import OTHER, OWNER, SETTINGS, ApiTestCase
 from tests.http.wire_support import Connection, Handler, Response, encode_request, make_site, parse_responses
 

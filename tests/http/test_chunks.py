@@ -6,7 +6,7 @@ from random import Random
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.body import ChunkedBody
+from queuey.http.bodies.body import ChunkedBody
 
 PIECES = (
     b"1\r\na\r\n", b"2\r\n\r\n\r\n", b"3;a=b\r\nabc\r\n", b"0a\r\n0123456789\r\n", b"A\r\n0123456789\r\n",

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http import writing
+from queuey.http.answers import writing
 from queuey.http.v2 import answers
 from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, Columns, body_bytes, content_bytes
 from queuey.model.message import Content, NewMessage

@@ -8,9 +8,9 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http import limits
-from queuey.http.errors import STATUS
-from queuey.http.limits import Refusal
+from queuey.http.answers.errors import STATUS
+from queuey.http.connection import limits
+from queuey.http.connection.limits import Refusal
 from queuey.http.v1 import V1
 
 PAGE = Path(__file__).parents[2] / "docs" / "api-v1.rst"

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import InvalidRequest
-from queuey.http.forms import MAX_ESCAPES, parse_form, parse_query
+from queuey.http.inputs.forms import MAX_ESCAPES, parse_form, parse_query
 
 URLENCODED = "application/x-www-form-urlencoded"
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

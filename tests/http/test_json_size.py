@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.json_size import MAX_VALUES, has_too_many_values
+from queuey.http.inputs.json_size import MAX_VALUES, has_too_many_values
 
 
 def values(document: Any) -> int:

@@ -12,10 +12,10 @@ from twisted.internet.defer import Deferred
 
 from queuey import config
 from queuey.errors import Unavailable
-from queuey.http import channel
-from queuey.http.head import Head
-from queuey.http.head_reader import HeadReader
-from queuey.http.limits import AccessLine
+from queuey.http.connection import channel
+from queuey.http.connection.limits import AccessLine
+from queuey.http.heads.head import Head
+from queuey.http.heads.head_reader import HeadReader
 from queuey.model.application import digest_of, key_id
 from queuey.model.signing import Grant, sign
 from queuey.storage.caching import CachedStore

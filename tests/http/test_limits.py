@@ -10,7 +10,7 @@ import attrs
 
 from queuey import config
 from queuey.config import Settings
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from tests.http.api_support import BATCH, LINES, OTHER, OWNER, SETTINGS, V2TestCase
 from tests.http.wire_support import Connection, Fields, Response, encode_chunks, encode_request
 

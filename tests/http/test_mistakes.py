@@ -6,7 +6,7 @@ import json
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.mistakes import MAX_NAMED, MAX_NAMED_BYTES, Mistakes
+from queuey.http.inputs.mistakes import MAX_NAMED, MAX_NAMED_BYTES, Mistakes
 
 
 class MistakesTests(SynchronousTestCase):

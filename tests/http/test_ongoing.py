@@ -15,8 +15,8 @@ from zope.interface import implementer
 
 from queuey.config import ApplicationSettings
 from queuey.errors import BadCredentials, QueueyError, Unavailable
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.ongoing import AT_ONCE, EVERY, Entry, Ongoing
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.admission.ongoing import AT_ONCE, EVERY, Entry, Ongoing
 from queuey.interfaces import IPolicies
 from queuey.model.access import Operation
 from queuey.model.application import digest_of

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import InvalidRequest
-from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import Parameters, whole_number
+from queuey.http.inputs.mistakes import Mistakes
+from queuey.http.inputs.parameters import Parameters, whole_number
 from queuey.model.fields import Whole
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.fast_json import batch_bodies, line_bodies
+from queuey.http.inputs.fast_json import batch_bodies, line_bodies
 from queuey.http.v2.strict_json import strict_json
 
 TEXTS = st.text(st.sampled_from('ab"\\\n\x01\x7fé€😀/u{}[]:, body'), max_size=8)

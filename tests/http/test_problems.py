@@ -11,10 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import errors
 from queuey.errors import QueueyError
-from queuey.http import limits, problems
-from queuey.http.errors import render
-from queuey.http.limits import Refusal
-from queuey.http.problems import CODES, Problem, document, of, of_refusal
+from queuey.http.answers import problems
+from queuey.http.answers.errors import render
+from queuey.http.answers.problems import CODES, Problem, document, of, of_refusal
+from queuey.http.connection import limits
+from queuey.http.connection.limits import Refusal
 
 ERRORS: dict[type[QueueyError], QueueyError] = {
     errors.InvalidRequest: errors.InvalidRequest({"BadRequest": "text"}),

@@ -17,8 +17,8 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase, TestCase
 from zope.interface import implementer
 
-from queuey.http.receiving import Receiver, receiver
-from queuey.http.sending import Direct, Turn, quickest
+from queuey.http.connection.receiving import Receiver, receiver
+from queuey.http.connection.sending import Direct, Turn, quickest
 
 
 @implementer(IReactorFDSet)

@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.head import Head
-from queuey.http.head_reader import HeadReader
-from queuey.http.limits import Refused
-from queuey.http.remembered import MAX_BYTES, RememberedHead
+from queuey.http.connection.limits import Refused
+from queuey.http.heads.head import Head
+from queuey.http.heads.head_reader import HeadReader
+from queuey.http.heads.remembered import MAX_BYTES, RememberedHead
 
 LIMIT = 2000
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"

@@ -15,8 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from werkzeug.exceptions import HTTPException
 
 from queuey.errors import NoSuchApplication
-from queuey.http.errors import ErrorAnswers
-from queuey.http.plan import Plan
+from queuey.http.answers.errors import ErrorAnswers
+from queuey.http.heads.plan import Plan
 from queuey.http.root import Shortcuts, make_root, strict
 from queuey.http.routes import Endpoint, Handler, OpenRoute, Route
 from queuey.http.v1 import APPLICATION, MESSAGES, QUEUE, V1

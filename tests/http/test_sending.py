@@ -13,7 +13,7 @@ from twisted.internet.tcp import Connection
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.sending import MOST, Direct, Turn, quickest
+from queuey.http.connection.sending import MOST, Direct, Turn, quickest
 
 
 class Socket(Connection):

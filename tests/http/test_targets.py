@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.targets import MAX_QUERY, SHOWN, without_secrets
+from queuey.http.heads.targets import MAX_QUERY, SHOWN, without_secrets
 from tests.http.described import inlined, operations
 
 DIGEST = b"2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"

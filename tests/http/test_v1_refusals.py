@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from queuey.errors import BadIdentity, IdentityUnavailable, QueueyError, StorageFull, Unavailable
-from queuey.http.errors import STATUS
+from queuey.http.answers.errors import STATUS
 from queuey.interfaces import IStore
 from queuey.model.policy import Ack
 from queuey.model.queue import Queue

@@ -11,8 +11,8 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import BadCursor
-from queuey.http.cors import _ALLOWED_V2, _EXPOSED_V2
-from queuey.http.problems import CODES
+from queuey.http.admission.cors import _ALLOWED_V2, _EXPOSED_V2
+from queuey.http.answers.problems import CODES
 from queuey.http.v2.items import is_media_type
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.ranges import _SET, _SPEC

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import queuey
 from queuey.core.groups.many_claims import MAX_SOURCES
 from queuey.core.live.reads import LEAST_RETRY, MOST_RETRY
-from queuey.http.problems import CODES, MEDIA_TYPE, TYPE
+from queuey.http.answers.problems import CODES, MEDIA_TYPE, TYPE
 from queuey.http.v2.appends import BATCH, MAX_MESSAGES
 from queuey.http.v2.frames import SSE
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.problems import CODES
+from queuey.http.answers.problems import CODES
 from tests.http import garbage
 from tests.http.api_support import KEY
 from tests.http.garbage import Garbage

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.json_size import MAX_VALUES
+from queuey.http.inputs.json_size import MAX_VALUES
 from queuey.http.v2.json_bodies import MAX_DEPTH, MAX_DIGITS, MAX_SIZE, is_json_type, json_text
 from queuey.model.message import Content
 from tests.http.api_support import BATCH, LINES, OWNER, MessagesTestCase

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.head import RequestLine
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
+from queuey.http.heads.head import RequestLine
 from queuey.http.v2.header_fields import field, media_type
 from queuey.http.v2.parameters import Members, Query
 from queuey.http.v2.strict_json import strict_json

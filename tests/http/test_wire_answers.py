@@ -12,7 +12,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
-from queuey.http.limits import AccessLine, Refusal
+from queuey.http.connection.limits import AccessLine, Refusal
 from queuey.http.wire import ClientGone, Request
 from tests.http.wire_support import (
     Client,

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import BrokenBody, ClientGone, Request
 from tests.http.wire_support import (
     Client,

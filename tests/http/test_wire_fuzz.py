@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import Request
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_chunks, encode_request, make_site
 

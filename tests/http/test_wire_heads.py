@@ -9,9 +9,9 @@ from klein import Klein
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.deferreds import deferred
-from queuey.http.head import Head
-from queuey.http.remembered import MAX_BYTES, MAX_FIELDS
-from queuey.http.request import Request
+from queuey.http.heads.head import Head
+from queuey.http.heads.remembered import MAX_BYTES, MAX_FIELDS
+from queuey.http.requests.request import Request
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 
 POST = encode_request("POST", "/a?b=c", {"X-A": "1", "Content-Length": "2"})

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.resource import Resource
 
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import Request
 from tests.http.wire_support import Client, Connection, encode_request, make_site
 

@@ -16,8 +16,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.head_reader import HeadReader
-from queuey.http.limits import Refused
+from queuey.http.connection.limits import Refused
+from queuey.http.heads.head_reader import HeadReader
 from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
 from tests.http.test_smuggling import PIECES, SPLINTERS, DoorOfTargets
 from tests.http.wire_support import LIMITS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import Refusal, Request
 from tests.http.wire_support import (
     LIMITS,

@@ -6,7 +6,7 @@ import attrs
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import TICK
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 

@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.bulk_json import ascii_texts_json
+from queuey.http.answers.bulk_json import ascii_texts_json
+from queuey.http.answers.writing import addresses_json, messages_json, stored
 from queuey.http.v2 import answers
-from queuey.http.writing import addresses_json, messages_json, stored
 from queuey.model.batch import Addresses
 from queuey.model.message import Address, Content, Message
 from queuey.model.timeid import (

@@ -22,9 +22,9 @@ from twisted.python.failure import Failure
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import NOT_DONE_YET
 
-from queuey.http.channel import Channel
-from queuey.http.forwarded import Network
-from queuey.http.limits import AccessLine
+from queuey.http.connection.channel import Channel
+from queuey.http.connection.forwarded import Network
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import Limits, Refusal, Request, Site, render_refusal
 
 LIMITS = Limits(

@@ -26,7 +26,7 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.deferreds import deferred
-from queuey.http.limits import AccessLine
+from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import ClientGone, Request, Site
 from tests import runs_in
 from tests.http.corpus import CASES, Outcome

@@ -15,7 +15,7 @@ from queuey.config import policies
 from queuey.config.kinds import size_text
 from queuey.config.mistakes import Mistake
 from queuey.errors import AlreadyThere, Conflict, StorageFull, Unavailable
-from queuey.http.limits import OVERLOADED, TIMEOUT, TOO_LARGE
+from queuey.http.connection.limits import OVERLOADED, TIMEOUT, TOO_LARGE
 from queuey.http.root import HEARTBEAT
 from queuey.logs import open_log
 from queuey.model import members

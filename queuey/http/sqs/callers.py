@@ -8,7 +8,7 @@ import attrs
 
 from queuey.core.messages import MessageExchange
 from queuey.errors import BadSignature, NoSuchApplication
-from queuey.http.gate import Gate, permit
+from queuey.http.admission.gate import Gate, permit
 from queuey.http.sqs.errors import SqsError
 from queuey.http.sqs.names import name_of_url
 from queuey.http.wire import Request

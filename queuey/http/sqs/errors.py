@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from queuey import errors
-from queuey.http.limits import Refusal
+from queuey.http.connection.limits import Refusal
 from queuey.http.wire import Request
 
 JSON: Final = (b"Content-Type", b"application/x-amz-json-1.0")

@@ -12,9 +12,9 @@ from string import ascii_letters, digits
 from typing import Final
 from urllib.parse import quote
 
-from queuey.http.address_json import joined
-from queuey.http.bulk_json import ascii_texts_json, joined_texts_json
-from queuey.http.columns import Ids, can_tell, expiries, interleaved
+from queuey.http.answers.address_json import joined
+from queuey.http.answers.bulk_json import ascii_texts_json, joined_texts_json
+from queuey.http.answers.columns import Ids, can_tell, expiries, interleaved
 from queuey.http.v2.items import BYTES, TEXT, is_media_type
 from queuey.http.v2.json_bodies import json_text
 from queuey.http.wire import Request

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import attrs
 
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
 from queuey.http.routes import OpenRoute, Route
 from queuey.http.v2 import description
 from queuey.http.v2.description import Description

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.fast_json import batch_bodies
-from queuey.http.mistakes import Mistakes
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
+from queuey.http.inputs.fast_json import batch_bodies
+from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.v2.header_fields import bad_field, expect_type, field
 from queuey.http.v2.items import BYTES, MAX_HEADERS, MAX_TYPE, Items, encoded_headers, is_media_type, long_key
 from queuey.http.v2.parameters import Query, problem_of, refuse_unknown

@@ -8,8 +8,9 @@ from typing import Any, Final
 import attrs
 
 from queuey.core.many.reading import MAX_QUEUES_UNKNOWN
-from queuey.http.gate import Admitted
-from queuey.http.json_size import MAX_VALUES
+from queuey.http.admission.gate import Admitted
+from queuey.http.answers.writing import json_line
+from queuey.http.inputs.json_size import MAX_VALUES
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, consistency_word
 from queuey.http.v2.appends import MAX_MESSAGES
@@ -17,7 +18,6 @@ from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.http.wire import Limits, Request
-from queuey.http.writing import json_line
 from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model import fields
 from queuey.model.access import Operation

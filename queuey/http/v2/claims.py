@@ -13,9 +13,9 @@ from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup, QueueyError
-from queuey.http.gate import AdmittedToQueue
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
-from queuey.http.traced import UNTRACED
 from queuey.http.v2 import repeats
 from queuey.http.v2.answers import (
     HEAD,

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 import attrs
 
 from queuey.errors import PreconditionFailed
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
 from queuey.http.v2.parameters import Members
 from queuey.http.v2.tags import Tags, tags
 from queuey.http.wire import Request

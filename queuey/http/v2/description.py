@@ -9,10 +9,10 @@ from typing import Final
 
 import attrs
 
+from queuey.http.answers.writing import JSON
 from queuey.http.v2.parameters import Query
 from queuey.http.v2.tags import tags
 from queuey.http.wire import Request
-from queuey.http.writing import JSON
 
 PATH: Final = "/v2/openapi.json"
 METHODS: Final = ("GET", "OPTIONS")

@@ -11,8 +11,8 @@ from queuey.core.live.one_queue import QueueSource
 from queuey.core.live.reads import LiveReads
 from queuey.core.live.stream import LiveStream
 from queuey.core.messages import MessageExchange
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.problems import Problem, document, is_v2
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.problems import Problem, document, is_v2
 from queuey.http.routes import Route
 from queuey.http.v2.answers import NO_STORE
 from queuey.http.v2.frames import EVENTS, LINES, Format
@@ -123,7 +123,7 @@ class EventsForErrors:
     random: Callable[[float, float], float]
 
     def answer(self, request: Request, problem: Problem) -> bool:
-        """Answer a problem; see :class:`queuey.http.errors.ErrorAnswers`."""
+        """Answer a problem; see :class:`queuey.http.answers.errors.ErrorAnswers`."""
         if problem.status not in _MAY_PASS or not (request.path.endswith(b"/events") and is_v2(request.path)):
             return False
         if _ASKED not in request.line.query.split(b"&"):

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from queuey.core.live.source import LivePage, Source
 from queuey.errors import QueueyError
-from queuey.http.problems import document, of
+from queuey.http.answers.problems import document, of
+from queuey.http.answers.writing import encoded
 from queuey.http.v2.answers import joined_json
-from queuey.http.writing import encoded
 from queuey.model.message import Message
 from queuey.model.timeid import Ticks, to_rfc3339
 

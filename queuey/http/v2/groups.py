@@ -12,15 +12,15 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.values import PartitionLag
 from queuey.errors import InvalidRequest, NoSuchGroup
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.problems import Problem
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.problems import Problem
+from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD, id_text
 from queuey.http.v2.conditions import check_read_only, conditions
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.wire import Request
-from queuey.http.writing import json_line
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor
 from queuey.model.fields import LEASE, MAX_DELIVERIES, MAX_IN_FLIGHT

@@ -6,8 +6,8 @@ import re
 from collections.abc import Collection
 from typing import Final
 
-from queuey.http.forms import CHARSETS
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
+from queuey.http.inputs.forms import CHARSETS
 from queuey.http.wire import Request
 from queuey.model.text import shown
 

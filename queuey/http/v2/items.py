@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.http.mistakes import Mistakes
+from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.v2.parameters import pointer_part
 from queuey.model.batch import Drafts
 from queuey.model.dead_letter_headers import is_ours

@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from queuey.http.json_size import has_too_many_values
+from queuey.http.inputs.json_size import has_too_many_values
 from queuey.model.message import Content
 
 MAX_DEPTH: Final = 64

@@ -10,14 +10,14 @@ from typing import Any, Final, NoReturn, overload
 import attrs
 import msgspec
 
-from queuey.http.fast_json import line_bodies
-from queuey.http.json_size import has_too_many_values
-from queuey.http.mistakes import Mistakes
-from queuey.http.problems import Problem, document
+from queuey.http.answers.problems import Problem, document
+from queuey.http.answers.writing import encoded
+from queuey.http.inputs.fast_json import line_bodies
+from queuey.http.inputs.json_size import has_too_many_values
+from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.v2 import items, parameters
 from queuey.http.v2.repeats import digest, scoped
 from queuey.http.v2.strict_json import strict_json
-from queuey.http.writing import encoded
 from queuey.model.batch import Drafts
 from queuey.model.message import Draft
 from queuey.model.once import Once

@@ -7,9 +7,9 @@ from math import inf
 from typing import Final
 
 from queuey.deferreds import deferred
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.ongoing import End, Entry
-from queuey.http.reading import credentials
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.admission.ongoing import End, Entry
+from queuey.http.inputs.reading import credentials
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 

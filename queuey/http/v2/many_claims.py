@@ -14,10 +14,11 @@ from queuey.core.groups.many_claims import MAX_SOURCES, ClaimSource, Served, Sou
 from queuey.core.groups.values import Claiming
 from queuey.core.messages import MessageExchange
 from queuey.errors import Forbidden, NeedsCredentials, NoSuchGroup, NoSuchQueue, QueueyError
-from queuey.http.gate import AdmittedToChoice, permit
-from queuey.http.problems import Problem
+from queuey.http.admission.gate import AdmittedToChoice, permit
+from queuey.http.answers.problems import Problem
+from queuey.http.answers.writing import encoded
+from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
-from queuey.http.traced import UNTRACED
 from queuey.http.v2.answers import HEAD, WHOLE, answer_in_pieces
 from queuey.http.v2.application import APPLICATION
 from queuey.http.v2.claims import BEGIN, BLOCKED, deliveries_json, pieces
@@ -25,7 +26,6 @@ from queuey.http.v2.groups import named
 from queuey.http.v2.header_fields import bad_field
 from queuey.http.v2.parameters import Members, members, refuse_query
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
 from queuey.model import fields
 from queuey.model.access import Operation, is_application
 from queuey.model.choice import QueueChoice, choice_of

@@ -9,11 +9,11 @@ from typing import Any, Final
 import attrs
 
 from queuey.core.many.reading import Gap, ManyAsked, ManyPage
+from queuey.http.answers.writing import encoded
 from queuey.http.v2.answers import Piece, messages_json, portions
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Members, members
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
 from queuey.model import cursor
 from queuey.model.choice import MAX_NAMES, MAX_PREFIXES, QueueChoice, choice_of
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred
 from queuey.core.messages import MessageExchange
 from queuey.core.pages import is_whole
 from queuey.deferreds import TurnQueue
-from queuey.http.gate import AdmittedToQueue, permit
+from queuey.http.admission.gate import AdmittedToQueue, permit
+from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
-from queuey.http.traced import UNTRACED
 from queuey.http.v2 import appends, pages, rendered, repeats
 from queuey.http.v2.answers import answer_stored, stored_json
 from queuey.http.v2.pages import Form, Wanted

@@ -10,7 +10,8 @@ import attrs
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Redriving
 from queuey.errors import BadCursor, CursorMismatch, InvalidRequest, QueueReplaced
-from queuey.http.gate import AdmittedToQueue
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.claims import partitions
@@ -19,7 +20,6 @@ from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Members, Query, members
 from queuey.http.v2.repeats import refuse_key
 from queuey.http.wire import Request
-from queuey.http.writing import json_line
 from queuey.model import cursor
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor

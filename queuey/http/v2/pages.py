@@ -12,12 +12,12 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.parameters import MAX_REMEMBERED
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.writing import encoded
+from queuey.http.inputs.parameters import MAX_REMEMBERED
 from queuey.http.v2.answers import WHOLE, Piece, joined_json, portions, reference
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
 from queuey.model import cursor
 from queuey.model.cursor import Cursor
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT, partition

@@ -9,10 +9,10 @@ from enum import Enum
 from typing import Any, Final, TypeVar
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.forms import MAX_FIELDS
-from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import whole_number
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
+from queuey.http.inputs.forms import MAX_FIELDS
+from queuey.http.inputs.mistakes import Mistakes
+from queuey.http.inputs.parameters import whole_number
 from queuey.http.v2.header_fields import expect_type
 from queuey.http.v2.strict_json import invalid_body, strict_json
 from queuey.http.wire import Request

@@ -7,7 +7,8 @@ from typing import Final
 import attrs
 
 from queuey.core.pushes.directory import PushDirectory
-from queuey.http.gate import AdmittedToQueue
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.conditions import conditions
@@ -15,7 +16,6 @@ from queuey.http.v2.parameters import members, refuse_query
 from queuey.http.v2.push_json import attempt_json
 from queuey.http.v2.pushes import KIND, PUSH, answer_push, named, tag
 from queuey.http.wire import Request
-from queuey.http.writing import json_line
 from queuey.model.access import Operation
 
 TEST: Final = f"{PUSH}/test"

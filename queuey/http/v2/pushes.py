@@ -12,7 +12,8 @@ from queuey.core.groups.group_changes import Judge
 from queuey.core.groups.rows import in_parallel
 from queuey.core.pushes.directory import PushDirectory
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchPush
-from queuey.http.gate import AdmittedToQueue
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.conditions import Conditions, check_read_only, conditions
@@ -21,7 +22,6 @@ from queuey.http.v2.parameters import members, refuse_query
 from queuey.http.v2.push_json import READ_ONLY, SETTINGS, push_json, settings
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.wire import Request
-from queuey.http.writing import json_line
 from queuey.model.access import Operation
 from queuey.model.group_settings import Group, group_name_problem
 from queuey.model.pushes.places import PushReport

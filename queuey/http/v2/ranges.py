@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
 from queuey.http.v2.header_fields import bad_field, field
 from queuey.http.wire import Request
 

@@ -8,10 +8,10 @@ import attrs
 
 from queuey.core.many.chosen import View
 from queuey.core.many.reading import ManyPage, ManyReader
-from queuey.http.gate import AdmittedToChoice
-from queuey.http.problems import Problem
+from queuey.http.admission.gate import AdmittedToChoice
+from queuey.http.answers.problems import Problem
+from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
-from queuey.http.traced import UNTRACED
 from queuey.http.v2.answers import NO_STORE, answer_in_pieces, fits_at_once
 from queuey.http.v2.application import APPLICATION
 from queuey.http.v2.many_pages import ManyWanted, choice, pieces, wanted

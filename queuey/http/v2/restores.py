@@ -9,8 +9,9 @@ import attrs
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import TurnQueue
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.mistakes import Mistakes
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.writing import json_line
+from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.routes import Route
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.appends import BATCH, batch_of, invalid
@@ -20,7 +21,6 @@ from queuey.http.v2.messages import MESSAGES
 from queuey.http.v2.pages import address_of
 from queuey.http.v2.parameters import Query
 from queuey.http.wire import Request
-from queuey.http.writing import json_line
 from queuey.model.access import Operation
 from queuey.model.fields import REMAINING_TTL
 from queuey.model.message import Content, Message

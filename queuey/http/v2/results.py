@@ -8,10 +8,10 @@ from typing import Final
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.deferreds import deferred
-from queuey.http.problems import Problem, document
+from queuey.http.answers.problems import Problem, document
+from queuey.http.answers.writing import encoded
 from queuey.http.v2.lines import Line
 from queuey.http.wire import ClientGone, Request
-from queuey.http.writing import encoded
 
 NDJSON: Final = "application/x-ndjson"
 

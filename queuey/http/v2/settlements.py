@@ -12,10 +12,10 @@ import attrs
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.problems import Problem
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.problems import Problem
+from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
-from queuey.http.traced import UNTRACED
 from queuey.http.v2.answers import HEAD
 from queuey.http.v2.groups import GROUP, named
 from queuey.http.v2.parameters import Members, members, refuse_query

@@ -9,8 +9,8 @@ import attrs
 
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchMessage
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.problems import Problem
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.problems import Problem
 from queuey.http.routes import Route
 from queuey.http.v2 import ranges
 from queuey.http.v2.answers import ASK_AGAIN, Field, content_type_of, etag, headers_field, id_text, reference

@@ -19,9 +19,9 @@ from twisted.internet.defer import CancelledError, Deferred, succeed
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import TurnQueue, deferred
 from queuey.errors import BadCredentials, Forbidden, NoSuchApplication, NoSuchQueue, QueueClosed, QueueyError
-from queuey.http.errors import log_refused
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.problems import Problem, of, of_refusal
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.errors import log_refused
+from queuey.http.answers.problems import Problem, of, of_refusal
 from queuey.http.v2 import parameters
 from queuey.http.v2.answers import addresses_json, addresses_text
 from queuey.http.v2.batches import Batches

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuey.http.json_size import MAX_VALUES, TOO_MANY, has_too_many_values
-from queuey.http.problems import Problem
+from queuey.http.answers.problems import Problem
+from queuey.http.inputs.json_size import MAX_VALUES, TOO_MANY, has_too_many_values
 from queuey.model.strict_json import NotJSON, decoded, has_half_pair
 
 

@@ -12,14 +12,14 @@ from queuey.core.messages import MessageExchange
 from queuey.core.pages import Progress
 from queuey.deferreds import TurnQueue
 from queuey.errors import QueueyError
-from queuey.http.errors import log_refused
-from queuey.http.gate import AdmittedToQueue
-from queuey.http.problems import Problem, document, of
+from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.errors import log_refused
+from queuey.http.answers.problems import Problem, document, of
+from queuey.http.answers.writing import encoded
 from queuey.http.v2.answers import NO_STORE, Field, begin, portions
 from queuey.http.v2.conditions import is_known
 from queuey.http.v2.pages import NDJSON, Form, Page, Wanted, page, part
 from queuey.http.wire import Request
-from queuey.http.writing import encoded
 from queuey.model.access import Operation
 from queuey.model.columns import body_bytes
 from queuey.model.timeid import Ticks, lower_bound, ticks_of, to_rfc3339

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from queuey.http.head import Head, RequestLine, illegal, legal_lines, legal_text, parse_fields, parse_request_line
-from queuey.http.limits import HEADERS_TOO_LARGE, URI_TOO_LONG, Refused
+from queuey.http.connection.limits import HEADERS_TOO_LARGE, URI_TOO_LONG, Refused
+from queuey.http.heads.head import Head, RequestLine, illegal, legal_lines, legal_text, parse_fields, parse_request_line
 
 
 class HeadReader:

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from queuey.http.head import NEW_EACH_TIME, Head, legal_text
-from queuey.http.limits import Refused
+from queuey.http.connection.limits import Refused
+from queuey.http.heads.head import NEW_EACH_TIME, Head, legal_text
 
 MAX_BYTES: Final = 2048
 MAX_FIELDS: Final = 32

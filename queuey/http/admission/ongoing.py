@@ -20,7 +20,7 @@ from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 
 if TYPE_CHECKING:
-    from queuey.http.gate import AdmittedToChoice, AdmittedToQueue
+    from queuey.http.admission.gate import AdmittedToChoice, AdmittedToQueue
     from queuey.http.wire import Request
 
 EVERY: Final = 0.5

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from queuey.http.gate import AdmittedToQueue
+    from queuey.http.admission.gate import AdmittedToQueue
     from queuey.http.routes import Endpoint
     from queuey.model.policy import Policy
     from queuey.model.queue import Queue

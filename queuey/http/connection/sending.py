@@ -16,8 +16,8 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from queuey.http.outgoing import Transport
-from queuey.http.receiving import Receiver
+from queuey.http.connection.outgoing import Transport
+from queuey.http.connection.receiving import Receiver
 from queuey.logs import EventLog
 
 MOST: Final = 64 * 1024

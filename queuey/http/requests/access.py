@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from queuey.http.limits import AccessLine
-from queuey.http.targets import without_secrets
-from queuey.http.traced import UNTRACED
+from queuey.http.connection.limits import AccessLine
+from queuey.http.heads.targets import without_secrets
+from queuey.http.requests.traced import UNTRACED
 from queuey.model.served import Served
 from queuey.model.trace import TraceContext
 
 if TYPE_CHECKING:
-    from queuey.http.request import Request
+    from queuey.http.requests.request import Request
 
 _MAX_LOGGED: Final = 1024
 

@@ -13,11 +13,11 @@ import attrs
 
 from queuey.core.queues import QueueChanges
 from queuey.errors import BodyTooLarge, InvalidRequest
-from queuey.http.fast_json import batch_bodies
-from queuey.http.forms import CHARSETS, MAX_FIELDS, parse_form, parse_query
-from queuey.http.json_size import TOO_MANY, has_too_many_values
-from queuey.http.mistakes import Mistakes
-from queuey.http.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, whole_number
+from queuey.http.inputs.fast_json import batch_bodies
+from queuey.http.inputs.forms import CHARSETS, MAX_FIELDS, parse_form, parse_query
+from queuey.http.inputs.json_size import TOO_MANY, has_too_many_values
+from queuey.http.inputs.mistakes import Mistakes
+from queuey.http.inputs.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, whole_number
 from queuey.http.wire import Request
 from queuey.interfaces import Credential
 from queuey.model.batch import Drafts

@@ -12,9 +12,9 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from queuey import errors
-from queuey.http.limits import OVERLOADED, TOO_LARGE, Refusal
+from queuey.http.answers.writing import json_line
+from queuey.http.connection.limits import OVERLOADED, TOO_LARGE, Refusal
 from queuey.http.wire import Request
-from queuey.http.writing import json_line
 
 TYPE: Final = "urn:queuey:problem:"
 """What the ``type`` of a problem begins with; its code follows."""

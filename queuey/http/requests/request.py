@@ -17,16 +17,16 @@ from twisted.web.resource import getChildForRequest
 
 from queuey.core.rates import Use
 from queuey.errors import QueueyError
-from queuey.http.access import report
-from queuey.http.counting import NOWHERE
-from queuey.http.forwarded import client_behind
-from queuey.http.head import Head, RequestLine
-from queuey.http.hooks import Cancellable, Connection
-from queuey.http.limits import Refusal, render_refusal
-from queuey.http.pieces import BrokenBody, ClientGone, Pieces
-from queuey.http.response import MALFORMED, Response
-from queuey.http.targets import without_port
-from queuey.http.traced import UNTRACED, Traced, Untraced
+from queuey.http.bodies.pieces import BrokenBody, ClientGone, Pieces
+from queuey.http.connection.forwarded import client_behind
+from queuey.http.connection.hooks import Cancellable, Connection
+from queuey.http.connection.limits import Refusal, render_refusal
+from queuey.http.heads.head import Head, RequestLine
+from queuey.http.heads.targets import without_port
+from queuey.http.requests.access import report
+from queuey.http.requests.counting import NOWHERE
+from queuey.http.requests.response import MALFORMED, Response
+from queuey.http.requests.traced import UNTRACED, Traced, Untraced
 from queuey.model.trace import TraceContext
 
 

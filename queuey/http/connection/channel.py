@@ -7,16 +7,16 @@ from math import inf
 from twisted.internet import protocol
 from twisted.python.failure import Failure
 
-from queuey.http.body import ChunkedBody, FixedBody, LostBody
-from queuey.http.body_reader import BodyReader
-from queuey.http.head import Head
-from queuey.http.head_reader import HeadReader
-from queuey.http.lifetime import LINGER_BYTES, NEWCOMER_SECONDS, ChannelOwner, Stage
-from queuey.http.limits import STOPPING, TIMEOUT, TOO_LARGE, Refusal, Refused
-from queuey.http.pieces import ClientGone
-from queuey.http.remembered import MAX_BYTES, MAX_FIELDS, RememberedHead
-from queuey.http.request import Request
-from queuey.http.sending import Direct
+from queuey.http.bodies.body import ChunkedBody, FixedBody, LostBody
+from queuey.http.bodies.body_reader import BodyReader
+from queuey.http.bodies.pieces import ClientGone
+from queuey.http.connection.lifetime import LINGER_BYTES, NEWCOMER_SECONDS, ChannelOwner, Stage
+from queuey.http.connection.limits import STOPPING, TIMEOUT, TOO_LARGE, Refusal, Refused
+from queuey.http.connection.sending import Direct
+from queuey.http.heads.head import Head
+from queuey.http.heads.head_reader import HeadReader
+from queuey.http.heads.remembered import MAX_BYTES, MAX_FIELDS, RememberedHead
+from queuey.http.requests.request import Request
 from queuey.model.counts import NONE
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from math import inf
 from typing import Final
 
-from queuey.http.body import Body, LostBody
-from queuey.http.head import Head
-from queuey.http.lifetime import ChannelOwner, ConnectionLifetime, Stage
-from queuey.http.limits import STOPPING, TOO_LARGE, Refusal, Refused
-from queuey.http.request import Request
+from queuey.http.bodies.body import Body, LostBody
+from queuey.http.connection.lifetime import ChannelOwner, ConnectionLifetime, Stage
+from queuey.http.connection.limits import STOPPING, TOO_LARGE, Refusal, Refused
+from queuey.http.heads.head import Head
+from queuey.http.requests.request import Request
 
 READ_AHEAD: Final = 64 * 1024
 """Bytes that may wait for a handler before no more are read."""
 
 
 class BodyReader(ConnectionLifetime):
-    """Reads the body of the current request; :class:`queuey.http.channel.Channel` is its only subclass."""
+    """Reads the body of the current request; :class:`queuey.http.connection.channel.Channel` is its only subclass."""
 
     __slots__ = ("_body", "_collected", "_expects_continue", "_paused", "_request")
 

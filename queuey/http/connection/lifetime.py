@@ -11,15 +11,15 @@ from twisted.internet import protocol
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, ISSLTransport, ITCPTransport
 
-from queuey.http.forwarded import Network, is_trusted, parse_address
-from queuey.http.hooks import Hooks
-from queuey.http.limits import Limits
-from queuey.http.outgoing import Outgoing, Transport
-from queuey.http.receiving import Receiver
-from queuey.http.sending import Turn, quickest
+from queuey.http.connection.forwarded import Network, is_trusted, parse_address
+from queuey.http.connection.hooks import Hooks
+from queuey.http.connection.limits import Limits
+from queuey.http.connection.outgoing import Outgoing, Transport
+from queuey.http.connection.receiving import Receiver
+from queuey.http.connection.sending import Turn, quickest
 
 if TYPE_CHECKING:
-    from queuey.http.channel import Channel
+    from queuey.http.connection.channel import Channel
 
 DRAIN_SECONDS: Final = 0.5
 """How long a connection without a request is still kept when the server comes to its end."""
@@ -66,7 +66,7 @@ class Stage(Enum):
 class ConnectionLifetime(protocol.Protocol):
     """The part of a channel that knows its transport: the peer, what is written, and how it closes.
 
-    :class:`queuey.http.channel.Channel` is its only subclass, and has what is read.
+    :class:`queuey.http.connection.channel.Channel` is its only subclass, and has what is read.
 
     :ivar peer: the address of the other end; ``unix`` for a local socket.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed.

@@ -11,7 +11,7 @@ from functools import partial
 
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import NoSuchQueue
-from queuey.http.gate import Gate, permit
+from queuey.http.admission.gate import Gate, permit
 from queuey.http.routes import OnDone, Served, ServedOnChoice, ServedOnQueue
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application

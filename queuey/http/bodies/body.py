@@ -6,8 +6,8 @@ import re
 from enum import Enum
 from typing import Final
 
-from queuey.http.head import legal_text, parse_fields
-from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refusal, Refused, bad_request
+from queuey.http.connection.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refusal, Refused, bad_request
+from queuey.http.heads.head import legal_text, parse_fields
 
 _EXTENSION: Final = (
     rb"[ \t]*+;[ \t]*+[!#$%&'*+\-.^_`|~0-9A-Za-z]++"

@@ -13,11 +13,11 @@ from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from queuey import errors
-from queuey.http import problems
-from queuey.http.problems import Problem
+from queuey.http.answers import problems
+from queuey.http.answers.problems import Problem
+from queuey.http.answers.writing import answer, json_line
 from queuey.http.sqs import errors as sqs
 from queuey.http.wire import BrokenBody, Refusal, Request, render_refusal
-from queuey.http.writing import answer, json_line
 from queuey.logs import EventLog
 
 _log = EventLog(Logger(namespace="queuey.http"))

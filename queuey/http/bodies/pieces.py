@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import CancelledError, Deferred, fail, succeed
 
-from queuey.http.limits import Refusal
+from queuey.http.connection.limits import Refusal
 
 
 class ClientGone(CancelledError):
@@ -77,7 +77,7 @@ class Pieces:
             self._last().chainDeferred(reader)
 
     def read(self) -> Deferred[bytes]:
-        """The next piece; see :meth:`queuey.http.request.Request.read_piece`."""
+        """The next piece; see :meth:`queuey.http.requests.request.Request.read_piece`."""
         if self._reader is not None:
             raise RuntimeError("The body is being read already.")
         if self._waiting:

@@ -10,7 +10,10 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web import server
 
-from queuey.http.answering import (
+from queuey.http.bodies.pieces import ClientGone
+from queuey.http.connection.hooks import Connection
+from queuey.http.heads.head import RequestLine
+from queuey.http.requests.answering import (
     BODILESS,
     BY_LENGTH,
     IN_CHUNKS,
@@ -20,10 +23,7 @@ from queuey.http.answering import (
     merge_fields,
     template_of,
 )
-from queuey.http.counting import Counts
-from queuey.http.head import RequestLine
-from queuey.http.hooks import Connection
-from queuey.http.pieces import ClientGone
+from queuey.http.requests.counting import Counts
 from queuey.logs import EventLog
 
 _MAX_JOINED: Final = 32 * 1024
@@ -33,7 +33,7 @@ MALFORMED: Final = RequestLine(b"-", b"-", b"", b"", None, True)
 
 
 class Response(server.Request):
-    """The write side of a request; :class:`queuey.http.request.Request` is its only subclass.
+    """The write side of a request; :class:`queuey.http.requests.request.Request` is its only subclass.
 
     :ivar closing: whether the connection is closed after the answer.
     :ivar added: fields of the answer in addition to those of :meth:`answer` and ``setHeader``; if one of these has the

@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from queuey.http import problems
+from queuey.http.answers import problems
 from queuey.http.wire import Request
 from queuey.model.origins import ANY
 from queuey.model.origins import allowed as allows

@@ -10,14 +10,14 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.resource import IResource
 
-from queuey.http.counting import Counts
-from queuey.http.forwarded import Network
-from queuey.http.limits import AccessLine, Refusal
-from queuey.http.pieces import Source
+from queuey.http.bodies.pieces import Source
+from queuey.http.connection.forwarded import Network
+from queuey.http.connection.limits import AccessLine, Refusal
+from queuey.http.requests.counting import Counts
 from queuey.interfaces import ITraces
 
 if TYPE_CHECKING:
-    from queuey.http.request import Request
+    from queuey.http.requests.request import Request
 
 Render = Callable[["Request | None", Refusal], tuple[Mapping[str, str], bytes]]
 """Makes the header fields and the body of a refusal. The request is given where at least its path is known."""

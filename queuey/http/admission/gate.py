@@ -10,10 +10,10 @@ import attrs
 from queuey.core.queues import QueueDirectory, planned
 from queuey.core.rates import RateLimits
 from queuey.errors import BodyTooLarge, Forbidden, InvalidRequest, NeedsCredentials, NoSuchQueue
-from queuey.http.ongoing import Ongoing
-from queuey.http.plan import Decision, Plan
-from queuey.http.reading import credentials
-from queuey.http.signed import may_be_signed, take_signature
+from queuey.http.admission.ongoing import Ongoing
+from queuey.http.admission.signed import may_be_signed, take_signature
+from queuey.http.heads.plan import Decision, Plan
+from queuey.http.inputs.reading import credentials
 from queuey.http.wire import Request
 from queuey.interfaces import Accepted, IPolicies, ISignatures, Signature
 from queuey.model.access import Operation, allowed, is_application

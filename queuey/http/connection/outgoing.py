@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress, IPushProducer
 from zope.interface import implementer
 
-from queuey.http.counting import Counts
+from queuey.http.requests.counting import Counts
 from queuey.model.counts import NONE
 
 PIECE: Final = 64 * 1024

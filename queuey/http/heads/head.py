@@ -8,12 +8,12 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
+from queuey.http.connection.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
 from queuey.model.trace import context_of
 from queuey.model.values import frozen
 
 if TYPE_CHECKING:
-    from queuey.http.plan import Plan
+    from queuey.http.heads.plan import Plan
 
 MAX_FIELDS: Final = 100
 """Header fields that one request may have."""

@@ -10,9 +10,9 @@ from typing import Any, Final, Generic, TypeVar
 import attrs
 
 from queuey.core.queues import Listed
-from queuey.http.address_json import joined
-from queuey.http.bulk_json import ascii_texts_json, joined_texts_json
-from queuey.http.columns import Ids, can_tell, interleaved
+from queuey.http.answers.address_json import joined
+from queuey.http.answers.bulk_json import ascii_texts_json, joined_texts_json
+from queuey.http.answers.columns import Ids, can_tell, interleaved
 from queuey.http.wire import Request
 from queuey.model.columns import BETWEEN, Columns, body_bytes
 from queuey.model.message import Address, Message

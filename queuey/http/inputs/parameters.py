@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Final, TypeVar
 
 from queuey.errors import InvalidRequest
-from queuey.http.mistakes import Mistakes
+from queuey.http.inputs.mistakes import Mistakes
 from queuey.model.fields import Whole
 from queuey.model.text import shown
 

@@ -1,0 +1,1 @@
+"""One connection: its bytes, its limits, its beginning and its end."""

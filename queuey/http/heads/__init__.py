@@ -1,0 +1,1 @@
+"""Heads of requests: read strictly, remembered, and what is known by them."""
