@@ -32,8 +32,8 @@ _SAYING: Final = frozenset({b"queuey-headers", b"traceparent"})
 """The fields that say more of a message than its type."""
 
 
-def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
-    """The messages that a POST brings.
+def drafts(request: Request, partitions: int, ttl: int) -> tuple[Sequence[Draft], bool]:
+    """Return the messages that a POST brings, and whether they are the last ones of the queue.
 
     :param partitions: how many the queue has.
     :param ttl: seconds to live for those that do not say.
@@ -44,7 +44,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
         return _batch(request, Items(partitions, ttl, trace=request.trace))
     content = Content(request.body, content_type, headers_of(request))
     if not request.line.query:
-        return [Draft(content, ttl)]
+        return [Draft(content, ttl)], False
     query = Query(request, _OPTIONS)
     ttl = query.number(TTL) or ttl
     number, key = query.number(partition(partitions)), query.text("key")
@@ -53,14 +53,10 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
     elif key is not None and len(encoded := key.encode("utf-8")) > MAX_MESSAGE_KEY:
         query.wrong("key", long_key(len(encoded)))
     delay = query.seconds(DELAY)
-    query.boolean(_CLOSE)
+    last = query.boolean(_CLOSE)
     query.check()
-    return [Draft(content, ttl, number, key) if delay is None else Draft(content, ttl, number, key, delay)]
-
-
-def closes(request: Request) -> bool:
-    """Whether the messages of a POST, which was checked, are the last ones of the queue."""
-    return bool(request.line.query) and Query(request, _OPTIONS).boolean(_CLOSE)
+    draft = Draft(content, ttl, number, key) if delay is None else Draft(content, ttl, number, key, delay)
+    return [draft], last
 
 
 def is_plain(request: Request) -> bool:
@@ -109,22 +105,22 @@ def _given_headers(request: Request, back: bool) -> bytes | None:
     raise bad_field("Queuey-Headers", encoded)
 
 
-def _batch(request: Request, items: Items) -> Sequence[Draft]:
+def _batch(request: Request, items: Items) -> tuple[Sequence[Draft], bool]:
     query = Query(request, (_CLOSE,))
-    query.boolean(_CLOSE)
+    last = query.boolean(_CLOSE)
     query.check()
     expect_type(request, (BATCH,))
     if b"queuey-headers" in request.fields:
         raise bad_field("Queuey-Headers", "is only for one message; messages of a batch have a member headers")
     bodies = batch_bodies(request.body)
     if bodies is not None and 1 <= len(bodies) <= MAX_MESSAGES:
-        return items.plain(bodies)
+        return items.plain(bodies), last
     mistakes = Mistakes()
     messages = batch_of(request.body)
     found = [items.draft(item, f"/messages/{place}", mistakes) for place, item in enumerate(messages)]
     if mistakes:
         raise invalid(mistakes)
-    return found
+    return found, last
 
 
 def batch_of(body: bytes) -> list[Any]:

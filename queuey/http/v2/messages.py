@@ -60,7 +60,7 @@ class V2Messages:
 
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store one message, a batch of them, or a stream."""
-        plan = request.head.plan
+        plan, last = request.head.plan, False
         if plan is not None and plan.content is not None:
             drafts: Sequence[Draft] = [Draft(Content(request.body, *plan.content), admitted.ttl)]
             keyed = plan.keyed
@@ -69,10 +69,10 @@ class V2Messages:
             return
         else:
             keyed = b"idempotency-key" in request.fields
-            drafts = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
+            drafts, last = appends.drafts(request, admitted.queue.settings.partitions, admitted.ttl)
             if plan is not None and appends.is_plain(request):
                 plan.content, plan.keyed = (drafts[0].content.content_type,), keyed
-        if request.line.query and appends.closes(request):
+        if last:
             await self._append_last(request, admitted, drafts)
             return
         if keyed:
