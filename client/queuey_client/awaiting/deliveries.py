@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from queuey_client.awaiting.driver import AsyncDriver
-from queuey_client.awaiting.keeper import AsyncKeeper
+from queuey_client.awaiting.leased_messages import AsyncLeasedMessages
 from queuey_client.core.group_calls import ClaimOptions, GroupCalls
 from queuey_client.core.lease_book import Held, LeaseBook
 from queuey_client.core.retry import Seconds, in_seconds
@@ -29,12 +29,12 @@ class AsyncDeliveries(AsyncIterator[Delivery]):
         self._calls = calls
         self._limit = min(1000, 1 + max(0, prefetch))
         self._lease = in_seconds(lease)
-        self._keeper = AsyncKeeper(driver, [calls], LeaseBook(self._lease, None), None)
+        self._leased = AsyncLeasedMessages(driver, [calls], LeaseBook(self._lease, None), None)
         self._current: Held | None = None
         self._open = False
 
     async def __aenter__(self) -> Self:
-        self._keeper.start()
+        self._leased.start()
         self._open = True
         return self
 
@@ -43,29 +43,29 @@ class AsyncDeliveries(AsyncIterator[Delivery]):
     ) -> None:
         """Ack the last message, or give it again if the body has raised; give back what waits."""
         self._open = False
-        keeper = self._keeper
+        leased = self._leased
         if self._current is not None:
             verdict = ACK if error is None else default_verdict(self._current.delivery, error)
-            keeper.book.decide(self._current, verdict, keeper.now())
-        keeper.book.give_back(keeper.now(), running=True)
+            leased.book.decide(self._current, verdict, leased.now())
+        leased.book.give_back(leased.now(), running=True)
         try:
-            await keeper.settle_all(SETTLING)
+            await leased.settle_all(SETTLING)
         finally:
-            keeper.end()
+            leased.end()
 
     async def __anext__(self) -> Delivery:
         """Ack the message before, and return the next one; wait until there is one."""
         if not self._open:
             raise ValueError("use it in an async with statement")
-        keeper = self._keeper
+        leased = self._leased
         if self._current is not None:
-            keeper.book.decide(self._current, ACK, keeper.now())
-            keeper.changed.notify()
-        self._current = keeper.book.take()
+            leased.book.decide(self._current, ACK, leased.now())
+            leased.changed.notify()
+        self._current = leased.book.take()
         while self._current is None:
-            asked = keeper.now()
+            asked = leased.now()
             claimed = await self._driver.run(self._calls.claim(ClaimOptions(self._limit, self._lease, WAIT)))
-            keeper.book.add(0, claimed.messages, asked)
-            self._current = keeper.book.take()
-            keeper.changed.notify()
+            leased.book.add(0, claimed.messages, asked)
+            self._current = leased.book.take()
+            leased.changed.notify()
         return self._current.delivery

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 
 from queuey_client.awaiting.driver import AsyncDriver
-from queuey_client.awaiting.keeper import AsyncKeeper, OnEvent
+from queuey_client.awaiting.leased_messages import AsyncLeasedMessages, OnEvent
 from queuey_client.awaiting.runtime import Task
 from queuey_client.core.errors import QueueyError, Unavailable
 from queuey_client.core.group_calls import ClaimOptions, GroupCalls
@@ -52,7 +52,7 @@ class AsyncWorker:
         self._lease = in_seconds(lease)
         self._decide = retry
         book = LeaseBook(self._lease, None if longest is None else in_seconds(longest))
-        self._keeper = AsyncKeeper(driver, groups, book, on_event)
+        self._leased = AsyncLeasedMessages(driver, groups, book, on_event)
         self._stopping = False
         self._hurried = False
         self._answered = True
@@ -64,7 +64,7 @@ class AsyncWorker:
     @property
     def busy(self) -> int:
         """How many messages are worked on at this moment."""
-        return self._keeper.book.running
+        return self._leased.book.running
 
     @property
     def healthy(self) -> bool:
@@ -81,7 +81,7 @@ class AsyncWorker:
         if self._started:
             raise ValueError("this worker was started already")
         self._started = True
-        self._keeper.start()
+        self._leased.start()
         spawn = self._driver.runtime.spawn
         self._claiming = [spawn(self._claim_on(number)) for number in range(len(self._groups))]
         self._working = [spawn(self._work()) for _ in range(self._concurrency)]
@@ -90,58 +90,58 @@ class AsyncWorker:
         """Stop claiming; the second time, give back what is worked on as well."""
         self._hurried = self._stopping
         self._stopping = True
-        self._keeper.changed.notify()
+        self._leased.changed.notify()
 
     async def stopped(self) -> None:
         """Wait until it is asked to stop."""
         while not self._stopping:
-            await self._keeper.changed.wait()
+            await self._leased.changed.wait()
 
     async def finish(self, grace: float) -> bool:
         """Stop.
 
         :return: whether all that was worked on is finished and settled.
         """
-        keeper, book = self._keeper, self._keeper.book
-        until = keeper.now() + grace
+        leased, book = self._leased, self._leased.book
+        until = leased.now() + grace
         if not self._stopping:
             self.ask_to_stop()
         for task in self._claiming:
             task.cancel()
-        keeper.tell("stopping", busy=book.running)
+        leased.tell("stopping", busy=book.running)
         unfinished = 0
         try:
-            given_back = book.give_back(keeper.now(), running=False)
-            keeper.changed.notify()
-            while book.running and not self._hurried and keeper.now() < until:
-                await keeper.changed.wait(until - keeper.now())
+            given_back = book.give_back(leased.now(), running=False)
+            leased.changed.notify()
+            while book.running and not self._hurried and leased.now() < until:
+                await leased.changed.wait(until - leased.now())
         finally:
-            unfinished = book.give_back(keeper.now(), running=True)
+            unfinished = book.give_back(leased.now(), running=True)
             for task in self._working:
                 task.cancel()
-        settled = await keeper.settle_all(max(SETTLING, until - keeper.now()) if not unfinished else SETTLING)
-        keeper.end()
-        keeper.tell("stopped", given_back=given_back, unfinished=unfinished, settled=settled)
+        settled = await leased.settle_all(max(SETTLING, until - leased.now()) if not unfinished else SETTLING)
+        leased.end()
+        leased.tell("stopped", given_back=given_back, unfinished=unfinished, settled=settled)
         return settled and not unfinished
 
     async def abandon(self) -> None:
         """Give back all that it has, at once."""
-        keeper = self._keeper
+        leased = self._leased
         self._stopping = self._hurried = True
         for task in [*self._claiming, *self._working]:
             task.cancel()
-        keeper.book.give_back(keeper.now(), running=True)
-        await keeper.settle_all(SETTLING)
-        keeper.end()
+        leased.book.give_back(leased.now(), running=True)
+        await leased.settle_all(SETTLING)
+        leased.end()
 
     # Claims
 
     async def _claim_on(self, number: int) -> None:
         failures = 0
-        group, keeper = self._groups[number], self._keeper
+        group, leased = self._groups[number], self._leased
         while not self._stopping:
-            if len(keeper.book) >= self._capacity:
-                await keeper.changed.wait()
+            if len(leased.book) >= self._capacity:
+                await leased.changed.wait()
                 continue
             try:
                 await self._claim(number)
@@ -149,7 +149,7 @@ class AsyncWorker:
             except Exception as error:
                 if self._stopping:
                     return
-                keeper.tell("claim-failed", group=group.name, queue=group.queue, error=error)
+                leased.tell("claim-failed", group=group.name, queue=group.queue, error=error)
                 if isinstance(error, QueueyError) and not error.retryable and not isinstance(error, Unavailable):
                     self.error = error
                     self.ask_to_stop()
@@ -160,48 +160,48 @@ class AsyncWorker:
                 failures = min(failures + 1, 10)
 
     async def _claim(self, number: int) -> None:
-        keeper, group = self._keeper, self._groups[number]
-        limit, asked = max(1, self._capacity - len(keeper.book)), keeper.now()
+        leased, group = self._leased, self._groups[number]
+        limit, asked = max(1, self._capacity - len(leased.book)), leased.now()
         claimed = await self._driver.run(group.claim(ClaimOptions(limit, self._lease, WAIT)))
-        keeper.book.add(number, claimed.messages, asked)
+        leased.book.add(number, claimed.messages, asked)
         if self._stopping:
-            keeper.book.give_back(keeper.now(), running=False)
-        keeper.changed.notify()
+            leased.book.give_back(leased.now(), running=False)
+        leased.changed.notify()
         if claimed.messages:
-            keeper.tell("claimed", messages=len(claimed.messages), group=group.name)
+            leased.tell("claimed", messages=len(claimed.messages), group=group.name)
 
     # Work
 
     async def _work(self) -> None:
-        keeper = self._keeper
+        leased = self._leased
         while True:
-            held = keeper.book.take()
+            held = leased.book.take()
             while held is None and not self._stopping:
-                await keeper.changed.wait()
-                held = keeper.book.take()
+                await leased.changed.wait()
+                held = leased.book.take()
             if held is None:
                 return
             verdict = Verdict.again()
             try:
                 verdict = await self._work_on(held)
             finally:
-                keeper.book.decide(held, verdict, keeper.now())
-                keeper.changed.notify()
+                leased.book.decide(held, verdict, leased.now())
+                leased.changed.notify()
 
     async def _work_on(self, held: Held) -> Verdict:
-        delivery, began = held.delivery, self._keeper.now()
+        delivery, began = held.delivery, self._leased.now()
         try:
             with handling(delivery.queue, delivery.group, delivery.headers):
                 await self._handle(delivery)
         except Exception as error:
-            if self._hurried or held not in self._keeper.book:
+            if self._hurried or held not in self._leased.book:
                 raise  # it was cancelled, and is given back already
             if not isinstance(error, (Reject, RetryLater)):
                 logger.exception("the handler failed for message %s of %s", delivery.id, delivery.queue)
             verdict = self._verdict(delivery, error)
-            self._keeper.tell("failed", delivery=delivery, error=error, verdict=verdict)
+            self._leased.tell("failed", delivery=delivery, error=error, verdict=verdict)
             return verdict
-        self._keeper.tell("handled", delivery=delivery, seconds=self._keeper.now() - began)
+        self._leased.tell("handled", delivery=delivery, seconds=self._leased.now() - began)
         return ACK
 
     def _verdict(self, delivery: Delivery, error: Exception) -> Verdict:

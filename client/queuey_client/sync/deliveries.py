@@ -12,7 +12,7 @@ from queuey_client.core.lease_book import Held, LeaseBook
 from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.values import Delivery
 from queuey_client.core.verdicts import ACK, default_verdict
-from queuey_client.sync.keeper import Keeper
+from queuey_client.sync.leased_messages import LeasedMessages
 from queuey_client.sync.transport import Driver
 
 if TYPE_CHECKING:
@@ -31,42 +31,42 @@ class Deliveries(Iterator[Delivery]):
         self._calls = calls
         self._limit = min(1000, 1 + max(0, prefetch))
         self._lease = in_seconds(lease)
-        self._keeper = Keeper(driver, [calls], LeaseBook(self._lease, None), None)
+        self._leased = LeasedMessages(driver, [calls], LeaseBook(self._lease, None), None)
         self._current: Held | None = None
         self._open = False
 
     def __enter__(self) -> Self:
-        self._keeper.start()
+        self._leased.start()
         self._open = True
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         """Ack the last message, or give it again if the body has raised; give back what waits."""
         self._open = False
-        keeper, now = self._keeper, time.monotonic()
-        with keeper.changed:
+        leased, now = self._leased, time.monotonic()
+        with leased.changed:
             if self._current is not None:
                 verdict = ACK if error is None else default_verdict(self._current.delivery, error)
-                keeper.book.decide(self._current, verdict, now)
-            keeper.book.give_back(now, running=True)
-        keeper.settle_all(SETTLING)
-        keeper.end()
+                leased.book.decide(self._current, verdict, now)
+            leased.book.give_back(now, running=True)
+        leased.settle_all(SETTLING)
+        leased.end()
 
     def __next__(self) -> Delivery:
         """Ack the message before, and return the next one; wait until there is one."""
         if not self._open:
             raise ValueError("use it in a with statement")
-        keeper = self._keeper
-        with keeper.changed:
+        leased = self._leased
+        with leased.changed:
             if self._current is not None:
-                keeper.book.decide(self._current, ACK, time.monotonic())
-                keeper.changed.notify_all()
-            self._current = keeper.book.take()
+                leased.book.decide(self._current, ACK, time.monotonic())
+                leased.changed.notify_all()
+            self._current = leased.book.take()
         while self._current is None:
             asked = time.monotonic()
             claimed = self._driver.run(self._calls.claim(ClaimOptions(self._limit, self._lease, WAIT)))
-            with keeper.changed:
-                keeper.book.add(0, claimed.messages, asked)
-                self._current = keeper.book.take()
-                keeper.changed.notify_all()
+            with leased.changed:
+                leased.book.add(0, claimed.messages, asked)
+                self._current = leased.book.take()
+                leased.changed.notify_all()
         return self._current.delivery

@@ -16,7 +16,7 @@ from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.tracing import handling
 from queuey_client.core.values import Delivery
 from queuey_client.core.verdicts import ACK, Reject, RetryLater, Verdict, default_verdict
-from queuey_client.sync.keeper import Keeper, OnEvent
+from queuey_client.sync.leased_messages import LeasedMessages, OnEvent
 from queuey_client.sync.transport import Driver, Hangup, Stopped
 
 logger = logging.getLogger("queuey_client")
@@ -66,7 +66,7 @@ class Worker:
         self._lease = in_seconds(lease)
         self._decide = retry
         book = LeaseBook(self._lease, None if longest is None else in_seconds(longest))
-        self._keeper = Keeper(driver, groups, book, on_event)
+        self._leased = LeasedMessages(driver, groups, book, on_event)
         self._hangup = Hangup(driver)
         self._stopping = threading.Event()
         self._signals = 0
@@ -77,7 +77,7 @@ class Worker:
     @property
     def busy(self) -> int:
         """How many messages are worked on at this moment."""
-        return self._keeper.book.running
+        return self._leased.book.running
 
     @property
     def healthy(self) -> bool:
@@ -116,7 +116,7 @@ class Worker:
         """Begin to work, in threads; :meth:`stop` ends it."""
         if self._started:
             raise ValueError("this worker was started already")
-        self._keeper.start()
+        self._leased.start()
         for number in range(len(self._groups)):
             self._begin(self._claim_on, f"queuey claims {number}", number)
         for number in range(self._threads):
@@ -127,21 +127,21 @@ class Worker:
 
         :return: whether all that was worked on is finished and settled.
         """
-        keeper, book = self._keeper, self._keeper.book
+        leased, book = self._leased, self._leased.book
         until = time.monotonic() + in_seconds(grace)
         self._stopping.set()
         self._hangup.now()
-        keeper.tell("stopping", busy=book.running)
-        with keeper.changed:
+        leased.tell("stopping", busy=book.running)
+        with leased.changed:
             given_back = book.give_back(time.monotonic(), running=False)
-            keeper.changed.notify_all()
+            leased.changed.notify_all()
             while book.running and self._signals < 2 and time.monotonic() < until:
                 # Not for longer, since a signal wakes nothing that waits here.
-                keeper.changed.wait(min(0.2, max(0.0, until - time.monotonic())))
+                leased.changed.wait(min(0.2, max(0.0, until - time.monotonic())))
             unfinished = book.give_back(time.monotonic(), running=True)
-        settled = keeper.settle_all(max(SETTLING, until - time.monotonic()) if not unfinished else SETTLING)
-        keeper.end()
-        keeper.tell("stopped", given_back=given_back, unfinished=unfinished, settled=settled)
+        settled = leased.settle_all(max(SETTLING, until - time.monotonic()) if not unfinished else SETTLING)
+        leased.end()
+        leased.tell("stopped", given_back=given_back, unfinished=unfinished, settled=settled)
         return settled and not unfinished
 
     def _begin(self, target: Callable[..., None], name: str, *arguments: Any) -> None:
@@ -173,7 +173,7 @@ class Worker:
                 if self._stopping.is_set():
                     return
                 group = self._groups[number]
-                self._keeper.tell("claim-failed", group=group.name, queue=group.queue, error=error)
+                self._leased.tell("claim-failed", group=group.name, queue=group.queue, error=error)
                 if isinstance(error, QueueyError) and not error.retryable and not isinstance(error, Unavailable):
                     self._give_up(error)
                     return
@@ -183,24 +183,24 @@ class Worker:
                 failures = min(failures + 1, 10)
 
     def _claim(self, number: int) -> None:
-        keeper, asked = self._keeper, time.monotonic()
-        with keeper.changed:
-            limit = max(1, self._capacity - len(keeper.book))
+        leased, asked = self._leased, time.monotonic()
+        with leased.changed:
+            limit = max(1, self._capacity - len(leased.book))
         claimed = self._hangup.driver.run(self._groups[number].claim(ClaimOptions(limit, self._lease, WAIT)))
-        with keeper.changed:
-            keeper.book.add(number, claimed.messages, asked)
+        with leased.changed:
+            leased.book.add(number, claimed.messages, asked)
             if self._stopping.is_set():
-                keeper.book.give_back(time.monotonic(), running=False)
-            keeper.changed.notify_all()
+                leased.book.give_back(time.monotonic(), running=False)
+            leased.changed.notify_all()
         if claimed.messages:
-            keeper.tell("claimed", messages=len(claimed.messages), group=self._groups[number].name)
+            leased.tell("claimed", messages=len(claimed.messages), group=self._groups[number].name)
 
     def _wait_for_room(self) -> bool:
         """Wait until the buffer has room. :return: whether to go on."""
-        keeper = self._keeper
-        with keeper.changed:
-            while not self._stopping.is_set() and len(keeper.book) >= self._capacity:
-                keeper.changed.wait(1.0)
+        leased = self._leased
+        with leased.changed:
+            while not self._stopping.is_set() and len(leased.book) >= self._capacity:
+                leased.changed.wait(1.0)
         return not self._stopping.is_set()
 
     def _give_up(self, error: QueueyError) -> None:
@@ -211,22 +211,22 @@ class Worker:
     # Work
 
     def _work(self) -> None:
-        keeper = self._keeper
+        leased = self._leased
         while True:
-            with keeper.changed:
-                held = keeper.book.take()
+            with leased.changed:
+                held = leased.book.take()
                 while held is None and not self._stopping.is_set():
-                    keeper.changed.wait(1.0)
-                    held = keeper.book.take()
+                    leased.changed.wait(1.0)
+                    held = leased.book.take()
             if held is None:
                 return
             verdict = Verdict.again()
             try:
                 verdict = self._work_on(held)
             finally:
-                with keeper.changed:
-                    keeper.book.decide(held, verdict, time.monotonic())
-                    keeper.changed.notify_all()
+                with leased.changed:
+                    leased.book.decide(held, verdict, time.monotonic())
+                    leased.changed.notify_all()
 
     def _work_on(self, held: Held) -> Verdict:
         delivery = held.delivery
@@ -238,13 +238,13 @@ class Worker:
             if not isinstance(error, (Reject, RetryLater)):
                 logger.exception("the handler failed for message %s of %s", delivery.id, delivery.queue)
             verdict = self._verdict(delivery, error)
-            self._keeper.tell("failed", delivery=delivery, error=error, verdict=verdict)
+            self._leased.tell("failed", delivery=delivery, error=error, verdict=verdict)
             return verdict
         except BaseException:
             # Such as SystemExit: the worker stops, and the message is given again.
             self._stopping.set()
             return Verdict.again()
-        self._keeper.tell("handled", delivery=delivery, seconds=time.monotonic() - began)
+        self._leased.tell("handled", delivery=delivery, seconds=time.monotonic() - began)
         return ACK
 
     def _verdict(self, delivery: Delivery, error: Exception) -> Verdict:

@@ -16,7 +16,7 @@ logger = logging.getLogger("queuey_client")
 OnEvent = Optional[Callable[[str, Mapping[str, Any]], object]]
 
 
-class AsyncKeeper:
+class AsyncLeasedMessages:
     """The messages that a worker has, shared by its coroutines.
 
     :ivar changed: wakes those that wait for a change of ``book``.

@@ -18,7 +18,7 @@ logger = logging.getLogger("queuey_client")
 OnEvent = Optional[Callable[[str, Mapping[str, Any]], object]]
 
 
-class Keeper:
+class LeasedMessages:
     """The messages that a worker has, shared by its threads.
 
     :ivar changed: the lock of ``book``, and what threads wait for.
