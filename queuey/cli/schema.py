@@ -70,10 +70,10 @@ async def _apply(storage: CassandraStorage, reactor: Any) -> None:
     session = make_session(storage, reactor)
     told = schema_settings(storage)
     mine = SchemaSettings(told.keyspace, told.replication, True)
-    keeper = Schema(session, mine, uuid.uuid4(), lambda seconds: deferLater(reactor, seconds), lambda text: None)
+    schema = Schema(session, mine, uuid.uuid4(), lambda seconds: deferLater(reactor, seconds), lambda text: None)
     try:
         await session.connect()
-        await keeper.ensure(await release_of(session))
+        await schema.ensure(await release_of(session))
     except AccessRefused as error:
         raise ConfigurationError((f"Cassandra at {where(storage)}: {error.text}",)) from None
     except Unavailable as error:

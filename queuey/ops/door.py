@@ -49,7 +49,7 @@ READ: Final = (b"GET", b"HEAD")
 CALL: Final = (b"POST",)
 
 
-class Door(Resource):
+class OperatorsRoot(Resource):
     """The root of the operators' port.
 
     :param pages: what there is, by its path.

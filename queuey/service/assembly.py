@@ -52,7 +52,7 @@ from queuey.service.counting import Sums
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
-from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_door, statsd_of
+from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_http_server, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
 from queuey.service.reactor_lag import Pulse
@@ -204,7 +204,7 @@ def assemble(
         metrics = (
             *of_the_daemon(draining),
             readiness_seen.metric,
-            *of_the_door(site, waits, watch),
+            *of_the_http_server(site, waits, watch),
             *counts.metrics,
             *received.metrics,
             *of_live_reads(live, now),

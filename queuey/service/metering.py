@@ -48,7 +48,7 @@ def of_the_daemon(draining: Draining) -> tuple[Metric, ...]:
     )
 
 
-def of_the_door(site: Site, waits: Waits, watch: ManyWatch) -> tuple[Metric, ...]:
+def of_the_http_server(site: Site, waits: Waits, watch: ManyWatch) -> tuple[Metric, ...]:
     """Return the metrics of open connections and of requests in progress."""
 
     def reads() -> int:

@@ -22,7 +22,7 @@ from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
 from queuey.model.application import KEY_BYTES
 from queuey.ops.audit import audit_logger
-from queuey.ops.door import CALL, LIVE, READ, READY, Door, Endpoint, render_refusal, who
+from queuey.ops.door import CALL, LIVE, READ, READY, Endpoint, OperatorsRoot, render_refusal, who
 from queuey.ops.door import RPC as RPC_PATH
 from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, Policies
@@ -112,7 +112,7 @@ def operators_site(
         TurnQueue(reactor),
     )
     return Site(
-        resource=Door(
+        resource=OperatorsRoot(
             {RPC_PATH: Endpoint(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Endpoint(metrics, READ)})},
             {LIVE: HealthPage(live), READY: HealthPage(ready)},
             lambda: in_force.settings.server.ops.hosts,

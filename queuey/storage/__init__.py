@@ -115,14 +115,14 @@ def make_import_target(settings: Storage, reactor: Any, now: Callable[[], float]
     :raise Unavailable: it cannot be used.
     """
     if isinstance(settings, CassandraStorage):
-        from queuey.storage.cassandra.assembly import make_import_target as make_cassandra_keeper
+        from queuey.storage.cassandra.assembly import make_import_target as make_cassandra_target
 
-        return make_cassandra_keeper(settings, reactor, now)
+        return make_cassandra_target(settings, reactor, now)
     if isinstance(settings, MemoryStorage):
         raise ConfigurationError((f"[storage] backend: {ONLY_IN_MEMORY}",))
     store = _embedded(settings, reactor, now, True)
     store.open()
-    return store.keeper()
+    return store.import_target()
 
 
 def _embedded(settings: SQLiteStorage, reactor: Any, now: Callable[[], float], filling: bool) -> SQLiteStore:

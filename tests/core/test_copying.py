@@ -61,7 +61,7 @@ class CopyCase(SynchronousTestCase):
         self.source = SQLiteHoldings(self.directory / "source", self.wall, Inline())
         self.addCleanup(lambda: self.result(self.source.close()))
         self.filled = self.open("target", True, 2)
-        self.target: IImportTarget = self.filled.keeper()
+        self.target: IImportTarget = self.filled.import_target()
         self.queue = self.make("queue")
 
     def open(self, name: str, filling: bool, node: int) -> SQLiteStore:
@@ -299,7 +299,7 @@ class BeginTests(CopyCase):
         failure = self.assertRaises(Unavailable, self.open, "target", False, 3)
         self.assertIn(f"is an unfinished copy of {NAME}: finish it by queuey copy --finish", str(failure))
         self.filled = self.open("target", True, 2)
-        self.target = self.filled.keeper()
+        self.target = self.filled.import_target()
         self.finish()
         self.result(self.filled.close())
         self.open("target", False, 3)
@@ -341,10 +341,10 @@ class Cut(Exception):
 
 
 class Interrupted:
-    """A keeper that changes nothing any more after so many writes."""
+    """A target that changes nothing any more after so many writes."""
 
-    def __init__(self, keeper: IImportTarget, left: int, error: Callable[[], Exception] = Cut) -> None:
-        self._keeper = keeper
+    def __init__(self, target: IImportTarget, left: int, error: Callable[[], Exception] = Cut) -> None:
+        self._target = target
         self._left = left
         self._error = error
 
@@ -353,11 +353,11 @@ class Interrupted:
             if not self._left:
                 return lambda *_: fail(self._error())
             self._left -= 1
-        return getattr(self._keeper, name)
+        return getattr(self._target, name)
 
 
 class Forgetful:
-    """A keeper, or holdings, with one defect."""
+    """A target, or a source, with one defect."""
 
     def __init__(self, wrapped: Any, **defects: Callable[..., Any]) -> None:
         self._wrapped = wrapped

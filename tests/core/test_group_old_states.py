@@ -112,7 +112,7 @@ class OldStateTests(OldStateCase):
         target = Path(self.mktemp())
         source = SQLiteHoldings(cast(Any, self.under).directory, wall, Inline())
         filled = open_store(target, wall, True, 2)
-        copying = Copying(source, filled.keeper(), lambda _: succeed(None), versions())
+        copying = Copying(source, filled.import_target(), lambda _: succeed(None), versions())
         wall.seconds += 1
         done(copying.begin("a copy"))
         done(copying.run_pass())

@@ -240,7 +240,7 @@ class Asked:
 
 
 class Sole(Process):
-    """A front end that serves by the lease, asking for it as the keeper of the lease does."""
+    """A front end that serves by the lease, asking for it as the holder of the lease does."""
 
     rules: type[SoleFrontEnd] = SoleFrontEnd
     lease: type[Lease] = Lease

@@ -44,10 +44,10 @@ class RPCPageTests(OpsTestCase):
 
     def function(self, name: str) -> Methods:
         """The method itself."""
-        from queuey.ops.door import Door
+        from queuey.ops.door import OperatorsRoot
 
         door = self.assembly.ops.hooks.resource
-        assert isinstance(door, Door)
+        assert isinstance(door, OperatorsRoot)
         return door._pages[b"/rpc"].resource._getFunction(name)  # type: ignore[attr-defined, no-any-return]
 
     def test_methods(self) -> None:

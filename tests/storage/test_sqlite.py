@@ -123,9 +123,9 @@ class StatesTests(SQLiteCase, states.StatesContract):
     pass
 
 
-class KeeperTests(SQLiteCase, keeping.KeeperContract):
+class ImportTargetTests(SQLiteCase, keeping.ImportTargetContract):
     @property
-    def keeper(self) -> IImportTarget:
+    def target(self) -> IImportTarget:
         store = self.store
         assert isinstance(store, SQLiteStore)
-        return store.keeper()
+        return store.import_target()

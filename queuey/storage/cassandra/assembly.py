@@ -23,7 +23,7 @@ from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.layers import Bounds, CallLimits, layered
 from queuey.storage.cassandra.cluster.port import ICQLSession
 from queuey.storage.cassandra.cluster.settings import Check, Host, SessionSettings, TLSSettings
-from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
+from queuey.storage.cassandra.import_target import CassandraImportTarget, Tables
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.messages.writes import WriteLimits
 from queuey.storage.cassandra.queues.registry import Registry
@@ -31,7 +31,7 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import CassandraStore, Parts
 from queuey.storage.cassandra.times.clocks import ClockWatch
-from queuey.storage.cassandra.times.lease import LeaseKeeper
+from queuey.storage.cassandra.times.lease import LeaseHolder
 from queuey.storage.cassandra.times.machine_clock import MachineClock, OwnClock
 from queuey.storage.cassandra.times.port import Times
 from queuey.storage.cassandra.times.presence import Identity
@@ -80,7 +80,7 @@ def make_cassandra_store(settings: CassandraStorage, reactor: Any, now: Callable
     return assemble(settings, make_session(settings, reactor), clock, reactor)
 
 
-def make_import_target(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> CassandraKeeper:
+def make_import_target(settings: CassandraStorage, reactor: Any, now: Callable[[], float]) -> CassandraImportTarget:
     """Make the store on a cluster that takes in what another store holds, not open yet. No daemon serves from it
     meanwhile.
 
@@ -96,7 +96,7 @@ def make_import_target(settings: CassandraStorage, reactor: Any, now: Callable[[
     store, messages, registry, times = _assembled(alone, session, clock, reactor, True)
     store.open()
     tables = Tables(session, settings.keyspace)
-    return CassandraKeeper(store, tables, messages, registry, times, lambda seconds: deferLater(reactor, seconds))
+    return CassandraImportTarget(store, tables, messages, registry, times, lambda seconds: deferLater(reactor, seconds))
 
 
 def assemble(settings: CassandraStorage, session: ICQLSession, clock: OwnClock, timer: Any) -> CassandraStore:
@@ -143,12 +143,10 @@ def promises_of(settings: CassandraStorage) -> Capabilities:
 
 def _times(
     settings: CassandraStorage, session: ICQLSession, identity: Identity, clock: OwnClock, timer: Any
-) -> LeaseKeeper | ClockWatch:
-    keeper: type[LeaseKeeper | ClockWatch] = LeaseKeeper if settings.frontends == "one" else ClockWatch
+) -> LeaseHolder | ClockWatch:
+    kind: type[LeaseHolder | ClockWatch] = LeaseHolder if settings.frontends == "one" else ClockWatch
     lateness = Lateness(write=settings.write_timeout, skew=settings.clock_skew, base=settings.base_delay)
-    return keeper(
-        session, settings.keyspace, identity, lateness, Terms(), timer, clock, time.monotonic, secrets.randbits
-    )
+    return kind(session, settings.keyspace, identity, lateness, Terms(), timer, clock, time.monotonic, secrets.randbits)
 
 
 def make_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:

@@ -135,7 +135,7 @@ class Listing:
 
 
 @implementer(IImportTarget)
-class CassandraKeeper:
+class CassandraImportTarget:
     """The store of a keyspace that this process alone has the lease of.
 
     :param sleep: waits some seconds.

@@ -27,10 +27,10 @@ from queuey.model.policy import Ack, WriteTerms
 from queuey.model.queue import Queue, QueueSettings
 from queuey.model.timeid import MessageId
 from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.storage.cassandra.call_gate import CallGate, GuardedStates
 from queuey.storage.cassandra.closing import close_queue
 from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of
 from queuey.storage.cassandra.cluster.port import AccessRefused, ICQLSession, Kind, Level, Statement
-from queuey.storage.cassandra.door import Doorkeeper, GuardedStates
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
@@ -98,7 +98,7 @@ class CassandraStore:
         self._keyspace = settings.keyspace
         self._where = where
         self._found = found
-        self._door = Doorkeeper()
+        self._gate = CallGate()
         self._pace = Pace(timer)
         self._schema = make_schema(self._pace.sleep, self._wait_for)
         self._ping = Statement(f"SELECT version FROM {self._keyspace}.{STATE_TABLE} WHERE k = 'version'", Kind.READ)
@@ -109,11 +109,11 @@ class CassandraStore:
         self._result: Failure | None = None
         self._waiters: list[Deferred[None]] = []
         self._end: Deferred[None] | None = None
-        self.states: IStateStore = GuardedStates(parts.states, self._door)
+        self.states: IStateStore = GuardedStates(parts.states, self._gate)
         self.groups: IGroupStore = CassandraGroups(
             self,
             self.states,
-            GroupTables(parts.session, self._keyspace, self._door.enter),
+            GroupTables(parts.session, self._keyspace, self._gate.enter),
             self._alone,
             parts.times.now,
             os.urandom,
@@ -131,7 +131,7 @@ class CassandraStore:
 
     def open(self) -> None:
         """See IStore."""
-        self._door.shut = f"Storage waits for Cassandra at {self._where}."
+        self._gate.shut = f"Storage waits for Cassandra at {self._where}."
         self._coming_up = Deferred.fromCoroutine(self._come_up()).addBoth(self._came_up)
 
     def opened(self) -> Deferred[None]:
@@ -155,10 +155,10 @@ class CassandraStore:
             self.capabilities, durable=found.durable, survives_power_loss=found.survives_power_loss
         )
         self._wait_for(_GETS_READY)
-        self._door.shut = self._why_not_ready
+        self._gate.shut = self._why_not_ready
         self._times_started = True
         await self._parts.times.start()
-        self._door.shut = None
+        self._gate.shut = None
 
     async def _until_it_answers(self) -> Facts:
         failures = 0
@@ -202,7 +202,7 @@ class CassandraStore:
         """Tell clients and, once, the log what is waited for."""
         if self._pace.stopped:
             return
-        self._door.shut = f"Storage is not ready: {text.removesuffix('.')}."
+        self._gate.shut = f"Storage is not ready: {text.removesuffix('.')}."
         kind = text.split(":")[0]
         if kind != self._told:
             self._told = kind
@@ -212,7 +212,7 @@ class CassandraStore:
         self._result = result
         if isinstance(result, Failure):
             why = str(result.value) if result.check(QueueyError) else "the log has a defect of Queuey"
-            self._door.shut = why if self._pace.stopped else f"Storage cannot be used: {why}"
+            self._gate.shut = why if self._pace.stopped else f"Storage cannot be used: {why}"
         else:
             self._log.info("store-ready", "requests are served from Cassandra at {where}", where=self._where)
         waiters, self._waiters = self._waiters, []
@@ -231,9 +231,9 @@ class CassandraStore:
 
     @deferred
     async def _close(self) -> None:
-        self._door.shut = _closed().text
+        self._gate.shut = _closed().text
         self._pace.stop()
-        await self._door.emptied()
+        await self._gate.emptied()
         if self._times_started:
             await self._parts.times.stop()
         await self._parts.session.close()
@@ -242,7 +242,7 @@ class CassandraStore:
 
     def ping(self) -> Deferred[None]:
         """See IStore; a majority of the nodes has to answer, and this front end to be fit to serve."""
-        return self._door.enter(self._ask)
+        return self._gate.enter(self._ask)
 
     @deferred
     async def _ask(self) -> None:
@@ -257,78 +257,78 @@ class CassandraStore:
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms
     ) -> Deferred[tuple[MessageId, ...]]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.append(queue, messages, terms))
+        return self._gate.enter(lambda: self._parts.messages.append(queue, messages, terms))
 
     def append_once(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once
     ) -> Deferred[Appended]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.append_once(queue, messages, terms, once))
+        return self._gate.enter(lambda: self._parts.messages.append_once(queue, messages, terms, once))
 
     def close_queue(
         self, queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
     ) -> Deferred[Appended]:
         """See IMessageStore; messages of others may come between the last ones and the end."""
         parts = self._parts
-        return self._door.enter(
+        return self._gate.enter(
             lambda: close_queue(parts.messages, parts.registry, parts.times, queue, messages, terms, once)
         )
 
     def read_merged(self, queue: Queue, merge: Merge, ack: Ack) -> Deferred[MergeSlice]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.read_merged(queue, merge, ack))
+        return self._gate.enter(lambda: self._parts.messages.read_merged(queue, merge, ack))
 
     def read_many(self, queues: Sequence[Queue], asked: ManyRange, acks: Sequence[Ack]) -> Deferred[ManySlice]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.read_many(queues, asked, acks))
+        return self._gate.enter(lambda: self._parts.messages.read_many(queues, asked, acks))
 
     def changes(self, mark: int | None) -> Deferred[Changes]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.changes(mark))
+        return self._gate.enter(lambda: self._parts.messages.changes(mark))
 
     def read_range(self, queue: Queue, window: Window, ack: Ack) -> Deferred[WindowSlice]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.read_range(queue, window, ack))
+        return self._gate.enter(lambda: self._parts.messages.read_range(queue, window, ack))
 
     def lookup(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[LookupSlice]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.lookup(queue, addresses, ack))
+        return self._gate.enter(lambda: self._parts.messages.lookup(queue, addresses, ack))
 
     def replace(
         self, queue: Queue, addresses: Sequence[Address], content: Content, ttl: int, terms: WriteTerms
     ) -> Deferred[None]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.replace(queue, addresses, content, ttl, terms))
+        return self._gate.enter(lambda: self._parts.messages.replace(queue, addresses, content, ttl, terms))
 
     def put(
         self, queue: Queue, address: Address, content: Content, ttl: int, condition: Condition, terms: WriteTerms
     ) -> Deferred[bool]:
         """See IMessageStore; the condition and the write are one step within one front end only."""
-        return self._door.enter(lambda: self._parts.messages.put(queue, address, content, ttl, condition, terms))
+        return self._gate.enter(lambda: self._parts.messages.put(queue, address, content, ttl, condition, terms))
 
     def restore(self, queue: Queue, messages: Sequence[Message], terms: WriteTerms) -> Deferred[int]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.restore(queue, messages, terms))
+        return self._gate.enter(lambda: self._parts.messages.restore(queue, messages, terms))
 
     def remove(self, queue: Queue, addresses: Sequence[Address], ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.remove(queue, addresses, ack))
+        return self._gate.enter(lambda: self._parts.messages.remove(queue, addresses, ack))
 
     def purge(self, queue: Queue, before: MessageId, ack: Ack) -> Deferred[None]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.purge(queue, before, ack))
+        return self._gate.enter(lambda: self._parts.messages.purge(queue, before, ack))
 
     def count(self, queue: Queue, ack: Ack) -> Deferred[int]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.count(queue, ack))
+        return self._gate.enter(lambda: self._parts.messages.count(queue, ack))
 
     def delayed(self, queue: Queue, limit: int, ack: Ack) -> Deferred[tuple[Address, ...]]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.delayed(queue, limit, ack))
+        return self._gate.enter(lambda: self._parts.messages.delayed(queue, limit, ack))
 
     def measure(self, queue: Queue, ack: Ack) -> Deferred[Depth]:
         """See IMessageStore."""
-        return self._door.enter(lambda: self._parts.messages.measure(queue, ack))
+        return self._gate.enter(lambda: self._parts.messages.measure(queue, ack))
 
     # Queues
 
@@ -336,27 +336,27 @@ class CassandraStore:
         self, application: str, name: str, settings: QueueSettings, max_queues: int | None
     ) -> Deferred[tuple[Queue, bool]]:
         """See IQueueStore."""
-        return self._door.enter(lambda: self._parts.registry.create(application, name, settings, max_queues))
+        return self._gate.enter(lambda: self._parts.registry.create(application, name, settings, max_queues))
 
     def update(self, queue: Queue, settings: QueueSettings) -> Deferred[Queue]:
         """See IQueueStore."""
-        return self._door.enter(lambda: self._parts.registry.update(queue, settings))
+        return self._gate.enter(lambda: self._parts.registry.update(queue, settings))
 
     def forget(self, queue: Queue) -> Deferred[bool]:
         """See IQueueStore."""
-        return self._door.enter(lambda: self._parts.registry.forget(queue))
+        return self._gate.enter(lambda: self._parts.registry.forget(queue))
 
     def names(self, application: str, start: str, limit: int, prefix: str) -> Deferred[tuple[str, ...]]:
         """See IQueueStore."""
-        return self._door.enter(lambda: self._parts.registry.names(application, start, limit, prefix))
+        return self._gate.enter(lambda: self._parts.registry.names(application, start, limit, prefix))
 
     def describe(self, application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
         """See IQueueStore."""
-        return self._door.enter(lambda: self._parts.registry.describe(application, names))
+        return self._gate.enter(lambda: self._parts.registry.describe(application, names))
 
     def cached(self, application: str, name: str) -> Queue | None:
         """See IQueueStore."""
-        return None if self._door.shut is not None else self._parts.registry.cached(application, name)
+        return None if self._gate.shut is not None else self._parts.registry.cached(application, name)
 
 
 def _closed() -> Unavailable:

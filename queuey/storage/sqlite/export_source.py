@@ -187,7 +187,7 @@ class SQLiteHoldings(_Reading):
 
 
 @implementer(IImportTarget)
-class SQLiteKeeper(_Reading):
+class SQLiteImportTarget(_Reading):
     """A store that this process alone has open.
 
     :param expect: hears when the next message falls due.

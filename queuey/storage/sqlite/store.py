@@ -32,7 +32,7 @@ from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSl
 from queuey.storage.change_log import ChangeLog
 from queuey.storage.gauges import stable_time_age
 from queuey.storage.sqlite import closing, counts, depth, files, many, queues, reader, sweeper, writes
-from queuey.storage.sqlite.export_source import SQLiteKeeper
+from queuey.storage.sqlite.export_source import SQLiteImportTarget
 from queuey.storage.sqlite.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.group_commit import BROKEN, GroupCommit, Runner
 from queuey.storage.sqlite.groups import SQLiteGroups
@@ -175,9 +175,9 @@ class SQLiteStore:
         if why is not None:
             raise Unavailable(f"The store in {self._directory} {why}.")
 
-    def keeper(self) -> SQLiteKeeper:
+    def import_target(self) -> SQLiteImportTarget:
         """The store, to take in what another one holds."""
-        return SQLiteKeeper(self._reading, self._writing, self.states, self._upkeep.expect, self.close)
+        return SQLiteImportTarget(self._reading, self._writing, self.states, self._upkeep.expect, self.close)
 
     def opened(self) -> Deferred[None]:
         """See IStore."""

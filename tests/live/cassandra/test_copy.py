@@ -24,7 +24,7 @@ from queuey import config
 from queuey.config import CassandraStorage
 from queuey.interfaces import IStore
 from queuey.storage.cassandra.assembly import make_import_target
-from queuey.storage.cassandra.import_target import CassandraKeeper
+from queuey.storage.cassandra.import_target import CassandraImportTarget
 from tests.contracts import keeping
 from tests.contracts.subject import Contract, Wall
 from tests.histories.clients import new_seed
@@ -52,8 +52,8 @@ def storage(keyspace: str) -> CassandraStorage:
     return attrs.evolve(built_in, hosts=((host, port),), keyspace=keyspace)
 
 
-class KeeperSubject:
-    """A keeper under test, and the store that it fills."""
+class TargetSubject:
+    """A target under test, and the store that it fills."""
 
     keeps = True
     counts_bytes = False
@@ -64,8 +64,8 @@ class KeeperSubject:
     def __init__(self, keyspace: str) -> None:
         self.wall = Wall()
         self.wall.seconds = time.time()
-        self.keeper = make_import_target(storage(keyspace), reactor, time.time)
-        self.store: IStore = self.keeper._store
+        self.target = make_import_target(storage(keyspace), reactor, time.time)
+        self.store: IStore = self.target._store
 
     def advance(self, seconds: float) -> Deferred[None]:
         raise NotImplementedError
@@ -74,31 +74,31 @@ class KeeperSubject:
         raise NotImplementedError
 
     def close(self) -> Deferred[None]:
-        return self.keeper.close()
+        return self.target.close()
 
 
-class KeeperTests(TestCase, keeping.KeeperContract):
+class ImportTargetTests(TestCase, keeping.ImportTargetContract):
     """The contract on a real node; each test has an application, lives and keys of its own in one keyspace."""
 
     timeout = 120
     keyspace: ClassVar[str] = new_keyspace()
     numbers: ClassVar[count[int]] = count(1)
-    subject: KeeperSubject
+    subject: TargetSubject
 
     async def setUp(self) -> None:  # type: ignore[override]
         self.apart(next(self.numbers))
         Contract.setUp(self)
-        await self.subject.keeper.opened()
+        await self.subject.target.opened()
 
-    def make_subject(self) -> KeeperSubject:
-        return KeeperSubject(self.keyspace)
+    def make_subject(self) -> TargetSubject:
+        return TargetSubject(self.keyspace)
 
     def drive(self, steps: Coroutine[Deferred[Any], Any, None]) -> object:
         return Deferred.fromCoroutine(steps)
 
     @property
-    def keeper(self) -> CassandraKeeper:
-        return self.subject.keeper
+    def target(self) -> CassandraImportTarget:
+        return self.subject.target
 
 
 class MovingCase(SynchronousTestCase):

@@ -1,4 +1,4 @@
-"""The keepers of the time on a real node: the lease by its own transactions, and the clock that the node tells."""
+"""What tells the time on a real node: the lease by its own transactions, and the clock that the node tells."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts
+from queuey.storage.cassandra.times.base import TimesBase
 from queuey.storage.cassandra.times.clocks import ClockWatch
-from queuey.storage.cassandra.times.keeper import Keeper
-from queuey.storage.cassandra.times.lease import LeaseKeeper
+from queuey.storage.cassandra.times.lease import LeaseHolder
 from queuey.storage.cassandra.times.machine_clock import MachineClock
 from queuey.storage.cassandra.times.presence import Identity
 from tests.live.cassandra.shared import cql_node, new_keyspace
@@ -34,16 +34,16 @@ LIMIT: Final = 30.0
 """Seconds within which anything that is waited for has to come, on a machine that does much else."""
 
 HERE: Final = Place(1, 1)
-Kinds = type[LeaseKeeper] | type[ClockWatch]
+Kinds = type[LeaseHolder] | type[ClockWatch]
 
 
 def boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-def stamp(keeper: Keeper) -> MessageId:
-    flight = keeper.begin([StampRequest(HERE)], False)
-    keeper.landed(flight)
+def stamp(times: TimesBase) -> MessageId:
+    flight = times.begin([StampRequest(HERE)], False)
+    times.landed(flight)
     return flight.ids[0]
 
 
@@ -67,8 +67,8 @@ class TimesTests(TestCase):
         await session.connect()
         return session
 
-    async def keeper(self, kind: Kinds, host: str, ahead: float = 0.0, terms: Terms | None = None) -> Any:
-        keeper = kind(
+    async def times(self, kind: Kinds, host: str, ahead: float = 0.0, terms: Terms | None = None) -> Any:
+        times = kind(
             await self.session(),
             self.keyspace,
             Identity(uuid.uuid4(), host),
@@ -79,8 +79,8 @@ class TimesTests(TestCase):
             time.monotonic,
             secrets.randbits,
         )
-        self.addCleanup(keeper.stop)
-        return keeper
+        self.addCleanup(times.stop)
+        return times
 
     async def until(self, condition: Callable[[], object]) -> float:
         """Wait for something; how many seconds it took."""
@@ -92,7 +92,7 @@ class TimesTests(TestCase):
 
     async def test_the_lease_goes_from_one_to_the_next(self) -> None:
         first, second, third = [
-            await self.keeper(LeaseKeeper, host, ahead) for host, ahead in (("a", 5), ("b", 0), ("c", 0))
+            await self.times(LeaseHolder, host, ahead) for host, ahead in (("a", 5), ("b", 0), ("c", 0))
         ]
         await first.start()
         waiting = second.start()
@@ -115,16 +115,16 @@ class TimesTests(TestCase):
         self.assertGreater(third.stable(HERE), ids[-1])
 
     async def test_a_clock_is_held_against_the_nodes(self) -> None:
-        right = await self.keeper(ClockWatch, "right")
+        right = await self.times(ClockWatch, "right")
         await right.start()
         id = stamp(right)
         self.assertLess(right.stable(HERE), id)
-        off = await self.keeper(ClockWatch, "off", ahead=3.0)
+        off = await self.times(ClockWatch, "off", ahead=3.0)
         off.start().addErrback(lambda failure: failure.trap(Unavailable))
         await self.until(lambda: "s ahead of the middle of 1 others" in str(off.reason))
         self.assertRaises(Unavailable, stamp, off)
         await self.until(lambda: right.stable(HERE) > id)
-        one = await self.keeper(LeaseKeeper, "one")
+        one = await self.times(LeaseHolder, "one")
         one.start().addErrback(lambda failure: failure.trap(Unavailable))
         await self.until(lambda: "frontends = many" in str(one.reason))
         await right.stop()

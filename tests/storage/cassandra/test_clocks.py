@@ -15,7 +15,7 @@ from queuey.model.stable import Lateness
 from queuey.model.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
 from queuey.storage.cassandra.times.clocks import ClockWatch
-from queuey.storage.cassandra.times.lease import LeaseKeeper
+from queuey.storage.cassandra.times.lease import LeaseHolder
 from queuey.storage.cassandra.times.machine_clock import MachineClock
 from queuey.storage.cassandra.times.port import Times
 from queuey.storage.cassandra.times.presence import Identity
@@ -32,11 +32,11 @@ AGE = "queuey_stable_time_age_seconds"
 class Front:
     """One front end, whose clock and session the test may spoil."""
 
-    def __init__(self, kind: type[ClockWatch] | type[LeaseKeeper], number: int, tables: Tables, ahead: float) -> None:
+    def __init__(self, kind: type[ClockWatch] | type[LeaseHolder], number: int, tables: Tables, ahead: float) -> None:
         self.session = TableSession(tables)
         self.ahead = ahead
         clock = tables.timer
-        self.keeper: ClockWatch | LeaseKeeper = kind(
+        self.times: ClockWatch | LeaseHolder = kind(
             self.session,
             "queuey",
             Identity(UUID(int=number), f"host{number}"),
@@ -50,11 +50,11 @@ class Front:
         self.ready: list[object] = []
 
     def begin(self) -> None:
-        self.keeper.start().addBoth(self.ready.append)
+        self.times.start().addBoth(self.ready.append)
 
     def stamp(self, slow: bool = False) -> MessageId:
-        flight = self.keeper.begin([StampRequest(HERE)], slow)
-        self.keeper.landed(flight)
+        flight = self.times.begin([StampRequest(HERE)], slow)
+        self.times.landed(flight)
         return flight.ids[0]
 
 
@@ -72,8 +72,8 @@ class WatchCase(TimesCase):
     def serving(self, number: int = 1, ahead: float = 0.0) -> Front:
         front = self.make(number, ahead)
         front.begin()
-        self.assertEqual(front.ready, [None], front.keeper.reason)
-        self.assertIsNone(front.keeper.reason)
+        self.assertEqual(front.ready, [None], front.times.reason)
+        self.assertIsNone(front.times.reason)
         return front
 
     def pass_time(self, seconds: float) -> None:
@@ -90,7 +90,7 @@ class ClockWatchTests(WatchCase):
     """When one of many front ends serves, and what W is then."""
 
     def test_it_provides_times(self) -> None:
-        times: Times = self.make().keeper
+        times: Times = self.make().times
         self.assertEqual(times.registry_age(), SETTLE / 2)
 
     def test_it_serves_where_its_clock_is_right(self) -> None:
@@ -112,15 +112,15 @@ class ClockWatchTests(WatchCase):
         front = self.serving()
         now = from_seconds(WALL)
         for slow, weak, bound in ((False, False, now - SETTLE * SECOND), (True, False, now - 5.5 * SECOND)):
-            self.assertEqual(ticks_of(front.keeper.stable(HERE, slow, weak)), bound)
+            self.assertEqual(ticks_of(front.times.stable(HERE, slow, weak)), bound)
         id = front.stamp()
-        self.assertGreater(front.keeper.stable(HERE, False, True), id)
-        self.assertLess(front.keeper.stable(HERE), id)
+        self.assertGreater(front.times.stable(HERE, False, True), id)
+        self.assertLess(front.times.stable(HERE), id)
         self.pass_time(SETTLE)
-        self.assertLess(front.keeper.stable(HERE), id)
+        self.assertLess(front.times.stable(HERE), id)
         self.clock.advance(0.001)
-        self.assertGreater(front.keeper.stable(HERE), id)
-        self.assertLess(front.keeper.stable(HERE, slow=True), id)
+        self.assertGreater(front.times.stable(HERE), id)
+        self.assertLess(front.times.stable(HERE, slow=True), id)
 
     def test_weak_queues_go_on_without_a_majority(self) -> None:
         front, late = self.serving(), self.make(2)
@@ -128,27 +128,27 @@ class ClockWatchTests(WatchCase):
         late.begin()
         self.pass_time(60)
         self.refuses(front.stamp)
-        self.refuses(lambda: front.keeper.stable(HERE))
-        self.assertIsNotNone(front.keeper.reason)
-        flight = front.keeper.begin([StampRequest(HERE)], False, True)
-        front.keeper.landed(flight)
-        self.assertGreater(front.keeper.stable(HERE, weak=True), flight.ids[0])
-        self.refuses(lambda: late.keeper.begin([StampRequest(HERE)], False, True))
+        self.refuses(lambda: front.times.stable(HERE))
+        self.assertIsNotNone(front.times.reason)
+        flight = front.times.begin([StampRequest(HERE)], False, True)
+        front.times.landed(flight)
+        self.assertGreater(front.times.stable(HERE, weak=True), flight.ids[0])
+        self.refuses(lambda: late.times.begin([StampRequest(HERE)], False, True))
         front.session.skews = {"10.0.0.1": 3.0}
-        flight = front.keeper.begin([StampRequest(HERE)], False, True)
+        flight = front.times.begin([StampRequest(HERE)], False, True)
         self.pass_time(60)
-        self.refuses(lambda: front.keeper.begin([StampRequest(HERE)], False, True))
-        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+        self.refuses(lambda: front.times.begin([StampRequest(HERE)], False, True))
+        self.refuses(lambda: front.times.landed(flight), "unknown")
 
     def test_a_write_has_its_time(self) -> None:
         front = self.serving()
         for slow, limit in ((False, 2), (True, 5)):
-            flights = [front.keeper.begin([StampRequest(HERE)], slow) for _ in range(2)]
+            flights = [front.times.begin([StampRequest(HERE)], slow) for _ in range(2)]
             self.assertEqual(flights[0].limit, limit)
             self.pass_time(limit - TICK)
-            front.keeper.landed(flights[0])
+            front.times.landed(flights[0])
             self.pass_time(TICK)
-            self.refuses(lambda late=flights[1]: front.keeper.landed(late), "unknown")  # type: ignore[misc]
+            self.refuses(lambda late=flights[1]: front.times.landed(late), "unknown")  # type: ignore[misc]
 
     def test_a_clock_that_is_three_seconds_off_is_refused(self) -> None:
         for ahead, way in ((3.0, "3.000 s ahead of the middle of 1"), (-3.0, "3.000 s behind the middle of 1")):
@@ -156,16 +156,16 @@ class ClockWatchTests(WatchCase):
             front.begin()
             self.pass_time(60)
             self.assertEqual(front.ready, [])
-            self.assertIn(way, str(front.keeper.reason))
-            self.assertEqual(front.keeper.health_problems(), {"clock": front.keeper.reason})
+            self.assertIn(way, str(front.times.reason))
+            self.assertEqual(front.times.health_problems(), {"clock": front.times.reason})
             self.assertIn(way, self.refuses(front.stamp))
-            self.assertIn(way, self.refuses(lambda watch=front.keeper: watch.stable(HERE)))  # type: ignore[misc]
+            self.assertIn(way, self.refuses(lambda watch=front.times: watch.stable(HERE)))  # type: ignore[misc]
             self.assertEqual(self.events("clock-off"), ["clock-off"])
             self.assertEqual(self.tables.living(), [])
             front.ahead = 0.2
             self.pass_time(61)
             self.assertEqual(front.ready, [None])
-            self.successResultOf(front.keeper.stop())
+            self.successResultOf(front.times.stop())
             self._events.clear()
 
     def test_a_node_that_is_off_is_named(self) -> None:
@@ -182,7 +182,7 @@ class ClockWatchTests(WatchCase):
         front.session.skews = {"10.0.0.1": 0.0, "10.0.0.2": 3.0}
         front.begin()
         self.assertEqual(front.ready, [])
-        self.assertIn("node 10.0.0.1 by -1.500 s, node 10.0.0.2 by +1.500 s", str(front.keeper.reason))
+        self.assertIn("node 10.0.0.1 by -1.500 s, node 10.0.0.2 by +1.500 s", str(front.times.reason))
 
     def test_another_front_end_that_is_off_is_named(self) -> None:
         front = self.serving()
@@ -212,57 +212,57 @@ class ClockWatchTests(WatchCase):
         slow.begin()
         self.clock.pump([0.05] * 100)
         self.assertEqual(slow.ready, [])
-        self.assertIn("closely enough", str(slow.keeper.reason))
+        self.assertIn("closely enough", str(slow.times.reason))
 
     def test_a_clock_that_is_set_while_it_serves(self) -> None:
         front = self.serving()
-        before = front.keeper.stable(HERE)
+        before = front.times.stable(HERE)
         front.ahead = 3600
         self.pass_time(60)
         front.stamp()
-        self.assertLess(front.keeper.now(), from_seconds(WALL + 60.1))
+        self.assertLess(front.times.now(), from_seconds(WALL + 60.1))
         self.assertEqual(self.events("clock-set"), ["clock-set"])
         front.ahead = -3600
         self.pass_time(60)
         front.stamp()
-        self.assertGreater(front.keeper.stable(HERE), before)
+        self.assertGreater(front.times.stable(HERE), before)
         self.pass_time(700)
-        self.assertIn("behind the middle", str(front.keeper.reason))
+        self.assertIn("behind the middle", str(front.times.reason))
 
     def test_a_clock_that_turns_out_to_be_off_serves_no_longer(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([StampRequest(HERE)], True)
+        flight = front.times.begin([StampRequest(HERE)], True)
         front.session.skews = {"10.0.0.1": 3.0}
         self.pass_time(4.75)
         front.stamp()
         self.pass_time(0.25)
         self.assertIn("behind", self.refuses(front.stamp))
-        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+        self.refuses(lambda: front.times.landed(flight), "unknown")
         self.assertEqual(self.events("clock-off"), ["clock-off"])
 
     def test_w_and_ids_do_not_fall_though_the_clock_is_set_between(self) -> None:
         front = self.serving(ahead=0.2)
         self.pass_time(10)
-        id, bound, weak = front.stamp(), front.keeper.stable(HERE), front.keeper.stable(HERE, weak=True)
+        id, bound, weak = front.stamp(), front.times.stable(HERE), front.times.stable(HERE, weak=True)
         front.session.skews = {"10.0.0.1": -0.2}
         self.pass_time(70)
-        self.assertIsNotNone(front.keeper.reason)
+        self.assertIsNotNone(front.times.reason)
         front.ahead = -70
         front.session.skews = {"10.0.0.1": -70.0}
         self.pass_time(70)
-        self.assertIsNone(front.keeper.reason)
-        self.assertLess(front.keeper.now(), from_seconds(WALL + 81))
+        self.assertIsNone(front.times.reason)
+        self.assertLess(front.times.now(), from_seconds(WALL + 81))
         self.assertGreater(front.stamp(), id)
-        self.assertGreaterEqual(front.keeper.stable(HERE), bound)
-        self.assertGreaterEqual(front.keeper.stable(HERE, weak=True), weak)
-        self.assertEqual(front.keeper.tenure, 2)
+        self.assertGreaterEqual(front.times.stable(HERE), bound)
+        self.assertGreaterEqual(front.times.stable(HERE, weak=True), weak)
+        self.assertEqual(front.times.tenure, 2)
 
     def test_it_serves_no_longer_than_it_is_compared(self) -> None:
         front = self.serving()
         front.session.away = True
-        flight = front.keeper.begin([StampRequest(HERE)], False)
+        flight = front.times.begin([StampRequest(HERE)], False)
         self.pass_time(1)
-        front.keeper.landed(flight)
+        front.times.landed(flight)
         self.pass_time(18.75)
         front.stamp()
         self.pass_time(0.5)
@@ -287,18 +287,18 @@ class ClockWatchTests(WatchCase):
 
     def test_a_clean_stop(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([StampRequest(HERE)], False)
-        self.successResultOf(front.keeper.stop())
+        flight = front.times.begin([StampRequest(HERE)], False)
+        self.successResultOf(front.times.stop())
         self.assertEqual(self.tables.living(), [])
         self.assertIn("stopping", self.refuses(front.stamp))
-        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+        self.refuses(lambda: front.times.landed(flight), "unknown")
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_stop_before_it_was_ready(self) -> None:
         front = self.make()
         front.session.hold = True
         front.begin()
-        done = front.keeper.stop()
+        done = front.times.stop()
         self.pass_time(10)
         self.successResultOf(done)
         self.assertIs(type(getattr(front.ready[0], "value", None)), Unavailable)
@@ -308,22 +308,22 @@ class ModesTests(WatchCase):
     """The guard between the two modes."""
 
     def test_a_lease_is_waited_for(self) -> None:
-        sole = Front(LeaseKeeper, 9, self.tables, 0.0)
+        sole = Front(LeaseHolder, 9, self.tables, 0.0)
         sole.begin()
         front = self.make()
         front.begin()
         self.pass_time(60)
         self.assertEqual(front.ready, [])
-        self.assertIn("host9", str(front.keeper.reason))
-        self.assertEqual(front.keeper.health_problems(), {"lease": front.keeper.reason})
+        self.assertIn("host9", str(front.times.reason))
+        self.assertEqual(front.times.health_problems(), {"lease": front.times.reason})
         self.assertEqual(self.events("modes-mixed"), ["modes-mixed"])
         self.assertFalse([text for text in front.session.asked if text.startswith("INSERT")])
-        self.successResultOf(sole.keeper.stop())
+        self.successResultOf(sole.times.stop())
         self.pass_time(1)
         self.assertEqual(front.ready, [None])
 
     def test_a_lease_whose_holder_died_is_waited_for(self) -> None:
-        sole = Front(LeaseKeeper, 9, self.tables, 0.0)
+        sole = Front(LeaseHolder, 9, self.tables, 0.0)
         sole.begin()
         sole.session.hold = True
         front = self.make()
@@ -334,15 +334,15 @@ class ModesTests(WatchCase):
         self.assertEqual(front.ready, [None])
         sole.session.let_through()
         self.pass_time(30)
-        self.assertIn("host1", str(sole.keeper.reason))
-        self.assertEqual((list(sole.keeper.health_problems()), front.keeper.health_problems()), (["lease"], {}))
+        self.assertIn("host1", str(sole.times.reason))
+        self.assertEqual((list(sole.times.health_problems()), front.times.health_problems()), (["lease"], {}))
         self.refuses(sole.stamp)
 
     def test_at_the_same_time_never_both(self) -> None:
         for seed in range(60):
             random = Random(seed)
             self.tables = Tables(self.clock, WALL)
-            both = Front(LeaseKeeper, 9, self.tables, 0.0), self.make()
+            both = Front(LeaseHolder, 9, self.tables, 0.0), self.make()
             for one in both:
                 one.session.hold = True
                 one.begin()
@@ -351,24 +351,24 @@ class ModesTests(WatchCase):
                 held, one.session.held = one.session.held, []
                 for statement in held:
                     statement.arrive()
-                self.assertLess(sum(other.keeper.reason is None for other in both), 2, seed)
+                self.assertLess(sum(other.times.reason is None for other in both), 2, seed)
             for one in both:
                 one.session.let_through()
             self.pass_time(40)
-            self.assertEqual(sum(other.keeper.reason is None for other in both), 1, seed)
+            self.assertEqual(sum(other.times.reason is None for other in both), 1, seed)
             for one in both:
-                self.successResultOf(one.keeper.stop())
+                self.successResultOf(one.times.stop())
 
     def test_it_looks_anew_after_it_was_away(self) -> None:
         front = self.serving()
         front.session.away = True
         self.pass_time(40)
-        sole = Front(LeaseKeeper, 9, self.tables, 0.0)
+        sole = Front(LeaseHolder, 9, self.tables, 0.0)
         sole.begin()
-        self.assertIsNone(sole.keeper.reason)
+        self.assertIsNone(sole.times.reason)
         front.session.away = False
         self.pass_time(30)
-        self.assertIn("host9", str(front.keeper.reason))
+        self.assertIn("host9", str(front.times.reason))
         sole.stamp()
 
 
@@ -376,12 +376,12 @@ class CountsTests(WatchCase):
     """What is counted of clocks, and of W."""
 
     def peers(self, front: Front) -> dict[str, float]:
-        (metric,) = [one for one in front.keeper.metrics if one.name == "queuey_clock_peer_offset_seconds"]
+        (metric,) = [one for one in front.times.metrics if one.name == "queuey_clock_peer_offset_seconds"]
         assert isinstance(metric, Gauge)
         return {labels[0]: round(seconds, 3) for labels, seconds in metric.read().items()}
 
     def offset(self, front: Front) -> float | None:
-        return value(front.keeper.metrics, "queuey_clock_offset_seconds")
+        return value(front.times.metrics, "queuey_clock_offset_seconds")
 
     def test_offsets(self) -> None:
         front = self.make(1, 0.125)
@@ -394,7 +394,7 @@ class CountsTests(WatchCase):
         front = self.make(1, 3)
         front.begin()
         self.assertAlmostEqual(self.offset(front) or 0, 3, 5)
-        self.assertIsNone(value(front.keeper.metrics, AGE))
+        self.assertIsNone(value(front.times.metrics, AGE))
 
     def test_what_was_known_is_forgotten(self) -> None:
         front = self.serving(1, 0.125)
@@ -421,20 +421,20 @@ class CountsTests(WatchCase):
     def test_the_age_of_w(self) -> None:
         """It is what a write may take, whatever is in flight."""
         front = self.make(1)
-        self.assertIsNone(value(front.keeper.metrics, AGE))
+        self.assertIsNone(value(front.times.metrics, AGE))
         front = self.serving()
-        self.assertEqual(value(front.keeper.metrics, AGE), SETTLE)
-        front.keeper.begin([StampRequest(HERE)], True)
+        self.assertEqual(value(front.times.metrics, AGE), SETTLE)
+        front.times.begin([StampRequest(HERE)], True)
         self.pass_time(1)
-        self.assertEqual(value(front.keeper.metrics, AGE), SETTLE)
+        self.assertEqual(value(front.times.metrics, AGE), SETTLE)
 
     def test_late_writes(self) -> None:
         front = self.serving()
-        flight = front.keeper.begin([StampRequest(HERE)], False)
+        flight = front.times.begin([StampRequest(HERE)], False)
         self.pass_time(2.25)
-        self.refuses(lambda: front.keeper.landed(flight), "unknown")
-        self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 1})
+        self.refuses(lambda: front.times.landed(flight), "unknown")
+        self.assertEqual(counted(front.times.metrics, "queuey_late_writes_total"), {(): 1})
 
     def test_no_lease(self) -> None:
-        names = [metric.name for metric in self.make(1).keeper.metrics]
+        names = [metric.name for metric in self.make(1).times.metrics]
         self.assertEqual([name for name in names if "lease" in name], [])

@@ -13,7 +13,7 @@ from queuey.model.lease import NOBODY, Terms
 from queuey.model.stable import Lateness
 from queuey.model.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
-from queuey.storage.cassandra.times.lease import LOST, RELEASED, TAKEN, LeaseKeeper
+from queuey.storage.cassandra.times.lease import LOST, RELEASED, TAKEN, LeaseHolder
 from queuey.storage.cassandra.times.machine_clock import MachineClock
 from queuey.storage.cassandra.times.port import Times
 from queuey.storage.cassandra.times.presence import Identity
@@ -47,7 +47,7 @@ class Bench(TimesCase):
 
     def serving(self, number: int = 1, ahead: float = 0.0) -> Front:
         front = self.started(number, ahead)
-        self.assertIsNone(front.keeper.reason)
+        self.assertIsNone(front.times.reason)
         return front
 
     def pass_time(self, seconds: float) -> None:
@@ -67,7 +67,7 @@ class Front:
         self.session = session
         self.wall = wall
         self.clock = clock
-        self.keeper = LeaseKeeper(
+        self.times = LeaseHolder(
             session,
             "queuey",
             Identity(UUID(int=number), f"host{number}"),
@@ -81,11 +81,11 @@ class Front:
         self.ready: list[object] = []
 
     def begin(self) -> None:
-        self.keeper.start().addBoth(self.ready.append)
+        self.times.start().addBoth(self.ready.append)
 
     def stamp(self, place: Place = HERE) -> MessageId:
-        flight = self.keeper.begin([StampRequest(place)], False)
-        self.keeper.landed(flight)
+        flight = self.times.begin([StampRequest(place)], False)
+        self.times.landed(flight)
         return flight.ids[0]
 
 
@@ -93,16 +93,16 @@ class TakingTests(Bench):
     """Who serves, and when."""
 
     def test_it_provides_times(self) -> None:
-        times: Times = self.make(1).keeper
+        times: Times = self.make(1).times
         self.assertIsNone(times.registry_age())
 
     def test_at_once_where_nobody_has_it(self) -> None:
         front = self.make(1)
-        self.assertIn("not started", str(front.keeper.reason))
+        self.assertIn("not started", str(front.times.reason))
         self.refuses(front.stamp)
         front.begin()
         self.assertEqual(front.ready, [None])
-        self.assertIsNone(front.keeper.reason)
+        self.assertIsNone(front.times.reason)
         assert self.tables.lease is not None
         self.assertEqual(self.tables.lease[:3], (UUID(int=1), "host1", 1))
         self.assertEqual(self.tables.lease[3], from_seconds(WALL) + 10 * SECOND)
@@ -120,18 +120,18 @@ class TakingTests(Bench):
     def test_the_second_waits_and_says_for_whom(self) -> None:
         first, second = self.serving(1), self.started(2)
         self.pass_time(100)
-        self.assertIn("host1", str(second.keeper.reason))
-        self.assertEqual(second.keeper.health_problems(), {"lease": second.keeper.reason})
+        self.assertIn("host1", str(second.times.reason))
+        self.assertEqual(second.times.health_problems(), {"lease": second.times.reason})
         self.assertEqual(second.ready, [])
         self.assertIn("host1", self.refuses(second.stamp))
-        self.assertIn("host1", self.refuses(lambda: second.keeper.stable(HERE)))
+        self.assertIn("host1", self.refuses(lambda: second.times.stable(HERE)))
         self.assertEqual(self.events("lease-waits"), ["lease-waits"])
         first.stamp()
 
     def test_a_clean_stop_lets_the_next_serve_at_once_and_above(self) -> None:
         first, second = self.serving(1, ahead=5), self.started(2)
         last = first.stamp()
-        self.successResultOf(first.keeper.stop())
+        self.successResultOf(first.times.stop())
         self.refuses(first.stamp)
         assert self.tables.lease is not None
         self.assertEqual(self.tables.lease[0], NOBODY)
@@ -153,13 +153,13 @@ class TakingTests(Bench):
         self.assertEqual(ticks_of(second.stamp()), from_seconds(WALL + 40) + 1)
         first.session.let_through()
         self.pass_time(3)
-        self.assertIsNotNone(first.keeper.reason)
+        self.assertIsNotNone(first.times.reason)
         second.stamp()
 
     def test_a_stop_while_waiting(self) -> None:
         self.serving(1)
         second = self.started(2)
-        self.successResultOf(second.keeper.stop())
+        self.successResultOf(second.times.stop())
         failure = second.ready[0]
         self.assertIs(type(getattr(failure, "value", None)), Unavailable)
         self.pass_time(30)
@@ -184,7 +184,7 @@ class TakingTests(Bench):
         front.begin()
         self.pass_time(300)
         self.assertEqual(front.ready, [])
-        self.assertIn("No node answers", str(front.keeper.reason))
+        self.assertIn("No node answers", str(front.times.reason))
         self.assertLess(len(front.session.asked), 150)
         self.assertEqual(self.events("cluster-silent"), ["cluster-silent"] * 2)
         front.session.away = False
@@ -214,7 +214,7 @@ class TakingTests(Bench):
         front = self.started(1)
         self.pass_time(29)
         self.assertEqual(front.ready, [])
-        self.assertIn("host9", str(front.keeper.reason))
+        self.assertIn("host9", str(front.times.reason))
         self.assertEqual(self.events("modes-mixed"), ["modes-mixed"])
         self.assertIsNone(self.tables.lease)
         self.pass_time(3)
@@ -245,19 +245,19 @@ class KeepingTests(Bench):
         front = self.serving()
         front.session.away = True
         self.pass_time(6.5)
-        flight = front.keeper.begin([StampRequest(HERE)], False)
+        flight = front.times.begin([StampRequest(HERE)], False)
         self.pass_time(1.25)
         front.stamp()
         self.pass_time(0.25)
-        self.assertIn("lease", self.refuses(lambda: front.keeper.landed(flight), "unknown"))
+        self.assertIn("lease", self.refuses(lambda: front.times.landed(flight), "unknown"))
         self.refuses(front.stamp)
-        self.refuses(lambda: front.keeper.stable(HERE))
-        self.assertIsNotNone(front.keeper.reason)
+        self.refuses(lambda: front.times.stable(HERE))
+        self.assertIsNotNone(front.times.reason)
         self.pass_time(2)
         self.assertEqual(self.events("lease-lost"), ["lease-lost"])
         front.session.away = False
         self.pass_time(2)
-        self.assertIsNone(front.keeper.reason)
+        self.assertIsNone(front.times.reason)
         front.stamp()
 
     def test_flights_of_before_are_unknown_once_it_is_taken_anew(self) -> None:
@@ -265,7 +265,7 @@ class KeepingTests(Bench):
         self.pass_time(1.75)
         front.session.away = True
         self.pass_time(6)
-        flight = front.keeper.begin([StampRequest(HERE)], True)
+        flight = front.times.begin([StampRequest(HERE)], True)
         front.session.away = False
         front.session.hold = True
         self.pass_time(0.5)
@@ -273,7 +273,7 @@ class KeepingTests(Bench):
         front.session.let_through()
         self.pass_time(1.25)
         front.stamp()
-        self.refuses(lambda: front.keeper.landed(flight), "unknown")
+        self.refuses(lambda: front.times.landed(flight), "unknown")
 
     def test_a_node_that_stops_for_five_seconds_costs_no_lease(self) -> None:
         front = self.serving()
@@ -284,7 +284,7 @@ class KeepingTests(Bench):
             front.stamp()
         front.session.let_through()
         self.pass_time(1)
-        self.assertIsNone(front.keeper.reason)
+        self.assertIsNone(front.times.reason)
         self.assertEqual(self.events("lease-lost"), [])
         self.pass_time(30)
         front.stamp()
@@ -296,7 +296,7 @@ class KeepingTests(Bench):
         self.pass_time(0.25)
         front.session.deaf = False
         self.pass_time(7)
-        self.assertIsNone(front.keeper.reason)
+        self.assertIsNone(front.times.reason)
         self.assertEqual(self.events("lease-lost"), [])
 
     def test_a_beat_that_never_arrives_is_repeated(self) -> None:
@@ -320,7 +320,7 @@ class KeepingTests(Bench):
         self.pass_time(0.25)
         self.clock.rightNow = paused + 9  # the process is paused: no timer runs
         front.session.let_through()
-        self.refuses(lambda: front.keeper.stable(HERE))
+        self.refuses(lambda: front.times.stable(HERE))
         self.refuses(front.stamp)
         self.pass_time(2)
         front.stamp()
@@ -330,7 +330,7 @@ class KeepingTests(Bench):
         self.tables.lease = UUID(int=2), "host2", 50, from_seconds(WALL + 100)
         self.pass_time(2)
         self.refuses(front.stamp)
-        self.assertIn("host2", str(front.keeper.reason))
+        self.assertIn("host2", str(front.times.reason))
         self.assertEqual(self.events("lease-lost", "lease-waits"), ["lease-lost", "lease-waits"])
         self.pass_time(14)
         self.assertGreater(ticks_of(front.stamp()), from_seconds(WALL + 100))
@@ -348,7 +348,7 @@ class KeepingTests(Bench):
         self.pass_time(1.75)
         front.session.hold = True
         self.pass_time(0.25)
-        done = front.keeper.stop()
+        done = front.times.stop()
         self.refuses(front.stamp)
         self.assertNoResult(done)
         front.session.let_through()
@@ -360,7 +360,7 @@ class KeepingTests(Bench):
     def test_a_stop_without_a_cluster_ends_in_time(self) -> None:
         front = self.serving()
         front.session.hold = True
-        done: Deferred[None] = front.keeper.stop()
+        done: Deferred[None] = front.times.stop()
         self.pass_time(10)
         self.successResultOf(done)
 
@@ -368,39 +368,39 @@ class KeepingTests(Bench):
         front = self.serving()
         front.wall += 3600
         self.pass_time(10)
-        self.assertLess(front.keeper.now(), from_seconds(WALL + 10.01))
-        self.assertGreater(front.keeper.now(), from_seconds(WALL + 10.001))
+        self.assertLess(front.times.now(), from_seconds(WALL + 10.01))
+        self.assertGreater(front.times.now(), from_seconds(WALL + 10.001))
         self.assertEqual(self.events("clock-set"), ["clock-set"])
         front.stamp()
 
     def test_ids_go_no_further_than_the_ceiling(self) -> None:
         front = self.serving()
-        front.keeper.put(front.stamp())
-        flight = front.keeper.begin([StampRequest(HERE)] * 3, False)
+        front.times.put(front.stamp())
+        flight = front.times.begin([StampRequest(HERE)] * 3, False)
         self.assertEqual(list(flight.ids), sorted(set(flight.ids)))
         assert self.tables.lease is not None
         self.assertLess(ticks_of(flight.ids[-1]), self.tables.lease[3])
-        self.refuses(lambda: front.keeper.begin([StampRequest(HERE)] * (10 * SECOND), False))
+        self.refuses(lambda: front.times.begin([StampRequest(HERE)] * (10 * SECOND), False))
 
     def test_w(self) -> None:
         front = self.serving()
-        first = front.keeper.begin([StampRequest(HERE)], False)
+        first = front.times.begin([StampRequest(HERE)], False)
         other = front.stamp(Place(7, 2))
-        self.assertEqual(front.keeper.stable(HERE), first.ids[0])
-        self.assertGreater(front.keeper.stable(Place(7, 2)), other)
-        front.keeper.lost(first)
-        self.assertGreater(front.keeper.stable(HERE), first.ids[0])
-        self.assertLess(ticks_of(front.keeper.stable(HERE)), Ticks(from_seconds(WALL + 1)))
+        self.assertEqual(front.times.stable(HERE), first.ids[0])
+        self.assertGreater(front.times.stable(Place(7, 2)), other)
+        front.times.lost(first)
+        self.assertGreater(front.times.stable(HERE), first.ids[0])
+        self.assertLess(ticks_of(front.times.stable(HERE)), Ticks(from_seconds(WALL + 1)))
 
 
 class CountsTests(Bench):
     """What is counted of the lease, of W and of late writes."""
 
     def value(self, front: Front, name: str) -> float | None:
-        return value(front.keeper.metrics, name)
+        return value(front.times.metrics, name)
 
     def changes(self, front: Front) -> dict[tuple[str, ...], float]:
-        return counted(front.keeper.metrics, "queuey_lease_changes_total")
+        return counted(front.times.metrics, "queuey_lease_changes_total")
 
     def test_changes(self) -> None:
         front = self.make(1)
@@ -414,7 +414,7 @@ class CountsTests(Bench):
         front.session.away = False
         self.pass_time(20)
         self.assertEqual((self.value(front, HELD), self.changes(front)), (1, {TAKEN: 2, LOST: 1}))
-        self.successResultOf(front.keeper.stop())
+        self.successResultOf(front.times.stop())
         self.assertEqual((self.value(front, HELD), self.changes(front)), (0, {TAKEN: 2, LOST: 1, RELEASED: 1}))
 
     def test_who_waits(self) -> None:
@@ -428,35 +428,35 @@ class CountsTests(Bench):
         """It is that of the oldest write in flight, in whichever partition."""
         front = self.serving()
         self.assertEqual(self.value(front, AGE), 0)
-        first = front.keeper.begin([StampRequest(Place(7, 2)), StampRequest(HERE)], True)
+        first = front.times.begin([StampRequest(Place(7, 2)), StampRequest(HERE)], True)
         self.pass_time(1)
-        second = front.keeper.begin([StampRequest(HERE)], True)
+        second = front.times.begin([StampRequest(HERE)], True)
         self.pass_time(0.5)
         self.assertAlmostEqual(self.value(front, AGE) or 0, 1.5, 5)
-        front.keeper.landed(first)
+        front.times.landed(first)
         self.assertAlmostEqual(self.value(front, AGE) or 0, 0.5, 5)
-        front.keeper.landed(second)
+        front.times.landed(second)
         self.assertEqual(self.value(front, AGE), 0)
 
     def test_a_write_that_nobody_ended_counts_for_as_long_as_it_may_take(self) -> None:
         front = self.serving()
-        front.keeper.begin([StampRequest(HERE)], False)
-        slow = front.keeper.begin([StampRequest(HERE)], True)
+        front.times.begin([StampRequest(HERE)], False)
+        slow = front.times.begin([StampRequest(HERE)], True)
         self.pass_time(2)
-        front.keeper.landed(slow)
+        front.times.landed(slow)
         self.assertEqual(self.value(front, AGE), 0)
 
     def test_late_writes(self) -> None:
         front = self.serving()
         front.stamp()
         for _ in range(2):
-            flight = front.keeper.begin([StampRequest(HERE)], False)
+            flight = front.times.begin([StampRequest(HERE)], False)
             self.pass_time(2.25)
-            self.refuses(lambda: front.keeper.landed(flight), "unknown")  # noqa: B023
-        front.keeper.lost(front.keeper.begin([StampRequest(HERE)], False))
-        self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 2})
-        front.keeper.lost(front.keeper.begin([StampRequest(HERE)], False), late=True)
-        self.assertEqual(counted(front.keeper.metrics, "queuey_late_writes_total"), {(): 3})
+            self.refuses(lambda: front.times.landed(flight), "unknown")  # noqa: B023
+        front.times.lost(front.times.begin([StampRequest(HERE)], False))
+        self.assertEqual(counted(front.times.metrics, "queuey_late_writes_total"), {(): 2})
+        front.times.lost(front.times.begin([StampRequest(HERE)], False), late=True)
+        self.assertEqual(counted(front.times.metrics, "queuey_late_writes_total"), {(): 3})
 
     def test_a_clock_that_is_set(self) -> None:
         front = self.serving()

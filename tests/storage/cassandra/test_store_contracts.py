@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuey.storage.cassandra.import_target import CassandraKeeper, Tables
+from queuey.storage.cassandra.import_target import CassandraImportTarget, Tables
 from tests.contracts import (
     closing,
     depth,
@@ -28,17 +28,19 @@ class StoreCase(Contract):
         return StoreSubject()
 
 
-class KeeperTests(StoreCase, keeping.KeeperContract):
+class ImportTargetTests(StoreCase, keeping.ImportTargetContract):
     def make_subject(self) -> StoreSubject:
         subject = StoreSubject()
         tables, messages = Tables(subject.session, "ks"), subject.parts.messages
         parts = subject.parts
-        self._keeper = CassandraKeeper(subject.store, tables, messages, parts.registry, subject.times, subject.advance)
+        self._target = CassandraImportTarget(
+            subject.store, tables, messages, parts.registry, subject.times, subject.advance
+        )
         return subject
 
     @property
-    def keeper(self) -> CassandraKeeper:
-        return self._keeper
+    def target(self) -> CassandraImportTarget:
+        return self._target
 
 
 class QueuesTests(StoreCase, queues.QueuesContract):

@@ -19,7 +19,7 @@ from queuey.model.stable import Lateness, PeerFrontEnd
 from queuey.model.stamps import Place
 from queuey.model.timeid import MessageId, Ticks, to_seconds
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Node, Statement
-from queuey.storage.cassandra.times.keeper import MANY, ROW, Keeper
+from queuey.storage.cassandra.times.base import MANY, ROW, TimesBase
 from queuey.storage.cassandra.times.lease import POLL, LeaseTable
 from queuey.storage.cassandra.times.machine_clock import OwnClock
 from queuey.storage.cassandra.times.presence import READ_LIMIT, Identity, Peer
@@ -74,7 +74,7 @@ class Sightings:
         self._read = asked
 
 
-class ClockWatch(Keeper):
+class ClockWatch(TimesBase):
     """Keeps this front end to the time of all; see Times.
 
     It serves while its clock is surely close to the middle of those of the nodes, and its row tells front ends of the
@@ -138,15 +138,15 @@ class ClockWatch(Keeper):
         return self._limits.settle(False) / 2
 
     def parts(self) -> Sequence[Coroutine[Deferred[Any], Any, None]]:
-        """See Keeper."""
+        """See TimesBase."""
         return [self._run()]
 
     def lacking(self) -> str:
-        """See Keeper: it may wait for the holder of a lease too."""
+        """See TimesBase: it may wait for the holder of a lease too."""
         return "lease" if self._said == "mode" else "clock"
 
     async def leave(self) -> None:
-        """See Keeper."""
+        """See TimesBase."""
         try:
             await self._presence.withdraw()
         except Exception:

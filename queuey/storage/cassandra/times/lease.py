@@ -18,7 +18,7 @@ from queuey.model.stable import Lateness, SoleFrontEnd
 from queuey.model.stamps import Place
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
-from queuey.storage.cassandra.times.keeper import MANY, ONE, ROW, Keeper
+from queuey.storage.cassandra.times.base import MANY, ONE, ROW, TimesBase
 from queuey.storage.cassandra.times.machine_clock import OwnClock
 from queuey.storage.cassandra.times.presence import READ_LIMIT, WRITE_LIMIT, Identity
 from queuey.storage.cassandra.times.retrying import Pace, Trouble
@@ -87,7 +87,7 @@ class LeaseState(Enum):
     LATE = "ours, and it is too late to go on with it"
 
 
-class LeaseKeeper(Keeper):
+class LeaseHolder(TimesBase):
     """Holds the lease for this process; see Times.
 
     If the cluster does not answer, it keeps asking. Once the last acknowledged beat is too old, nothing is stamped,
@@ -142,15 +142,15 @@ class LeaseKeeper(Keeper):
         return None
 
     def parts(self) -> Sequence[Coroutine[Deferred[Any], Any, None]]:
-        """See Keeper."""
+        """See TimesBase."""
         return [self._run(), self._announce()]
 
     def lacking(self) -> str:
-        """See Keeper."""
+        """See TimesBase."""
         return "lease"
 
     async def leave(self) -> None:
-        """See Keeper: release the lease for a process that waits for it."""
+        """See TimesBase: release the lease for a process that waits for it."""
         try:
             await self._release()
             await self._presence.withdraw()

@@ -1,4 +1,4 @@
-"""The door of the store: calls are let in only while the store serves."""
+"""Lets calls of the store in only while it serves."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ _RETRY_AFTER: Final = 5
 """Seconds after which a client may ask again while the store has not opened."""
 
 
-class Doorkeeper:
-    """Lets calls in while the store serves, and knows how many are inside."""
+class CallGate:
+    """Makes calls while the store serves, and counts those that have not ended."""
 
     def __init__(self) -> None:
         self._inside = 0
@@ -52,14 +52,14 @@ class Doorkeeper:
 class GuardedStates:
     """The states, while the store serves."""
 
-    def __init__(self, states: IStateStore, door: Doorkeeper) -> None:
+    def __init__(self, states: IStateStore, gate: CallGate) -> None:
         self._states = states
-        self._door = door
+        self._gate = gate
 
     def read(self, key: str) -> Deferred[State | None]:
         """See IStateStore."""
-        return self._door.enter(lambda: self._states.read(key))
+        return self._gate.enter(lambda: self._states.read(key))
 
     def replace(self, key: str, version: str | None, value: bytes | None, fresh: str) -> Deferred[Outcome]:
         """See IStateStore."""
-        return self._door.enter(lambda: self._states.replace(key, version, value, fresh))
+        return self._gate.enter(lambda: self._states.replace(key, version, value, fresh))

@@ -31,7 +31,7 @@ ROW: Final = 5.0
 """Seconds between two writes of the row in ``frontends``, which lives for 30."""
 
 
-class Keeper:
+class TimesBase:
     """Base class of both kinds of front ends; see Times.
 
     :param rules: decides when ids may be made and what readers see.
