@@ -119,7 +119,7 @@ class _Options:
 
 
 _Shortcut = tuple[Endpoint, tuple[tuple[int, str], ...], tuple[tuple[int, bytes], ...]]
-"""What serves a path, and what that has at each of its parts: names, and words of the API."""
+"""The endpoint of a path, and the parts of the path: names, and words of the API."""
 
 
 class Shortcuts:
@@ -142,7 +142,7 @@ class Shortcuts:
         self._handlers.setdefault(key, []).append((endpoint, names, words))
 
     def find(self, method: bytes, path: bytes) -> tuple[Endpoint, dict[str, str]] | None:
-        """What serves a path, and what the path names.
+        """Return the endpoint of a path, and the names in the path.
 
         :param path: as it came; percent-encoded UTF-8.
         """
@@ -222,7 +222,7 @@ class Root(Resource):
             go_on()
 
     def _served(self, request: Request) -> tuple[Served | BodyRoute, Mapping[str, str]] | None:
-        """What serves a request with its body, and what its path names; ``None``: the answer needs no body."""
+        """Return the route of a request that needs its body, and the names in its path; ``None`` if it needs none."""
         plan = request.head.plan
         if plan is None and self._plan(request):
             plan = request.head.plan

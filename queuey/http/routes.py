@@ -25,7 +25,7 @@ OnDone = Callable[[Request, Failure | None], None]
 
 
 class Endpoint(Protocol):
-    """What serves a path.
+    """Serves the requests of a path.
 
     :ivar path: its parts between ``<`` and ``>`` name something.
     :ivar handle: takes a request, and what the path names.
@@ -72,7 +72,7 @@ class Route:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What the path names, in its order."""
+        """The names in the path, in its order."""
         return tuple(part.strip("<>") for part in self.path.split("/") if part.startswith("<"))
 
     def behind(self, gate: Gate) -> Served:
@@ -84,7 +84,7 @@ class Route:
 
 
 class Served:
-    """What serves the requests of a route: lets them in through the gate, and hands them to the handler.
+    """Serves the requests of a route: lets them in through the gate, and hands them to the handler.
 
     :ivar operation: what a caller must be allowed.
     """

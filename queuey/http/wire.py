@@ -129,7 +129,7 @@ class Site(ServerFactory[Channel]):
         return channel
 
     def acceptableProtocols(self) -> list[bytes]:
-        """What TLS may agree on: HTTP/2 is not spoken here."""
+        """Return the protocols that TLS may agree on: HTTP/1.1 alone."""
         return [b"http/1.1"]
 
     @property

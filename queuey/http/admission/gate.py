@@ -271,7 +271,7 @@ class Gate:
         return policy, caller, signature
 
     async def _proven(self, request: Request, policy: Policy) -> frozenset[str]:
-        """What the header of a request proves."""
+        """Return the principals that the header of a request proves."""
         accepted = self.accepted(policy)
         if accepted.challenge != request.challenge:
             request.challenge = accepted.challenge

@@ -32,7 +32,7 @@ AT_ONCE: Final = 100
 _log = EventLog(Logger(namespace="queuey.http"))
 
 Lasting = Union["AdmittedToQueue", "AdmittedToChoice"]
-"""What let a request in that may go on for long."""
+"""The decision that has let in a request that may go on for long."""
 
 End = Callable[[QueueyError], None]
 """Ends a request, and tells its client why."""
@@ -148,7 +148,7 @@ class Entry:
 
     @property
     def application(self) -> str:
-        """What it is about."""
+        """The name of the application."""
         return self._admitted.policy.application
 
     def __enter__(self) -> Entry:

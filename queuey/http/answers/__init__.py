@@ -1,1 +1,1 @@
-"""What answers consist of: messages and pages as JSON, and errors."""
+"""Parts of answers: messages and pages as JSON, and errors."""

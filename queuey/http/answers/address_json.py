@@ -47,7 +47,7 @@ def joined(
 
 
 def _run(addresses: Addresses, bits: int, separator: str, template: Template) -> str | None:
-    """What is ``joined`` of addresses whose first has these lowest bits; ``None`` if others do not follow it."""
+    """Render addresses whose ids follow each other, the first with these lowest bits; ``None`` if they do not."""
     ids = addresses.ids
     count, end = len(ids), bits + len(ids)
     if b"".join(ids) != run_bytes(ids[0], count):

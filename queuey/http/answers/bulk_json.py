@@ -17,7 +17,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def ascii_texts_json(texts: Sequence[bytes]) -> list[str] | None:
-    """What JSON has between the quotes of each of several texts, where all of them are ASCII; otherwise ``None``.
+    """Return the JSON of each of several texts without its quotes; ``None`` if one of them is not ASCII.
 
     It is what ``json`` makes of them, byte for byte, with whatever it escapes: ``None``, too, where one of them has
     something that the two write differently, or what stands between texts here.

@@ -72,7 +72,7 @@ class Ids:
         return self._cut_hex(self._bytes)
 
     def v1_hex(self) -> tuple[bytes, ...]:
-        """What ``to_v1_hex`` says of each: the time from its lowest bits on, with the version of v1."""
+        """Return each as ``to_v1_hex`` does: the time from its lowest bits on, with the version of v1."""
         masks, ticks = self._masks, self._ticks
         time = (ticks & masks.last) << 32 | (ticks & masks.middle) >> 16 | (ticks & masks.first) >> 48
         whole = time | masks.version | self._whole & masks.rest

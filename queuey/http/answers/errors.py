@@ -38,7 +38,7 @@ STATUS: Final[dict[type[errors.QueueyError], tuple[int, str]]] = {
     errors.IdentityUnavailable: (503, "identity"),
     errors.StorageFull: (507, "storage-full"),
 }
-"""What v1 answers: the status of each error, and the key that stands for it in ``error_msg``.
+"""The answers of v1: the status of each error, and the key that stands for it in ``error_msg``.
 
 An InvalidRequest has keys of its own.
 """

@@ -17,7 +17,7 @@ from queuey.http.connection.limits import OVERLOADED, TOO_LARGE, Refusal
 from queuey.http.wire import Request
 
 TYPE: Final = "urn:queuey:problem:"
-"""What the ``type`` of a problem begins with; its code follows."""
+"""The beginning of the ``type`` of a problem; its code follows."""
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -26,7 +26,7 @@ Header = tuple[bytes, bytes]
 
 @attrs.frozen
 class Code:
-    """What all problems with one code have in common.
+    """Members that all problems with one code share.
 
     :ivar title: the meaning in a few words.
     :ivar retryable: whether the same request may succeed later.
@@ -186,7 +186,7 @@ _HOW_A_QUEUE_IS_MADE: Final = (
 )
 
 _CREDENTIALS: Final = {"Application": "<key>", "Bearer": "<token>", "BrowserID": "<assertion>"}
-"""What follows each scheme in a field Authorization."""
+"""The parameter that follows each scheme in a field Authorization."""
 
 
 def _taken(request: Request) -> str:
@@ -303,4 +303,4 @@ _PROBLEMS: Final[Mapping[type[errors.QueueyError], Callable[[Any], Problem]]] = 
     errors.TooManyRequests: _too_many,
     errors.Unavailable: _unavailable,
 }
-"""What each error is as a problem. Errors of the settings are none: no request meets one."""
+"""How each error becomes a problem. Errors of the settings are missing, because no request meets one."""

@@ -197,7 +197,7 @@ def _whole_answer(items: str) -> bytes:
 
 @lru_cache(16)
 def _answer_template(high: bytes, low: bytes) -> tuple[bytes | None, int]:
-    """What ``_template`` says, as the whole answer to the POST of one message."""
+    """Return ``_template`` as the whole answer to the POST of one message."""
     template, fraction = _template(high, low)
     return None if template is None else _whole_answer(template), fraction
 
@@ -232,7 +232,7 @@ def addresses_json(addresses: Iterable[Address]) -> list[str]:
 
 @lru_cache(16)
 def _template(high: bytes, low: bytes) -> tuple[str | None, int]:
-    """How the addresses look that have the time of an id but for its lowest 12 bits, and all that follows its time.
+    """Return a template of the addresses whose ids differ in the lowest 12 bits of their time alone.
 
     The ids of one write, and of all writes that are stored together, differ as a rule in those bits alone: to render
     what is above them once takes a third of the time.

@@ -1,4 +1,4 @@
-"""What the HTTP server gets from outside, and what a request needs of the connection that it came on."""
+"""Functions and objects that the HTTP server gets from outside, and a connection as its requests need it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Cancellable(Protocol):
 
 
 class Connection(Source, Protocol):
-    """What a request needs of the connection that it came on, besides what twisted.web's Request does.
+    """A connection as its requests need it, besides what twisted.web's Request uses.
 
     :ivar peer: the address of the other end; ``unix`` for a local socket.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed.

@@ -34,7 +34,7 @@ is reset, and the client may never see the answer."""
 
 
 class ChannelOwner(Protocol):
-    """What a connection needs from the site that accepted it."""
+    """The site of a connection, as the connection needs it."""
 
     hooks: Hooks
     limits: Limits
@@ -52,7 +52,7 @@ class ChannelOwner(Protocol):
 
 
 class Stage(Enum):
-    """What a connection is about."""
+    """The stages of a connection."""
 
     WAITING = "for a request"
     HEAD = "reading a head"

@@ -1,4 +1,4 @@
-"""What the door enforces and tells: limits, refusals, and one line for the log about each request."""
+"""Limits of the HTTP server, refusals, and the line of the log about a request."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def render_refusal(request: object, refusal: Refusal) -> tuple[Mapping[str, str]
 
 
 class AccessLine(msgspec.Struct, frozen=True, gc=False):
-    """What the log says about one request.
+    """The line of the log about one request.
 
     :ivar client: the client's address; ``unix`` for a local socket.
     :ivar method: ``-`` where the request was not understood so far, unless it is a HEAD; and so for the path.

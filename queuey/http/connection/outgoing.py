@@ -1,4 +1,4 @@
-"""What goes out on a connection: in pieces, no faster than the client takes them, and not for ever."""
+"""The write side of a connection: pieces, back-pressure and the stall timeout."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PIECE: Final = 64 * 1024
 
 
 class Transport(Protocol):
-    """What is used of the transports of sockets, TLS and tests."""
+    """The methods of transports that are used here, of sockets, TLS and tests."""
 
     def write(self, data: bytes) -> None:
         """Send bytes."""

@@ -29,7 +29,7 @@ def _nothing() -> None:
 
 
 class Turn:
-    """What is to be done at the end of the reactor's turn; it costs one timer, however much that is.
+    """Makes calls at the end of the reactor's turn, by one timer for all of them.
 
     The calls belong to different connections, so an error in one of them does not keep the others from being made.
 

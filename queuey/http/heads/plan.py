@@ -1,4 +1,4 @@
-"""What is remembered about a head, so that the next request with the same head need not find it out again."""
+"""Results that are remembered with a head, so that the next request with the same head does not compute them again."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Decision:
 
 
 class Plan:
-    """What was found out about a head. It lives as long as the head, which many requests may share.
+    """The results for one head. It lives as long as the head, which many requests may share.
 
     All but ``decision`` depends on the head alone.
 

@@ -30,10 +30,10 @@ _PLAIN: Final = re.compile(rb"(?>(?:(?:%b)=[A-Za-z0-9._~:+,*-]*+(?:&|\Z))*)" % _
 _NAME: Final = re.compile(rb"[A-Za-z0-9_.%-]{1,40}")
 _KEY_ID: Final = re.compile(rb"[0-9a-f]{12}")
 _NESTED: Final = re.compile(rb"[&;?#=]")
-"""What another parameter begins with, or has, which a client has not separated as it should be."""
+"""Characters of a further parameter that a client has not separated as it should be."""
 
 _ENCODED: Final = re.compile(rb"(?i:(%3f)[^/]*(?:=|%3d).*)")
-"""What a client sends whose question mark was encoded with the path. Names of queues may have question marks, too."""
+"""A query whose question mark a client has encoded with the path. Names of queues may have question marks, too."""
 
 _HIDDEN: Final = b"..."
 

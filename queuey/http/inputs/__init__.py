@@ -1,1 +1,1 @@
-"""What queries and bodies say: decoded, checked, and with all that is wrong said at once."""
+"""Queries and bodies: decoded, and checked with all mistakes said at once."""

@@ -20,7 +20,7 @@ MAX_ESCAPES: Final = 100_000
 """Characters of a form that are percent-encoded: decoding those of 1 MiB takes 0.1 s."""
 
 CHARSETS: Final = ("utf-8", "utf8", "us-ascii", "ascii")
-"""What a request may call its text; all of it is read as UTF-8."""
+"""Names of encodings that a request may give; all text is read as UTF-8."""
 
 
 def parse_form(body: bytes, content_type: str | None) -> dict[str, str | None]:

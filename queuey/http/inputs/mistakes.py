@@ -1,4 +1,4 @@
-"""What is wrong with a request: the first mistakes are named, all of them are counted."""
+"""Mistakes in a request: the first ones are named, and all are counted."""
 
 from __future__ import annotations
 

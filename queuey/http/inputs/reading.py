@@ -46,7 +46,7 @@ MAX_REPLACED: Final = 16 << 20
 """Bytes of bodies that one PUT writes: a path has room for 2,000 ids, each of which gets the whole body."""
 
 _NOT_READ: Final = "Unable to properly deserialize JSON body."
-"""What the first version said of each body that is not JSON, or is not an object with a list of messages."""
+"""The error of the first version for each body that is not JSON, or is not an object with a list of messages."""
 
 MAX_CREDENTIALS: Final = 8
 """Credentials in one request: each may cost a request to a remote verifier."""
@@ -68,7 +68,7 @@ class Order(Enum):
 
 @attrs.frozen
 class ListQuery:
-    """What a listing of queues asks for."""
+    """The parameters of a listing of queues."""
 
     start: str
     limit: int | None
@@ -116,7 +116,7 @@ def single_header(request: Request, name: str, errors: str = "strict") -> str | 
 
 
 def list_query(request: Request) -> ListQuery:
-    """What ``GET /v1/{app}`` asks for."""
+    """Read the parameters of ``GET /v1/{app}``."""
     given = Parameters(parse_query(request.uri.partition(b"?")[2]))
     wanted = ListQuery(
         start=given.text("offset") or "",

@@ -1,4 +1,4 @@
-"""What is counted at the door: requests, how long they take, bytes, what is refused, and messages that are sent."""
+"""Counters of the HTTP server: requests, how long they take, bytes, what is refused, and messages that are sent."""
 
 from __future__ import annotations
 

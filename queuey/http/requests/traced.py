@@ -1,4 +1,4 @@
-"""What is noted of a request while it is handled, where requests are traced."""
+"""Notes about a request while it is handled, if requests are traced."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Untraced:
 
     @property
     def work(self) -> Work | None:
-        """What was done with messages, where that was begun."""
+        """The work on messages, if it has begun."""
         return None
 
     def begin(self, operation: str, group: str | None = None) -> None:

@@ -26,7 +26,7 @@ _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).en
 
 @attrs.frozen
 class Details:
-    """What is kept of a message for SQS besides its body.
+    """Attributes of a message that SQS has, besides its body.
 
     :ivar sender: the access key id of the sender.
     :ivar delay: seconds by which the message was delayed.

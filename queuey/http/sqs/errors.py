@@ -15,7 +15,7 @@ from queuey.http.wire import Request
 JSON: Final = (b"Content-Type", b"application/x-amz-json-1.0")
 _TYPE: Final = "com.amazonaws.sqs#"
 _OLD: Final = "AWS.SimpleQueueService."
-"""What most codes of the earlier protocol begin with."""
+"""The beginning of most codes of the earlier protocol."""
 
 CODES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
     {
@@ -65,7 +65,7 @@ _KNOWN: Final[Mapping[type[errors.QueueyError], str]] = MappingProxyType(
         errors.KeyReused: "InvalidParameterValueException",
     }
 )
-"""What our errors are here; all others can be tried again."""
+"""The codes of SQS for our errors; all other errors can be tried again."""
 
 PATH: Final = "/sqs"
 """The path of the API on the clients' port, beside the root."""

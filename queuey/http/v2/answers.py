@@ -44,10 +44,10 @@ _SHORT: Final = 1024
 """Bytes of a body up to which to encode it alone takes less time than to encode it as one of several."""
 
 _PLAIN_HEADERS: Final = "!#$&'()*+,-./:;<=>?@[]^_`{|}~"
-"""What stands for itself in a Queuey-Headers field, besides letters and digits."""
+"""Characters that a Queuey-Headers field has unencoded, besides letters and digits."""
 
 _URI: Final = "!$%&'()*+,-./:;=@_~"
-"""What stands for itself in the path of a URI, besides letters and digits; and the percent sign of what does not."""
+"""Characters that the path of a URI has unencoded, besides letters and digits; and the percent sign."""
 
 _AS_THEY_ARE: Final = (ascii_letters + digits + _URI).encode("ascii")
 """All of these characters: most paths have no others, so a check is faster than quoting."""

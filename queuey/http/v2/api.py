@@ -18,16 +18,16 @@ class Part(Protocol):
     """Handlers of some paths."""
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
 
 
 def routes(parts: Sequence[Part]) -> tuple[Route, ...]:
-    """What is about applications."""
+    """Return the routes below an application."""
     return tuple(attrs.evolve(route, check=checks(route.check)) for part in parts for route in part.routes())
 
 
 def checks(own: Callable[[Request], None]) -> Callable[[Request], None]:
-    """What is looked at in the heads of all requests, and then what a route looks at itself."""
+    """Return the check of a head: that of all requests, and then the route's own."""
 
     def check(request: Request) -> None:
         refuse_encoding(request)
@@ -37,7 +37,7 @@ def checks(own: Callable[[Request], None]) -> Callable[[Request], None]:
 
 
 def open_routes(described: Description) -> tuple[OpenRoute, ...]:
-    """What is for everybody."""
+    """Return the routes that need no credentials."""
     return tuple(OpenRoute(method, description.PATH, described.answer) for method in description.METHODS)
 
 

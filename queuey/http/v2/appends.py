@@ -1,4 +1,4 @@
-"""What an append asks for: one message of any type, or a batch of them."""
+"""The messages that an append brings: one message of any type, or a batch of them."""
 
 from __future__ import annotations
 

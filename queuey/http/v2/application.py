@@ -1,4 +1,4 @@
-"""What an application is promised, and the limits that its clients can meet."""
+"""The promises to an application, and the limits of its clients."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class V2Application:
     limits: Callable[[], Limits]
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (Route("GET", APPLICATION, Operation.DESCRIBE, self.show),)
 
     async def show(self, request: Request, admitted: Admitted) -> None:
@@ -103,7 +103,7 @@ class V2Application:
         }
 
     def _own_limits(self, policy: Policy) -> dict[str, Any]:
-        """What the settings say; ``None`` is no limit."""
+        """Return the limits of the settings; ``None`` is no limit."""
         door = self.limits()
         return {
             "max_body": policy.max_body,
@@ -128,7 +128,7 @@ class V2Application:
 
 
 def _features(capabilities: Capabilities) -> list[str]:
-    """What is to be had of this store."""
+    """Return the features that this store supports."""
     perhaps = {_ONCE: capabilities.not_once, _GROUPS: capabilities.no_groups}
     return sorted([*_FEATURES, *(name for name, why_not in perhaps.items() if not why_not)])
 

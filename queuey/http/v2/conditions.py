@@ -1,4 +1,4 @@
-"""What a client makes a condition of: the ETag that something has, and what only the server sets."""
+"""Conditions of requests: the ETag of a queue or a group, and the members that only the server sets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from queuey.model.timeid import Ticks, parse_time, to_rfc3339
 
 
 class Made(Protocol):
-    """What has an ETag, since the server made it."""
+    """Something that the server has made, so that it has an ETag."""
 
     @property
     def created(self) -> Ticks:

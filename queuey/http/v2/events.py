@@ -47,7 +47,7 @@ class V2Events:
     now: Callable[[], float]
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (Route("GET", PATH, Operation.READ_MESSAGES, self.follow),)
 
     async def follow(self, request: Request, admitted: AdmittedToQueue) -> None:

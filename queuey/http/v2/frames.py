@@ -1,4 +1,4 @@
-"""What live reads write: Server-Sent Events (the HTML standard, section 9.2) and lines of JSON.
+"""The formats of live reads: Server-Sent Events (the HTML standard, section 9.2) and lines of JSON.
 
 The JSON of a message has no line end, so nothing that a client has sent can look like a field of the format.
 """

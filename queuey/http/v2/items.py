@@ -35,7 +35,7 @@ MAX_KEY: Final = 255
 """Characters of an Idempotency-Key at the most."""
 
 RESERVED: Final = "queuey-"
-"""What the names of a message's own headers do not begin with, in any case of letters: Queuey's own do."""
+"""The beginning of names that is reserved for Queuey's own headers, in any case of letters."""
 
 KEY: Final = "idempotency_key"
 """The member by which a message of a stream is stored once."""
@@ -61,7 +61,7 @@ def is_idempotency_key(text: str) -> bool:
 
 
 def long_key(size: int) -> str:
-    """What is wrong with a key of so many bytes."""
+    """Return what is wrong with a key of so many bytes."""
     return f"has {size} bytes in UTF-8, and not at most {MAX_MESSAGE_KEY}"
 
 

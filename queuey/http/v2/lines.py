@@ -195,7 +195,7 @@ class Keys:
     lifetime: int
 
     def once(self, key: str, item: Mapping[str, Any]) -> Once:
-        """What tells one message from others.
+        """Return what identifies a message of a stream: its key and the hash of its members.
 
         :param item: the message with all its members; what they say counts, and not how the line was written.
         """
@@ -238,7 +238,7 @@ class Reader:
             raise BrokenLine(self._number + 1, Problem("too-large", detail, members={"limit": "max_body"}))
 
     def end(self) -> Iterator[Sequence[Line]]:
-        """What the last line is, if there is one without an end.
+        """Decode the last line, if there is one without an end.
 
         :raise BrokenLine: if it is broken.
         """

@@ -1,4 +1,4 @@
-"""What a live read asks for: its parameters, the place where it begins, and the format of its answer."""
+"""The parameters of live reads: the place where they begin, and the format of their answers."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LAST: Final = b"last-event-id"
 
 
 class Data(Enum):
-    """What the data of a message is."""
+    """The kinds of data that a message has."""
 
     MESSAGE = "message"
     BODY = "body"
@@ -41,7 +41,7 @@ class Errors(Enum):
 
 @attrs.frozen
 class LiveQuery:
-    """What a live read asks for.
+    """The parameters of a live read.
 
     :ivar position: where it begins; ``None`` is the end of the log.
     :ivar resumed: whether the client has read before, and has to be told of gaps.
@@ -63,7 +63,7 @@ class LiveQuery:
 
 
 def live_query(request: Request, queue: Queue) -> LiveQuery:
-    """What ``GET …/events`` asks for.
+    """Read the parameters of ``GET …/events``.
 
     :raise Problem: a parameter is wrong.
     :raise QueueyError: a cursor is.

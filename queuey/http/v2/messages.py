@@ -51,7 +51,7 @@ class V2Messages:
     now: Callable[[], float]
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (
             Route("POST", MESSAGES, Operation.WRITE_MESSAGES, self.append),
             Route("GET", MESSAGES, Operation.READ_MESSAGES, self.read),

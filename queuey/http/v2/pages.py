@@ -47,7 +47,7 @@ class Order(Enum):
 
 @attrs.frozen
 class Wanted:
-    """What a read asks for.
+    """The parameters of a read.
 
     :ivar start: where it goes on; the cursor to whose likes the next one belongs.
     :ivar resumed: whether it goes on from somewhere.
@@ -114,7 +114,7 @@ def address_of(text: str) -> Address | None:
 
 
 def wanted(request: Request, queue: Queue) -> Wanted:
-    """What ``GET …/messages`` asks for.
+    """Read the parameters of ``GET …/messages``.
 
     :raise Problem: if a parameter is wrong.
     :raise QueueyError: if a cursor is.
@@ -258,7 +258,7 @@ class Page:
         return self.wanted.cursor(Position(message.id, message.partition - 1))
 
     def members(self) -> bytes:
-        """What stands beside the messages, as the members of an object."""
+        """Render the members of a page besides its messages."""
         found = {
             "next": self.next,
             "more": self.more,
@@ -301,7 +301,7 @@ class Form:
         return (b"," if begun else _BEGINNING) + joined_json(messages, parsed=self.json)
 
     def ending(self, members: bytes, *, begun: bool) -> bytes:
-        """What stands behind the messages.
+        """Render the end of a page, after its messages.
 
         :param members: of the page, as ``Page.members`` has them.
         :param begun: whether there are any messages.

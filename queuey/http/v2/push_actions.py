@@ -1,4 +1,4 @@
-"""What is done with pushes over v2: test, pause, resume, rotate secrets, and look at attempts."""
+"""Actions on pushes over v2: test, pause, resume, rotate secrets, and look at attempts."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class V2Queues:
     exchange: MessageExchange
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (
             Route("GET", QUEUES, Operation.LIST_QUEUES, self.list_queues),
             Route("GET", QUEUE, Operation.SEE_QUEUE, self.show),
@@ -223,7 +223,7 @@ def _principals(asked: Members) -> tuple[str, ...] | None:
 
 
 def _principal_problem(given: Any) -> str | None:
-    """What is wrong with one principal of a list, or ``None`` for a good one."""
+    """Return what is wrong with one principal of a list, or ``None`` for a good one."""
     if isinstance(given, str):
         if is_principal(given):
             return None
@@ -234,7 +234,7 @@ def _principal_problem(given: Any) -> str | None:
 
 
 def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
-    """What a queue has to be for a request to change it: what its conditions say, and its read-only members."""
+    """Return a check of the queue that a request changes: its conditions, and the read-only members."""
     asked = conditions(request, _KIND)
 
     def judge(queue: Queue | None) -> None:

@@ -21,7 +21,7 @@ _LENGTH: Final = struct.Struct(">Q").pack
 
 _NAME: Final = "Idempotency-Key"
 _APPLICATION: Final = "app:"
-"""What the principals of applications begin with."""
+"""The beginning of principals of applications."""
 
 _QUOTED: Final = re.compile(r'"((?>(?:[ !#-\[\]-~]|\\["\\])*))"', re.ASCII)
 _ESCAPED: Final = re.compile(r"\\(.)")
@@ -66,7 +66,7 @@ def refuse_key(request: Request, of: str) -> None:
 
 
 def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int) -> Once:
-    """What tells a whole request from others.
+    """Return what identifies a request: its key and the hash of what it asks.
 
     :param caller: the principals that its sender has proven; a key is one caller's own, see :func:`scoped`.
     :param note: what is to be given back with the answer to a repeat.
@@ -76,12 +76,12 @@ def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int)
 
 
 def claim_key(request: Request, caller: Set[str], key: str) -> bytes:
-    """What tells a claim under a key from others: whose key it is, and then what is asked; see ``KEY_SCOPE``."""
+    """Return what identifies a claim under a key: whose key it is, and then what it asks; see ``KEY_SCOPE``."""
     return scoped(caller, key)[:KEY_SCOPE] + asked(request)[: TOKEN - KEY_SCOPE]
 
 
 def asked(request: Request) -> bytes:
-    """The hash of what a request asks: 32 bytes."""
+    """Return the hash of what a request asks: 32 bytes."""
     # Only the body and what says how it is meant: proxies may add fields, and a retry has another id.
     fields = request.fields
     types, headers = fields.get(b"content-type", ()), fields.get(b"queuey-headers", ())

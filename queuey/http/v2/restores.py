@@ -48,7 +48,7 @@ class V2Restores:
     slices: TurnQueue
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (Route("PUT", MESSAGES, Operation.WRITE_MESSAGES, self.restore),)
 
     async def restore(self, request: Request, admitted: AdmittedToQueue) -> None:

@@ -19,10 +19,10 @@ MAX_UNREAD: Final = 1 << 20
 """Bytes of problems that are buffered for a client that does not read before it has sent everything."""
 
 Outcome = str | Problem
-"""What became of a line: where its message is, as JSON, or why it was not stored."""
+"""The result of a line: where its message is, as JSON, or why it was not stored."""
 
 Outcomes = Sequence[Outcome] | str
-"""What became of lines, of each by itself; or where all their messages are, in one text of as many lines."""
+"""The results of lines, one for each; or where all their messages are, in one text of as many lines."""
 
 
 class Results:

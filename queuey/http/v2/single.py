@@ -55,7 +55,7 @@ class V2Single:
     now: Callable[[], float]
 
     def routes(self) -> tuple[Route, ...]:
-        """What there is."""
+        """Return the routes."""
         return (
             Route("GET", MESSAGE, Operation.READ_MESSAGES, self.show),
             Route("PUT", MESSAGE, Operation.WRITE_MESSAGES, self.put),
@@ -154,7 +154,7 @@ def _own_address(queue: Queue, id: str) -> Address:
 
 
 def _condition(request: Request) -> Condition:
-    """What has to be so of a message for it to be written."""
+    """Read the condition under which a message is written."""
     match, none_match = tags(request, b"if-match"), tags(request, b"if-none-match")
     return Condition(
         absent=none_match is not None and none_match.any,
@@ -165,7 +165,7 @@ def _condition(request: Request) -> Condition:
 
 
 def _fields(message: Message) -> tuple[Field, ...]:
-    """What is to be known of a message beside its body."""
+    """Return the header fields that describe a message."""
     headers = message.content.headers
     return (
         (b"Content-Type", content_type_of(message.content).encode("ascii")),

@@ -93,7 +93,7 @@ class V2Stream:
 
 
 def _wanted(request: Request) -> Wanted:
-    """What the request asks for besides what its lines say.
+    """Read the options of a stream, which hold for all its lines.
 
     :raise Problem: if it asks for what streams do not have.
     """
