@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
@@ -12,7 +13,7 @@ from tests import runs_in
 from tests.live.clients import KEY
 from tests.live.test_api_guide import LIMIT, program, promised
 from tests.live.test_daemon import LiveTestCase
-from tests.live.test_wheel import ROOT, client_wheel, run
+from tests.live.test_wheel import ROOT, client_wheel, empty_environment, run
 
 run_in = "test"
 
@@ -21,6 +22,7 @@ CLIENT = ROOT / "client"
 
 FIRST = """\
 import sys
+from pathlib import Path
 from queuey_client import Client
 with Client(sys.argv[1], "queuey", key="f25bfb8fe200475c8a0532a9cbe7651e") as client:
     orders = client.queue("orders")
@@ -44,8 +46,12 @@ class WheelTests(LiveTestCase):
         """Install it for a Python, and run a program with it."""
         folder, found = client_wheel()
         home = self.folder / "env"
-        run(python, "-m", "venv", home, folder=folder)
-        run(home / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", *options, found, folder=folder)
+        pip: tuple[str | Path, ...] = (home / "bin" / "python", "-m", "pip")
+        if python == sys.executable:
+            pip = empty_environment(home)
+        else:
+            run(python, "-m", "venv", home, folder=folder)
+        run(*pip, "install", "--quiet", "--no-compile", *options, found, folder=folder)
         self.serve()
         done = run(home / "bin" / "python", "-c", FIRST, f"http://127.0.0.1:{self.port}", folder=self.folder)
         self.assertEqual(done.stdout.splitlines(), ["['a pear'] ['a pear']", "[]"])
@@ -58,8 +64,7 @@ class WheelTests(LiveTestCase):
         """With the extra ``cli`` it has the command, which says what is missing without it, and without the daemon."""
         folder, found = client_wheel()
         home = self.folder / "env"
-        run(sys.executable, "-m", "venv", home, folder=folder)
-        install = (home / "bin" / "python", "-m", "pip", "install", "--quiet", "-c", str(ROOT / "constraints.txt"))
+        install = (*empty_environment(home), "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt")
         run(*install, found, folder=folder)
         bare = subprocess.run([home / "bin" / "queuey"], cwd=self.folder, capture_output=True, text=True)
         self.assertEqual((bare.returncode, bare.stdout), (1, ""))

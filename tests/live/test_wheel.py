@@ -36,7 +36,7 @@ SOURCES = (
     "tests",
 )
 #: What of the environment would let the checkout be found again.
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "node_modules")
 ELSEWHERE = {"PYTHONPATH": "", "VIRTUAL_ENV": ""}
 
 
@@ -105,15 +105,21 @@ def client_wheel() -> tuple[Path, Path]:
     return folder, found
 
 
+def empty_environment(home: Path) -> tuple[str | Path, ...]:
+    """Make an environment with nothing in it. Return the command of the pip that is here, for that environment: it
+    takes seconds to install another pip into each of them."""
+    run(sys.executable, "-m", "venv", "--without-pip", home, folder=home.parent)
+    return (sys.executable, "-m", "pip", "--python", home / "bin" / "python")
+
+
 @cache
 def installed() -> Installed:
     """The environment, made once for all tests of this module."""
     folder = Path(tempfile.mkdtemp(prefix="queuey-wheel-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     wheel = build(folder)
-    run(sys.executable, "-m", "venv", folder / "env", folder=folder)
-    install = ("-m", "pip", "install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt")
-    run(folder / "env" / "bin" / "python", *install, wheel, client_wheel()[1], folder=folder)
+    install = ("install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt")
+    run(*empty_environment(folder / "env"), *install, wheel, client_wheel()[1], folder=folder)
     return Installed(folder, wheel)
 
 

@@ -57,7 +57,7 @@ class ExploredTests(ExploringCase):
 
     def test_messages_that_arrive_and_are_deleted(self) -> None:
         faults = Faults(crash=LONG, arrivals=True, deletes=True)
-        self.holds(World(faults, messages=3 if LONG else 2, leases=3 if LONG else 4, ends=1), 10_000)
+        self.holds(World(faults, messages=3 if LONG else 2, leases=3, ends=1), 10_000)
 
     def test_at_most_once(self) -> None:
         self.holds(World(UNKNOWN, terms=ONCE), 1_000)
