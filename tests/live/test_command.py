@@ -10,6 +10,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from typing import Any
 
@@ -226,6 +227,19 @@ class SignalTests(CommandTestCase):
         wait_until(lambda: process.stdout.readline() == "log-b\ty\n", "the new queue is not followed")  # type: ignore[union-attr]
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(LIMIT), 130)
+
+    def test_several_queues_that_are_left(self) -> None:
+        """Their threads end at once, and with them the live reads."""
+        for name in "ab":
+            self.client.queue(name).ensure()
+            self.client.queue(name).post("x")
+        arguments = ["tail", "a", "b", "-n", "1", "--count", "2", "--raw"]
+        result = CliRunner().invoke(root(), arguments, obj=Settings(self.environment))
+        self.assertEqual((result.exit_code, result.output), (0, "x\nx\n"))
+        following = [each for each in threading.enumerate() if each.name.startswith("tail ")]
+        for each in following:
+            each.join(10)
+        self.assertEqual([each for each in following if each.is_alive()], [])
 
     def test_post(self) -> None:
         """What was sent is stored, and how to send the rest is said."""

@@ -23,6 +23,7 @@ from queuey_client.core.cursors import FileCursors
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.values import Message
 from queuey_client.sync.queue import Queue
+from queuey_client.sync.transport import Driver, Hangup
 
 PAGE = 1000
 """Messages of a page at the most."""
@@ -66,10 +67,13 @@ def newest_first(queue: Queue, count: int, partitions: tuple[int, ...]) -> list[
     return list(islice(queue._driver.iterate(queue._calls.messages(FollowOptions(options))), count))
 
 
-def follow(settings: Settings, name: str, start: Start, idle: float | None = None) -> Iterator[Message]:
+def follow(
+    settings: Settings, name: str, start: Start, idle: float | None = None, driver: Driver | None = None
+) -> Iterator[Message]:
     """Give the last messages of a queue, and those that come.
 
     :param idle: seconds without a message after which it ends; ``None``: it never ends.
+    :param driver: sends the requests; ``None`` is the one of the client.
     """
     queue = settings.client.queue(name)
     place: datetime | str = start.since or start.after or "newest"
@@ -85,7 +89,7 @@ def follow(settings: Settings, name: str, start: Start, idle: float | None = Non
         start.on_gap,
         idle,
     )
-    yield from queue._driver.iterate(queue._calls.follow(options))
+    yield from (driver or queue._driver).iterate(queue._calls.follow(options))
 
 
 def reader_places(settings: Settings, queue: str, reader: str | None) -> FileCursors | None:
@@ -110,12 +114,14 @@ class Several:
         self._followed: set[str] = set()
         self._stopping = threading.Event()
         self._looked: float | None = None
+        self._hangup = Hangup(settings.client._driver)
 
     def __enter__(self) -> Several:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopping.set()
+        self._hangup.now()
 
     def next(self, seconds: float) -> Message | None:
         """Return the next message, or ``None`` if none came for so long.
@@ -166,7 +172,7 @@ class Several:
 
     def _follow(self, name: str, start: Start) -> None:
         try:
-            for message in follow(self._settings, name, start):
+            for message in follow(self._settings, name, start, driver=self._hangup.driver):
                 if not self._put(message):
                     return
         except BaseException as error:

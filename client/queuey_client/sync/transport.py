@@ -272,14 +272,25 @@ def _fields(answer: Any) -> dict[str, str]:
     return {name.lower(): value for name, value in answer.headers.items()}
 
 
+def open_by(transport: Transport, ask: Ask) -> Answer:
+    """Send a request by a transport, and receive its answer piece by piece.
+
+    :raise NotStreaming: if the transport cannot do that.
+    """
+    open: Callable[[Ask], Answer] | None = getattr(transport, "open", None)
+    if open is None:
+        raise NotStreaming
+    return open(ask)
+
+
 class Stopped(Exception):
-    """A worker stops, so a claim is not sent, or not sent again."""
+    """A worker or a reader stops, so a request is not sent, or not sent again."""
 
 
 class Hangup:
-    """A driver for claims, which can be stopped from another thread while it waits.
+    """A driver for claims and live reads, which can be stopped from another thread while it waits.
 
-    The server gives nothing to a client that has hung up, so nothing is left with a lease that nobody works on.
+    The server gives nothing to a client that has hung up, so no message is left with a lease and without a worker.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -294,6 +305,17 @@ class Hangup:
         if self._stopped.is_set():
             raise Stopped
         return self._transport.send(ask)
+
+    def open(self, ask: Ask) -> Answer:
+        """Open, unless it was stopped. :raise Stopped: if it was."""
+        if self._stopped.is_set():
+            raise Stopped
+        answer = open_by(self._transport, ask)
+        if self._stopped.is_set() and isinstance(answer, Opened):
+            # Its connection may have been made just after all others were closed.
+            answer.incoming.close()
+            raise Stopped
+        return answer
 
     def close(self) -> None:
         """Close the connections of its own."""
@@ -354,15 +376,9 @@ class Driver:
             elif isinstance(effect, Receive):
                 found = effect.incoming.receive(effect.seconds)
             elif isinstance(effect, Open):
-                found = self._open(effect.ask)
+                found = open_by(self.transport, effect.ask)
             else:
                 found = self.transport.send(effect.ask)
         except (NoAnswer, NotStreaming) as lost:
             return steps.throw(lost)
         return steps.send(found)
-
-    def _open(self, ask: Ask) -> Answer:
-        open: Callable[[Ask], Answer] | None = getattr(self.transport, "open", None)
-        if open is None:
-            raise NotStreaming
-        return open(ask)
