@@ -407,7 +407,7 @@ class RefusalsTests(ManyLiveCase):
             ({"queues": ["a", 1], "limit": 0, "fresh": 3, "errors": "events"}, ["/errors"]),
             ({"queues": ["a", 1], "limit": 0, "fresh": 3}, ["/queues/1", "/limit", "/fresh"]),
         ):
-            problem = self.refusal(self.follow_body(**asked))  # type: ignore[arg-type]
+            problem = self.refusal(self.follow_body(**asked))
             self.assertEqual([error["pointer"] for error in problem["errors"]], wrong)
         self.assertEqual(self.post_query("limit=3").status, 400)
 

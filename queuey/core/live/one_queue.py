@@ -188,7 +188,7 @@ class QueueSource:
         """See ``Source``."""
         return self._text(place.position if isinstance(place, FreshPlace) else place)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """See ``Source``; nothing is kept for it."""
 
     def _text(self, position: Position) -> str:

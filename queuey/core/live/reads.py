@@ -99,13 +99,13 @@ class LiveReads:
         if found is None:
             found = self._tails[source.key] = Tail(self, source)
         else:
-            source.release()
+            source.close()
         return found
 
     def forget(self, tail: Tail) -> None:
         """Forget a tail that no stream uses any more."""
         if self._tails.pop(tail.source.key, None) is not None:
-            tail.source.release()
+            tail.source.close()
 
     def add(self, stream: LiveStream) -> None:
         """Watch one more stream."""

@@ -116,5 +116,5 @@ class Source(Protocol):
     def cursor(self, place: Place) -> str:
         """Return the text of a place, from which a client can resume."""
 
-    def release(self) -> None:
+    def close(self) -> None:
         """Stop using the source. Called once."""

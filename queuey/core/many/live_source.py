@@ -192,7 +192,7 @@ class ManySource:
         """See ``Source``."""
         return many_text(place.position)
 
-    def release(self) -> None:
+    def close(self) -> None:
         """See ``Source``."""
         self._reader.watch.leave(self._chosen)
 

@@ -104,7 +104,7 @@ class V2ManyEvents:
                 begun = True
         finally:
             if not begun:
-                source.release()
+                source.close()
         if begun:
             self._begin(request, admitted, wanted, source, beginning)
 
