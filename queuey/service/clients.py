@@ -37,6 +37,7 @@ from queuey.http.v2.description import Description
 from queuey.http.v2.events import EventsForErrors, V2Events
 from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.many_claims import V2ManyClaims
+from queuey.http.v2.many_events import V2ManyEvents
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.push_actions import V2PushActions
@@ -79,6 +80,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
         V2Events(exchange, parts.live, now),
         V2Reads(parts.many),
+        V2ManyEvents(parts.many, parts.live, now),
         V2Single(exchange, now),
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),
