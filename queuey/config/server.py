@@ -10,7 +10,19 @@ import attrs
 from queuey.config import values
 from queuey.config.declared import RESTART, setting
 from queuey.config.endpoints import endpoints, operators
-from queuey.config.kinds import FOLDER, Kind, integer, lines, lines_text, number, optional, parts, seconds, size
+from queuey.config.kinds import (
+    BOOLEAN,
+    FOLDER,
+    Kind,
+    integer,
+    lines,
+    lines_text,
+    number,
+    optional,
+    parts,
+    seconds,
+    size,
+)
 from queuey.file_modes import FileModes
 from queuey.model import fields
 
@@ -39,6 +51,7 @@ class OpsSettings:
     :ivar token: the SHA-256 digest of the token that operators send, or ``None``.
     :ivar hosts: names of this machine that requests may have as their Host, besides those of loopback.
     :ivar backups: the folder in which backups are made, or ``None``: none are.
+    :ivar peek: whether operators may read messages.
     :ivar socket: the endpoint that ``auto`` stands for: the socket in the folder of the data, or ``None``.
     """
 
@@ -65,6 +78,7 @@ class OpsSettings:
         _SECTION, "ops_hosts", parts("names and addresses, separated by spaces, commas or lines", values.hosts)
     )
     backups: Path | None = setting(_SECTION, "ops_backups", optional(FOLDER))
+    peek: bool = setting(_SECTION, "ops_peek", BOOLEAN, "false")
     socket: str | None = None
 
     @property

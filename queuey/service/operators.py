@@ -17,6 +17,7 @@ from queuey import __version__
 from queuey.config import CassandraStorage, SQLiteStorage
 from queuey.core.activity import Activity
 from queuey.core.applications.registry import Registry
+from queuey.core.peeking import Peeks
 from queuey.core.reports import QueueReports
 from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
@@ -29,6 +30,7 @@ from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, P
 from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.dead import Dead
 from queuey.ops.methods.groups import Groups
+from queuey.ops.methods.messages import Messages
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.reports import Reporter
@@ -99,6 +101,12 @@ def operators_site(
         "queues": Queues(parts.policies, parts.directory, parts.exchange, reporter),
         "groups": Groups(parts.directory, parts.groups, reactor),
         "dead": Dead(parts.directory, parts.groups),
+        "messages": Messages(
+            parts.directory,
+            Peeks(parts.exchange),
+            lambda: in_force.settings.server.ops.peek,
+            "Operators may not read messages; [server] ops_peek = true allows it.",
+        ),
         "pushes": Pushes(parts.directory, parts.pushes),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "log": Logging(log),

@@ -29,6 +29,7 @@ CHANGES = {
     "ops_token": "another-long-token",
     "ops_hosts": "queuey.example",
     "ops_backups": "backups",
+    "ops_peek": "true",
     "max_age": "0.5",
     "enabled": "false",
     "statsd": "127.0.0.1:8125",
