@@ -24,6 +24,7 @@ from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
+from queuey.core.live.numbers import waiting_here, waiting_in_all
 from queuey.core.live.reads import LiveReads
 from queuey.core.many.reading import ManyReader
 from queuey.core.many.watching import ManyWatch
@@ -244,6 +245,7 @@ def assemble(
         busy=under_way,
         metrics=MetricsPage(shown, reactor, look_around) if shown else None,
         activity=activity,
+        waiting=lambda: waiting_here(waits.seats, live) if workers is None else waiting_in_all(workers.waiting()),
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return Assembly(

@@ -17,6 +17,7 @@ from queuey import __version__
 from queuey.config import CassandraStorage, SQLiteStorage
 from queuey.core.activity import Activity
 from queuey.core.applications.registry import Registry
+from queuey.core.live.numbers import Waiting
 from queuey.core.peeking import Peeks
 from queuey.core.reports import QueueReports
 from queuey.deferreds import TurnQueue
@@ -30,6 +31,7 @@ from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, P
 from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.dead import Dead
 from queuey.ops.methods.groups import Groups
+from queuey.ops.methods.live import Live
 from queuey.ops.methods.messages import Messages
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
@@ -67,12 +69,14 @@ def operators_site(
     busy: Callable[[], Mapping[str, int]],
     metrics: MetricsPage | None,
     activity: Activity | None,
+    waiting: Callable[[], Mapping[str, Waiting]],
 ) -> Site:
     """The HTTP server of the operators' port, with all that it serves.
 
     :param busy: the numbers of what is under way at the clients' server.
     :param metrics: the metrics page, if there is one.
     :param activity: how busy queues are, if that is counted.
+    :param waiting: returns what waits and reads live, by application.
     """
     in_force, reactor, now, store, log = parts.in_force, parts.reactor, parts.now, parts.store, parts.log
     started = now()
@@ -91,8 +95,8 @@ def operators_site(
         }
 
     reports = QueueReports(parts.directory, parts.groups, activity, registry.names, reactor)
-    shared = isinstance(in_force.settings.storage, CassandraStorage)
-    reporter = Reporter(reports, activity, "front-end" if shared else "daemon", now)
+    scope = "front-end" if isinstance(in_force.settings.storage, CassandraStorage) else "daemon"
+    reporter = Reporter(reports, activity, scope, now)
     methods = {
         "applications": Applications(registry),
         "keys": Keys(registry),
@@ -109,6 +113,7 @@ def operators_site(
         ),
         "pushes": Pushes(parts.directory, parts.pushes),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
+        "live": Live(parts.policies, waiting, scope, now),
         "log": Logging(log),
     }
     rpc = RPC(

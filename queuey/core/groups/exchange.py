@@ -145,7 +145,8 @@ class GroupExchange:
     ) -> Delivered:
         """Claim messages; if there are none, join the wait queue."""
         policy = await self._policies.policy_for(queue.application)
-        with self._seats.take(policy, queue.name), self._wait_queues.join(queue, group, partitions) as wait_queue:
+        seat = self._seats.take(policy, queue.name, claims=True)
+        with seat, self._wait_queues.join(queue, group, partitions) as wait_queue:
             news, partitions = wait_queue.news, wait_queue.partitions  # all claims of the wait queue share one tuple
             delivered = wait_queue.nothing() if claiming.key is None and not claiming.settlings else None
             if delivered is None:
