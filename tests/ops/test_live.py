@@ -61,7 +61,9 @@ class LiveTests(OpsTestCase):
     def test_a_slow_client(self) -> None:
         """How far it is behind is told, and where."""
         stream = self.client.start("GET", "/v2/app/queues/q/events", OWNER)
-        stream.channel.transport.producer.pauseProducing()
+        producer = stream.transport.producer
+        assert producer is not None
+        producer.pauseProducing()
         for _ in range(3):
             self.expect(
                 201, self.ask("POST", "/v2/app/queues/q/messages", {**OWNER, "Content-Type": "x/y"}, b"x" * 1000)
