@@ -36,6 +36,8 @@ class WaitLimits:
         :param claims: whether it is a claim.
         :return: a context; to enter it raises ``TooManyRequests`` if too many wait already.
         """
+        if getattr(policy, self._limits[1]) is None:
+            queue = None  # ten thousand queues may be waited for, and their numbers are not needed
         return Seat(self, policy, queue, claims=claims)
 
     def numbers(self) -> dict[str, int]:

@@ -57,6 +57,7 @@ PROGRAMS: Final = {
     "in_flight": ("2000 1", "(at most 50.00)"),
     "clients": ("1 10", "(at most 12.00)"),
     "many": ("100 2", "(at most 1.00)"),
+    "queue_reports": ("1000 1", "(at most 3.00)"),
 }
 
 
