@@ -9,6 +9,7 @@ from queuey_client import Client
 from queuey_client.cli.settings import Settings
 from queuey_client.cli.top import _Look
 from queuey_client.cli.top_of_daemon import LookAtDaemon
+from queuey_client.core.signing import parse_signed_url
 from tests.client.support import Server, answer, message, page, problem
 from tests.client_cli.support import GROUP, LAG, QUEUE, CommandTestCase
 
@@ -337,6 +338,17 @@ class SignedUrlTests(CommandTestCase):
         self.assertEqual(len(queue.read().messages), 1)
         self.assertIn("signed_for=read%2Cwrite", server.asks[0].url)
         self.assertIn("signed_rate=5", server.asks[0].url)
+
+    def test_events(self) -> None:
+        """A live read by the same signature, which is for the queue."""
+        url, live = (self.succeed("signed-url", "a/b", "read", "10m", *more).strip() for more in ((), ("--events",)))
+        self.assertTrue(live.startswith("http://server/v2/shop/queues/a%2Fb/events?"), live)
+        self.assertTrue(live.endswith("&errors=events"), live)
+        self.assertEqual(parse_signed_url(live)[:3], parse_signed_url(url)[:3])
+        self.assertEqual(
+            [name for name, _ in parse_signed_url(live).signed], [n for n, _ in parse_signed_url(url).signed]
+        )
+        self.assertIn("--events needs", self.fail_with(2, "signed-url", "a", "write", "10m", "--events"))
 
     def test_wrong(self) -> None:
         self.assertIn("operations are one or more of", self.fail_with(2, "signed-url", "orders", "fly", "10m"))

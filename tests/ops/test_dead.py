@@ -77,6 +77,7 @@ class DeadTests(DeadCase):
         self.assertEqual(self.redrive(ids=ids[:1]), {**expected, "dry_run": False})
         (line,) = self.audited()
         self.assertEqual((line["method"], json.loads(line["after"])), ("groups.redrive", {"moved": 1}))
+        self.assertEqual(json.loads(line["about"])["ids"], ids[:1])
         self.assertEqual(len(self.listed()["dead_letters"]), 1)
         self.assertEqual(self.redrive(ids=ids), {**expected, "dry_run": False, "missing": 1})
 

@@ -130,6 +130,10 @@ class PeekTests(PeekCase):
         self.assertEqual((line["method"], line["outcome"]), ("messages.peek", "done"))
         self.assertEqual(json.loads(line["after"]), {"ids": ids[1:]})
         self.assertNotIn("secret", repr(line))
+        self.peek(after=ids[0], **{"from": "oldest"})
+        (line,) = self.audited()
+        about = json.loads(line["about"])
+        self.assertEqual((about["after"], about["from"]), (ids[0], "oldest"))
 
     def test_refusals(self) -> None:
         wrong: tuple[dict[str, Any], ...] = (

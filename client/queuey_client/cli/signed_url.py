@@ -23,10 +23,17 @@ from queuey_client.core.signing import MAX_RATE, OPERATIONS
 @click.argument("operations", metavar="(read|write|claim|delete)[,...]")
 @click.argument("duration", metavar="DURATION", type=DURATION)
 @click.option("--rate", type=click.IntRange(1, MAX_RATE), metavar="N", help="allow at most N requests a second")
+@click.option("--events", is_flag=True, help="make it a live read, for EventSource in a browser; needs read")
 @click.option("--qr", is_flag=True, help="also draw the URL as a QR code, on a terminal")
 @click.pass_obj
 def signed_url(
-    settings: Settings, queue: tuple[str, ...], operations: str, duration: float, rate: int | None, qr: bool
+    settings: Settings,
+    queue: tuple[str, ...],
+    operations: str,
+    duration: float,
+    rate: int | None,
+    events: bool,
+    qr: bool,
 ) -> None:
     """Print a URL with which somebody can use a queue without a key, for a while.
 
@@ -40,9 +47,12 @@ def signed_url(
     unknown = [each for each in chosen if each not in OPERATIONS]
     if unknown or not chosen:
         raise click.UsageError(f"operations are one or more of {', '.join(sorted(OPERATIONS))}, separated by commas")
+    if events and "read" not in chosen:
+        raise click.UsageError("--events needs the operation read")
     rows = []
     for name in queue:
-        row = {"queue": name, "url": settings.client.queue(name).signed_url(chosen, duration, rate=rate)}
+        url = settings.client.queue(name).signed_url(chosen, duration, rate=rate)
+        row = {"queue": name, "url": _of_events(url) if events else url}
         rows.append((row, {**row, "operations": chosen, "seconds": duration, "rate": rate}))
     if not output.tables or output.columns is not None:
         output.rows(("queue", "url"), rows)
@@ -52,6 +62,15 @@ def signed_url(
         output.line(row["url"])
         if qr:
             output.line(_qr_code(row["url"]))
+
+
+def _of_events(url: str) -> str:
+    """Return a signed URL of messages as one of a live read: a signature is for the queue, whatever the path is.
+
+    A browser's EventSource gives up if it is refused, so refusals that may pass come as events.
+    """
+    base, _, query = url.partition("?")
+    return f"{base.rpartition('/')[0]}/events?{query}&errors=events"
 
 
 def _qr_code(text: str) -> str:
