@@ -17,7 +17,7 @@ from queuey.core.groups.directory import CACHED, CACHED_ALONE, GroupDirectory
 from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.many_claims import ManyClaims
 from queuey.core.groups.redriving import Redrives
-from queuey.core.groups.seek_and_lag import COUNTED, SeekAndLag
+from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.settling import settle, settle_and_take
 from queuey.core.groups.values import Claiming, Delivered, PartitionLag, Redriven, Redriving, Settling
 from queuey.core.groups.wait_queue import May, WaitQueues
@@ -210,6 +210,6 @@ class GroupExchange:
         self._wait_queues.tell(group)
         return result
 
-    def lag(self, queue: Queue, group: Group, counted: int = COUNTED) -> Deferred[tuple[PartitionLag, ...]]:
+    def lag(self, queue: Queue, group: Group, counted: int | None = None) -> Deferred[tuple[PartitionLag, ...]]:
         """Return the position and the lag of the group in each partition. See ``SeekAndLag.lag``."""
         return self._whole.lag(queue, group, counted)
