@@ -40,7 +40,7 @@ from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
 from queuey.ops.metrics.page import MetricsPage
-from queuey.ops.rpc import RPC
+from queuey.ops.rpc import RPC, Methods
 from queuey.service.components import Components
 from queuey.service.in_force import InForce
 
@@ -60,23 +60,21 @@ def new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
 
 
-def operators_site(
+def operators_rpc(
     parts: Components,
     registry: Registry,
     *,
-    live: Health,
-    ready: Health,
     busy: Callable[[], Mapping[str, int]],
-    metrics: MetricsPage | None,
     activity: Activity | None,
     waiting: Callable[[], Mapping[str, Waiting]],
-) -> Site:
-    """The HTTP server of the operators' port, with all that it serves.
+    more: Mapping[str, Methods],
+) -> RPC:
+    """The methods of operators, which the operators' port and the dashboard serve.
 
     :param busy: the numbers of what is under way at the clients' server.
-    :param metrics: the metrics page, if there is one.
     :param activity: how busy queues are, if that is counted.
     :param waiting: returns what waits and reads live, by application.
+    :param more: further methods, by the part of their names before the dot.
     """
     in_force, reactor, now, store, log = parts.in_force, parts.reactor, parts.now, parts.store, parts.log
     started = now()
@@ -115,8 +113,9 @@ def operators_site(
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "live": Live(parts.policies, waiting, scope, now),
         "log": Logging(log),
+        **more,
     }
-    rpc = RPC(
+    return RPC(
         Daemon(store, parts.draining, facts),
         methods,
         who,
@@ -124,6 +123,14 @@ def operators_site(
         lambda: uuid.uuid4().hex,
         TurnQueue(reactor),
     )
+
+
+def operators_site(parts: Components, rpc: RPC, *, live: Health, ready: Health, metrics: MetricsPage | None) -> Site:
+    """The HTTP server of the operators' port, with all that it serves.
+
+    :param metrics: the metrics page, if there is one.
+    """
+    in_force, reactor, now = parts.in_force, parts.reactor, parts.now
     return Site(
         resource=Door(
             {RPC_PATH: Endpoint(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Endpoint(metrics, READ)})},
