@@ -22,7 +22,7 @@ class ConditionTests(SynchronousTestCase):
             self.assertRegex(rules[condition.alert], rf"^{expression}$")
 
     def test_what_holds(self) -> None:
-        lags = {("a", "q", f"g{number}"): 1000.0 + number for number in range(30)}
+        lags: dict[tuple[str, ...], float] = {("a", "q", f"g{number}"): 1000.0 + number for number in range(30)}
         metrics = (
             gauge("queuey_ready", "", lambda: 0),
             gauge("queuey_draining", "", lambda: 0),

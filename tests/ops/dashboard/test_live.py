@@ -48,7 +48,7 @@ class LiveTests(DashboardCase):
         self.assertEqual(self.streams, 0)
         self.assertEqual(
             self.clock.getDelayedCalls(),
-            [call for call in self.clock.getDelayedCalls() if call.time - self.clock.seconds() != EVERY],
+            [call for call in self.clock.getDelayedCalls() if call.getTime() - self.clock.seconds() != EVERY],
         )
 
     def test_a_token_that_ends(self) -> None:

@@ -14,9 +14,10 @@ from tests.ops.dashboard.support import TOKENS, DashboardCase
 class RightsTests(DashboardCase):
     def setUp(self) -> None:
         super().setUp()
-        self.events: list[dict[str, Any]] = []
-        globalLogPublisher.addObserver(self.events.append)
-        self.addCleanup(globalLogPublisher.removeObserver, self.events.append)
+        self.events: list[Any] = []
+        observer: Any = self.events.append
+        globalLogPublisher.addObserver(observer)
+        self.addCleanup(globalLogPublisher.removeObserver, observer)
 
     def audited(self) -> list[tuple[str, str, str]]:
         return [
