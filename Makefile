@@ -89,8 +89,9 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 generators: ## what the test of generated TypeScript clients needs, by npm: installed where there is Node.js
 	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/generated
 
-browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
+browser: ## Debian's Chromium and axe-core, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
+	@sh tests/npm.sh "the check of the dashboard by axe-core" tests/live/browser
 
 deb: ## a Debian package, in dist, for machines with the same release of Debian (docs/operations/install.rst)
 	@sh etc/debian/build.sh

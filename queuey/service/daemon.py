@@ -354,8 +354,7 @@ class QueueyService(Service):
             _log.warn("settings", "{warning}", warning=warning)
         if ops:
             _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
-        if dashboard := self._house.dashboard.listeners.addresses():
-            _log.info("dashboard", "the dashboard is served on {addresses}", addresses=", ".join(dashboard))
+        self._house.dashboard.announce()
 
     def _announce(self) -> None:
         """Say that requests are answered, and where."""

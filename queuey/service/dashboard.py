@@ -8,10 +8,12 @@ from math import inf
 from typing import Any, Final
 
 import attrs
+from twisted.logger import Logger
 
 from queuey.config.dashboard import DashboardSettings
 from queuey.config.endpoints import arguments
 from queuey.http.wire import Limits, Site
+from queuey.logs import EventLog
 from queuey.model.rights import ALL_RIGHTS
 from queuey.ops.dashboard.attempts import Attempts
 from queuey.ops.dashboard.door import DashboardDoor, add_security, render_refusal
@@ -36,6 +38,9 @@ _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}
 """Addresses of all interfaces, and the one that this machine reaches them by."""
 
 
+_log = EventLog(Logger(namespace="queuey.service"))
+
+
 @attrs.frozen
 class DashboardServer:
     """The listener of the dashboard.
@@ -54,6 +59,11 @@ class DashboardServer:
         :raise Unavailable: that cannot be done.
         """
         self.listeners.listen(reactor, settings.listen, self.site)
+
+    def announce(self) -> None:
+        """Log where the dashboard is served, if it is."""
+        if addresses := self.listeners.addresses():
+            _log.info("dashboard", "the dashboard is served on {addresses}", addresses=", ".join(addresses))
 
     def sign_in(self, settings: DashboardSettings) -> str | None:
         """Return a URL with a token that is valid until the daemon ends, or ``None`` if there is no dashboard."""
