@@ -36,7 +36,7 @@ function body({ error, result }) {
 }
 
 function row(one, heads) {
-  const slowest = one.slowest ? `${one.slowest.queue}, ${one.slowest.seconds < 1 ? "< 1 s" : span(one.slowest.seconds)} behind` : "–";
+  const slowest = one.slowest ? `${one.slowest.queue ?? "many queues"}, ${one.slowest.seconds < 1 ? "< 1 s" : span(one.slowest.seconds)} behind` : "–";
   const cells = [one.reads, one.claims, one.streams].map(number);
   cells.push(slowest, one.max_waits === null ? "none" : number(one.max_waits), one.max_live === null ? "none" : number(one.max_live));
   return h(

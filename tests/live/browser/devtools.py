@@ -1,4 +1,4 @@
-"""A Chromium that a test drives as a person would: it clicks, types and reads, over the pipe of the DevTools protocol."""
+"""A Chromium that a test drives as a person would, over the pipe of the DevTools protocol."""
 
 from __future__ import annotations
 
@@ -142,7 +142,12 @@ class Browser:
 
     def type(self, selector: str, text: str) -> None:
         """Focus a field and type into it, in place of what is there."""
-        script = f"(() => {{ const e = document.querySelector({json.dumps(selector)}); e?.focus(); e?.select?.(); return !!e; }})()"
+        script = f"""(() => {{
+            const found = document.querySelector({json.dumps(selector)});
+            found?.focus();
+            found?.select?.();
+            return Boolean(found);
+        }})()"""
         self.wait(lambda: self.run(script), f"there is no {selector}")
         self._ask("Input.insertText", text=text)
 
@@ -167,7 +172,7 @@ class Browser:
 
     def tab_to(self, text: str, limit: int = 60) -> None:
         """Press Tab until the element with a text or a label has the focus."""
-        script = "(() => { const e = document.activeElement; return (e.innerText || e.ariaLabel || e.name || e.id || ''); })()"
+        script = "(({innerText, ariaLabel, name, id}) => innerText || ariaLabel || name || id)(document.activeElement)"
         for _ in range(limit):
             self.press("Tab")
             if text in str(self.run(script)):
