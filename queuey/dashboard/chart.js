@@ -14,7 +14,7 @@ export function chart(key, histories, span, title) {
   if (!rates[0].values.length) return h("p", { class: "empty" }, "There are no numbers yet.");
   const most = ceiling(Math.max(...rates.flatMap((each) => each.values)));
   const last = (each) => rate(each.values[each.values.length - 1]);
-  const label = `${title}: ${rates.map((each) => `${each.name} ${last(each)}`).join(", ")} now`;
+  const label = `${title}, the last ${span} s: ${rates.map((each) => `${each.name} ${last(each)}`).join(", ")}`;
   return h(
     "figure",
     { class: "chart", "data-key": key },
@@ -35,7 +35,7 @@ export function chart(key, histories, span, title) {
     h(
       "figcaption",
       {},
-      rates.map((each) => h("span", { class: `key ${each.kind}` }, `${each.name} ${last(each)}`)),
+      rates.map((each) => h("span", { class: `key ${each.kind}` }, each.name)),
     ),
     table(rates, span),
   );

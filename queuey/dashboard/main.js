@@ -109,9 +109,10 @@ function pills() {
     if (alerts) found.push(h("a", { class: "pill bad", href: "#/daemon" }, alerts === 1 ? "1 alert" : `${alerts} alerts`));
   }
   const old = link.at ? now() - link.at : 0;
-  const stale = link.state !== "live" || old > 10;
+  const late = link.state === "live" && old > 6;
+  const stale = link.state !== "live" || late;
   const age = link.at ? `, ${span(old)} ago` : "";
-  found.push(h("span", { class: `pill link ${stale ? "bad" : "ok"}`, id: "age", title: link.why || null }, `${LINK[link.state]}${age}`));
+  found.push(h("span", { class: `pill link ${stale ? "bad" : "ok"}`, id: "age", title: link.why || null }, `${late ? "no answer" : LINK[link.state]}${age}`));
   const rights = me.rights.filter((right) => right !== "watch").join(", ") || "watch only";
   found.push(h("span", { class: "pill", id: "me" }, `${me.name}: ${rights}`));
   found.push(h("button", { class: "pill", type: "button", "data-act": "sign-out" }, "Sign out"));

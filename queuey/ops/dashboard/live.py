@@ -14,6 +14,7 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 from twisted.web.server import NOT_DONE_YET
 
+from queuey.deferreds import shield
 from queuey.http.pieces import ClientGone
 from queuey.http.wire import Request
 from queuey.model.rights import DashboardToken, Right
@@ -111,7 +112,8 @@ class LiveNumbers:
             began = self._clock.seconds()
             answers = []
             for number, call in enumerate(calls):
-                answer = await self._answer(call, caller)
+                # A call that has begun is finished, also if the client hangs up.
+                answer = await shield(Deferred.fromCoroutine(self._answer(call, caller)))
                 answers.append(b"null" if answer == last[number] else answer)
                 last[number] = answer
             took = self._clock.seconds() - began

@@ -15,6 +15,9 @@ from typing import Any, Final
 
 from tests.live.browser.driver import LIMIT, OPTIONS, end
 
+_SEEN: Final = 20.0
+"""Seconds in which a page shows what it is asked for."""
+
 _KEYS: Final = {
     "Tab": ("Tab", 9, ""),
     "Enter": ("Enter", 13, "\r"),
@@ -109,7 +112,7 @@ class Browser:
         """Return the text that is shown in an element; nothing if it is not there."""
         return str(self.run(f"document.querySelector({json.dumps(selector)})?.innerText ?? ''"))
 
-    def wait(self, condition: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:
+    def wait(self, condition: Callable[[], Any], what: str, limit: float = _SEEN) -> Any:
         """Wait until a condition holds."""
         deadline = time.monotonic() + limit
         while not (found := condition()):
@@ -118,7 +121,7 @@ class Browser:
             time.sleep(0.03)
         return found
 
-    def see(self, text: str, selector: str = "body", limit: float = LIMIT) -> None:
+    def see(self, text: str, selector: str = "body", limit: float = _SEEN) -> None:
         """Wait until an element shows a text."""
         deadline = time.monotonic() + limit
         while text not in (shown := self.text(selector)):
@@ -128,11 +131,13 @@ class Browser:
 
     def click(self, selector: str, text: str = "") -> None:
         """Click on the first element with a text, as a mouse does."""
-        script = f"""(() => {{
+        script = f"""(async () => {{
             const all = [...document.querySelectorAll({json.dumps(selector)})];
             const found = all.find((one) => one.textContent.includes({json.dumps(text)}) && !one.disabled);
             if (!found) return null;
             found.scrollIntoView({{block: "center"}});
+            // Where it is on the screen is known when that was painted.
+            for (let left = 2; left; left -= 1) await new Promise((done) => requestAnimationFrame(done));
             const box = found.getBoundingClientRect();
             return [box.x + box.width / 2, box.y + box.height / 2];
         }})()"""
@@ -188,6 +193,7 @@ class Browser:
 
     def picture(self, file: Path) -> None:
         """Make a picture of the whole page."""
+        self.run("window.scrollTo(0, 0)")
         size = self._ask("Page.getLayoutMetrics")["cssContentSize"]
         clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 4000), "scale": 1}
         found = self._ask("Page.captureScreenshot", format="png", clip=clip, captureBeyondViewport=True)
@@ -227,6 +233,7 @@ def driving(chromium: str, folder: Path, *options: str) -> Iterator[Browser]:
     try:
         browser = Browser(write, read)
         browser.attach()
+        browser.show_as(1280, "light")
         yield browser
     finally:
         end(process)

@@ -6,12 +6,30 @@ import json
 import re
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from queuey.ops.dashboard.live import EVERY, MAX_OF_TOKEN, MAX_STREAMS
 from tests.http.wire_support import Connection
 from tests.ops.dashboard.support import LINES, TOKENS, DashboardCase, digest
 
 STATUS = {"method": "status"}
 LIST = {"method": "applications.list"}
+
+
+class SlowRPC:
+    """Methods that take their time."""
+
+    def __init__(self) -> None:
+        self.waiting: Deferred[Any] = Deferred()
+        self.ended: list[str] = []
+
+    async def run(self, *call: Any) -> Any:
+        try:
+            await self.waiting
+        except BaseException as error:
+            self.ended.append(type(error).__name__)
+            raise
+        self.ended.append("well")
 
 
 class LiveTests(DashboardCase):
@@ -50,6 +68,17 @@ class LiveTests(DashboardCase):
             self.clock.getDelayedCalls(),
             [call for call in self.clock.getDelayedCalls() if call.getTime() - self.clock.seconds() != EVERY],
         )
+
+    def test_hanging_up_during_a_call(self) -> None:
+        """The call is finished, and nobody takes that for a defect."""
+        slow = SlowRPC()
+        live: Any = self.assembly.dashboard.site.hooks.resource._live  # type: ignore[attr-defined]
+        live._rpc = slow
+        connection = self.stream([STATUS])
+        connection.hang_up()
+        self.assertEqual(self.streams, 0)
+        slow.waiting.callback({})
+        self.assertEqual(slow.ended, ["well"])
 
     def test_a_token_that_ends(self) -> None:
         connection = self.stream([STATUS], "watcher")
