@@ -16,10 +16,11 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser javascript cassandra cassandra-3.11 cassandra-trio run-cassandra
-.PHONY: deb promtool samples generators debian-root histories docs bench bench-peers bench-claims clean help
+PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440-light
+.PHONY: pictures deb promtool samples generators debian-root histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports
+BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard
 # These need the server that `make cassandra` sets up.
 CASSANDRA_BENCHES := cassandra session
 
@@ -92,6 +93,11 @@ generators: ## what the test of generated TypeScript clients needs, by npm: inst
 browser: ## Debian's Chromium and axe-core, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
 	@sh tests/npm.sh "the check of the dashboard by axe-core" tests/live/browser
+
+pictures: $(READY) browser ## the pictures of the dashboard in the documentation, made by the test in Chromium
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	    QUEUEY_PICTURES=$$folder $(MAKE) --no-print-directory test-one T=tests.live.test_dashboard_browser.LooksTests && \
+	    for name in $(PICTURES); do cp "$$folder/$$name.png" docs/_static/dashboard/; done
 
 deb: ## a Debian package, in dist, for machines with the same release of Debian (docs/operations/install.rst)
 	@sh etc/debian/build.sh

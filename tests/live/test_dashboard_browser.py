@@ -19,6 +19,7 @@ from tests.live.rotating import call
 from tests.live.test_ops_browser import FAILED, REFUSED
 from tests.live.test_ops_browser import OpsBrowserTests as _OpsBrowserTests
 
+PICTURES: Final = os.environ.get("QUEUEY_PICTURES", "")
 AXE: Final = HERE / "node_modules" / "axe-core" / "axe.min.js"
 PAGES: Final = (
     ("queues", "#/queues", "orders"),
@@ -193,6 +194,8 @@ class LooksTests(DashboardCase):
         self.fill()
         call(f"unix:{self.folder}/data/queuey-ops.sock", "applications.set", name="shop", max_queues=100)
         call(f"unix:{self.folder}/data/queuey-ops.sock", "keys.add", application="shop")
+        if PICTURES:
+            self.go_on_posting()
         self.sign_in()
         browser = self.browser
         if AXE.exists():
@@ -202,7 +205,7 @@ class LooksTests(DashboardCase):
             self.go(path, text)
             if name == "queue":
                 browser.click("button", "Peek")
-                browser.see("4729", "main")
+                browser.see("EUR", "main")
             for width, scheme in LOOKS:
                 browser.show_as(width, scheme)
                 wide = browser.run("document.documentElement.scrollWidth")
@@ -224,10 +227,21 @@ class LooksTests(DashboardCase):
             )
         )
 
+    def go_on_posting(self) -> None:
+        """Post for a while, so that the charts of the pictures show something."""
+        for number in range(40):
+            for _ in range(3 + number % 7):
+                self.http("POST", "orders/messages", {"order": 4730 + number, "amount": {"EUR": "19.90"}})
+                self.http("POST", "thumbnails/messages", body=b"picture " * 40)
+            claimed = self.claim(1 + number % 4)
+            receipts = [one["receipt"] for one in claimed]
+            if receipts:
+                self.http("POST", "orders/groups/billing/settlements", {"ack": receipts})
+            time.sleep(1)
+
     def picture(self, name: str) -> None:
-        folder = os.environ.get("QUEUEY_PICTURES")
-        if folder:
-            self.browser.picture(Path(folder) / name)
+        if PICTURES:
+            self.browser.picture(Path(PICTURES) / name)
 
 
 class OtherOriginTests(_OpsBrowserTests):
