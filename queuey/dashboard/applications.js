@@ -1,7 +1,7 @@
 // Applications: their keys, limits and policies.
 
 import { h, valuesOf } from "./dom.js";
-import { ask } from "./dialog.js";
+import { ask, say } from "./dialog.js";
 import { clock, number } from "./format.js";
 import { linkTo } from "./queues.js";
 import { call } from "./rpc.js";
@@ -68,7 +68,7 @@ async function setLimits(page, form) {
   if (!(await ask({ title: `Change the limits of ${shown.name}?`, text, action: "Change" }))) return;
   try {
     await call("limits.set", { application: shown.name, revision: shown.revision, ...changed });
-    await page.call("dashboard.whoami", {}, "The limits were changed.");
+    say("The limits were changed.");
     page.follow();
   } catch (error) {
     await ask({ title: "The limits stay as they were", text: error.message, action: "Good" });

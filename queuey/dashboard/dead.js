@@ -1,7 +1,7 @@
 // Dead letters: of a group, by reason and time; some or all of them are given back to their group.
 
 import { h, valuesOf } from "./dom.js";
-import { ask } from "./dialog.js";
+import { ask, say } from "./dialog.js";
 import { bytes, number } from "./format.js";
 import { linkTo } from "./queues.js";
 
@@ -80,15 +80,16 @@ async function redrive(page, which, words) {
   if (!plan.moved) return void (await ask({ title: "Nothing to redrive", text, action: "Good" }));
   if (!(await ask({ title: `Redrive ${words} to ${state.about.queue} / ${group}?`, text, word: group, action: "Redrive" }))) return;
   let moved = 0;
+  let done;
   for (let after; ; ) {
-    const done = await page.call("groups.redrive", { ...state.about, ...which, ...(after ? { after } : {}) });
-    if (!done) break;
+    done = await page.call("groups.redrive", { ...state.about, ...which, ...(after ? { after } : {}) });
+    if (!done) break; // what went wrong was said
     moved += done.moved;
     after = done.next;
     if (!after) break;
   }
   state.chosen.clear();
-  await page.call("dashboard.whoami", {}, `${number(moved)} messages were given back to ${group}.`);
+  if (done) say(`${number(moved)} messages were given back to ${group}.`);
   await list(page, {});
 }
 

@@ -4,7 +4,7 @@ import { h, morph, morphChildren, valuesOf } from "./dom.js";
 import { say } from "./dialog.js";
 import "./elements.js";
 import { now, setClock, span } from "./format.js";
-import { Live, call, hasToken, isStored, setToken, whenSignedOut } from "./rpc.js";
+import { Live, call, setToken, storedToken, whenSignedOut } from "./rpc.js";
 import * as applications from "./applications.js";
 import * as daemon from "./daemon.js";
 import * as dead from "./dead.js";
@@ -220,9 +220,12 @@ function begin() {
   if (given) {
     // Out of the address and of the history at once.
     history.replaceState(null, "", `${location.pathname}#/queues`);
-    signIn(given[1], isStored());
-  } else if (hasToken()) signIn(sessionStorage.getItem("queuey-token"), true);
-  else signInPage("");
+    signIn(given[1], storedToken() !== null);
+  } else if (storedToken()) {
+    signIn(storedToken(), true);
+  } else {
+    signInPage("");
+  }
 }
 
 window.addEventListener("hashchange", () => (/^#token=/.test(location.hash) ? begin() : show()));

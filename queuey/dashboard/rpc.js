@@ -1,11 +1,10 @@
 // Calls of methods, and the stream of numbers. The token is in memory, and in sessionStorage only if a box is ticked.
 
 const STORED = "queuey-token";
-let token = sessionStorage.getItem(STORED);
+let token = null;
 let onSignedOut = () => {};
 
-export const hasToken = () => token !== null;
-export const isStored = () => sessionStorage.getItem(STORED) !== null;
+export const storedToken = () => sessionStorage.getItem(STORED);
 
 export function setToken(text, store) {
   token = text;

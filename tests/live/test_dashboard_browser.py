@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from twisted.trial.unittest import SkipTest
 
+from tests import runs_in
 from tests.live.browser.driver import HERE
 from tests.live.dashboards import HOSTILE, DashboardCase
 from tests.live.rotating import call
@@ -172,6 +173,7 @@ class PersonTests(DashboardCase):
         browser.wait(lambda: not browser.run("Boolean(document.querySelector('dialog'))"), "the dialog stays")
         self.assertIn("Purge", browser.run("document.activeElement.innerText"))
 
+    @runs_in("test-long")
     def test_it_goes_on_after_a_break(self) -> None:
         """The page says how old its numbers are, and goes on when the daemon does."""
         self.sign_in()
