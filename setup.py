@@ -90,7 +90,9 @@ setup(
     # Found packages are queuey's alone; "twisted.plugins" is a folder inside another project's package, without an
     # __init__.py of ours, and twistd finds the command by it.
     packages=[*find_packages(include=["queuey", "queuey.*"]), "twisted.plugins"],
-    package_data={"queuey": ["py.typed", "http/v2/openapi.json", "storage/cassandra/schema/*.cql", *SAMPLES]},
+    package_data={
+        "queuey": ["py.typed", "dashboard/*", "http/v2/openapi.json", "storage/cassandra/schema/*.cql", *SAMPLES]
+    },
     zip_safe=False,
     install_requires=[
         "apsw>=3.51.3.0",

@@ -13,6 +13,7 @@ import attrs
 
 from queuey.config import sections
 from queuey.config.applications import applications, digest_line, refuse_counting, refuse_guarantees
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
@@ -37,6 +38,7 @@ __all__ = [
     "BrowserIDSettings",
     "CassandraStorage",
     "ClusterTLS",
+    "DashboardSettings",
     "IdentitySettings",
     "IssuerSettings",
     "LoggingSettings",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.declared import Key, keys_of
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
 from queuey.config.policies import APPLICATION, APPLICATION_KEYS, MAX_AGE
@@ -12,7 +13,7 @@ from queuey.config.server import OpsSettings, ServerSettings
 from queuey.config.storage import BACKEND, METADATA, CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage
 from queuey.config.users import BrowserIDSettings, IssuerSettings
 
-SERVER: Final = keys_of(ServerSettings, OpsSettings)
+SERVER: Final = keys_of(ServerSettings, OpsSettings, DashboardSettings)
 STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
     "sqlite": (BACKEND, *keys_of(SQLiteStorage)),
     "memory": (BACKEND, *keys_of(MemoryStorage)),

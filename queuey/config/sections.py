@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from queuey.config import keys, legacy
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.declared import Key, attributes, key_of, keys_of
 from queuey.config.endpoints import local
 from queuey.config.kinds import BOOLEAN
@@ -135,6 +136,7 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         ServerSettings,
         http=http if reader.values.get(legacy.HTTP.name) or not endpoint else (endpoint,),
         ops=_ops(reader),
+        dashboard=reader.section(DashboardSettings),
     )
 
 

@@ -24,6 +24,7 @@ from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
+from queuey.core.live.numbers import waiting_here, waiting_in_all
 from queuey.core.live.reads import LiveReads
 from queuey.core.many.reading import ManyReader
 from queuey.core.many.watching import ManyWatch
@@ -42,18 +43,22 @@ from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import EventLog, LogObserver, access_logger
 from queuey.model.counts import Metric, forget
 from queuey.model.timeid import from_seconds
+from queuey.ops.dashboard.tokens import Tokens
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
+from queuey.ops.methods.dashboard import Dashboard, HealthMethods
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
 from queuey.service.clients import clients_site, limits, live_times, settle
 from queuey.service.components import Components
 from queuey.service.counting import Sums
+from queuey.service.dashboard import DashboardServer, dashboard_site, page_urls
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
+from queuey.service.listening import Listeners
 from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_door, statsd_of
-from queuey.service.operators import in_thread, new_key, operators_site
+from queuey.service.operators import in_thread, new_key, operators_rpc, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
 from queuey.service.reactor_lag import Pulse
 from queuey.service.workers import Workers
@@ -85,6 +90,7 @@ class Assembly:
     live: LiveReads
     log: LogObserver
     ops: Site
+    dashboard: DashboardServer
     metrics: tuple[Metric, ...]
     let_go: Callable[[], None]
     draining: Draining
@@ -101,7 +107,7 @@ class Assembly:
         self.in_force.use(settings)
         self.users.use(settings.identities)
         self.site.limits = limits(settings)
-        self.site.forwarded = settings.server.forwarded
+        self.site.forwarded = self.dashboard.site.forwarded = settings.server.forwarded
         self.log.set_level(settings.logging.level)
         if self.workers is not None:
             self.workers.use()
@@ -236,14 +242,33 @@ def assemble(
         here = {"connections": site.connections, "requests": site.busy}
         return here if workers is None else workers.under_way()
 
-    ops = operators_site(
+    alive = liveness(pulse, reactor, store)
+    tokens = Tokens(lambda: in_force.settings.server.dashboard.tokens, reactor.seconds, new_key)
+    listeners = Listeners()
+
+    def processes() -> Mapping[str, Any]:
+        asked = in_force.settings.server.workers
+        return {"workers": None if workers is None else {"asked": asked, "accepting": workers.accepting()}}
+
+    rpc = operators_rpc(
         parts,
         registry,
-        live=liveness(pulse, reactor, store),
-        ready=ready,
         busy=under_way,
-        metrics=MetricsPage(shown, reactor, look_around) if shown else None,
         activity=activity,
+        waiting=lambda: waiting_here(waits.seats, live) if workers is None else waiting_in_all(workers.waiting()),
+        more={
+            "dashboard": Dashboard(
+                tokens, lambda: page_urls(in_force.settings.server.dashboard, listeners.addresses()), now
+            ),
+            "health": HealthMethods(alive, ready, shown, look_around, processes),
+        },
+    )
+    ops = operators_site(
+        parts,
+        rpc,
+        live=alive,
+        ready=ready,
+        metrics=MetricsPage(shown, reactor, look_around) if shown else None,
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return Assembly(
@@ -258,6 +283,7 @@ def assemble(
         live=live,
         log=log,
         ops=ops,
+        dashboard=DashboardServer(dashboard_site(parts, rpc, tokens), tokens, listeners),
         metrics=metrics,
         let_go=let_go,
         draining=draining,

@@ -98,8 +98,10 @@ class QueueyService(Service):
             self._listeners.listen(self._reactor, server.http, self._house.site)
             if not server.ops.automatic:
                 self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
+            self._house.dashboard.listen(self._reactor, server.dashboard)
         except QueueyError as error:
             self._listeners.stop()
+            self._ops_listeners.stop()
             self._refuse_start(error)
 
     def startService(self) -> None:
@@ -110,6 +112,7 @@ class QueueyService(Service):
         except QueueyError as error:
             self._listeners.stop()
             self._ops_listeners.stop()
+            self._house.dashboard.listeners.stop()
             self._refuse_start(error)
         self._listen_beside_data()
         super().startService()
@@ -270,7 +273,9 @@ class QueueyService(Service):
         await flushed
         # Operators see it through to the end.
         await self._ops_listeners.stop()
+        await self._house.dashboard.listeners.stop()
         self._house.ops.abort()
+        self._house.dashboard.site.abort()
         self._house.pulse.stop()
         if self._house.activity is not None:
             self._house.activity.stop()
@@ -313,6 +318,7 @@ class QueueyService(Service):
         try:
             fresh = config.load(in_force.settings.source, in_force.settings.overrides)
             certificates = [*self._listeners.renewed(), *self._ops_listeners.renewed()]
+            certificates += self._house.dashboard.listeners.renewed()
         except ConfigurationError as error:
             _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
             return
@@ -348,6 +354,7 @@ class QueueyService(Service):
             _log.warn("settings", "{warning}", warning=warning)
         if ops:
             _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
+        self._house.dashboard.announce()
 
     def _announce(self) -> None:
         """Say that requests are answered, and where."""
@@ -362,7 +369,9 @@ class QueueyService(Service):
             addresses=", ".join(served),
         )
         if settings.source is None:
-            self._starter.tell(*welcome(settings, served, self._ops_listeners.addresses(), self._place))
+            operators = self._ops_listeners.addresses()
+            sign_in = self._house.dashboard.sign_in(settings.server.dashboard)
+            self._starter.tell(*welcome(settings, served, operators, sign_in, self._place))
 
     def _tell_why(self, reason: str) -> None:
         told = self._starter.listens

@@ -19,6 +19,7 @@ from twisted.logger import Logger, globalLogBeginner
 
 from queuey.auth.users import make_web
 from queuey.config import Settings
+from queuey.core.live.numbers import waiting_here
 from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import Assembly, assemble
@@ -69,7 +70,8 @@ class Worker:
             self._house.log.reopen()
         elif kind == WorkerCommand.COUNT:
             self._tell_used()
-            self._link.send(0, WorkerReport.ACTIVITY, packed(self._house.by_queue.take()))
+            waiting = waiting_here(self._house.waits.seats, self._house.live)
+            self._link.send(0, WorkerReport.ACTIVITY, packed((self._house.by_queue.take(), waiting)))
             self._house.let_go()
             self._link.send(number, WorkerReport.COUNTS, packed(snapshot(self._house.metrics)))
         elif kind == WorkerCommand.STOP and not self._stopping:

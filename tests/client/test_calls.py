@@ -119,10 +119,11 @@ class PostTests(SynchronousTestCase):
         self.assertRaises(NotFound, queue.delete, "1-1")
 
     def test_purging(self) -> None:
-        """``now`` is another place each time, so it is not repeated."""
-        server = Server(LOST, LOST, answer(status=204))
+        """``now``, which is ``newest`` too, is another place each time, so it is not repeated."""
+        server = Server(LOST, LOST, LOST, answer(status=204))
         queue = server.queue()
         self.assertRaises(Unavailable, queue.purge)
+        self.assertRaises(Unavailable, queue.purge, "newest")
         queue.purge(datetime(2026, 1, 1, tzinfo=UTC))
         self.assertEqual(server.asks[-1].url, f"{ROOT}/queues/orders/messages?before=2026-01-01T00%3A00%3A00%2B00%3A00")
 
@@ -256,10 +257,11 @@ class GroupTests(SynchronousTestCase):
         self.assertRaises(ValueError, group.redrive, ["1"], all=True)
 
     def test_seek(self) -> None:
-        """To the newest it is not repeated, else it is."""
-        server = Server(LOST, LOST, answer(status=204))
+        """To the newest, which is ``now`` too, it is not repeated, else it is."""
+        server = Server(LOST, LOST, LOST, answer(status=204))
         group = server.queue().group("g")
         self.assertRaises(Unavailable, group.seek, "newest")
+        self.assertRaises(Unavailable, group.seek, "now")
         group.seek("oldest", partitions=[3])
         self.assertEqual(server.sent(), {"to": "oldest", "partitions": [3]})
 

@@ -23,7 +23,7 @@ from queuey_client.core.signing import MAX_RATE, OPERATIONS
 @click.argument("operations", metavar="(read|write|claim|delete)[,...]")
 @click.argument("duration", metavar="DURATION", type=DURATION)
 @click.option("--rate", type=click.IntRange(1, MAX_RATE), metavar="N", help="allow at most N requests a second")
-@click.option("--events", is_flag=True, help="the URL of the live read, for an EventSource of a web page")
+@click.option("--events", is_flag=True, help="make it a live read, for EventSource in a browser; needs read")
 @click.option("--qr", is_flag=True, help="also draw the URL as a QR code, on a terminal")
 @click.pass_obj
 def signed_url(
@@ -47,10 +47,14 @@ def signed_url(
     unknown = [each for each in chosen if each not in OPERATIONS]
     if unknown or not chosen:
         raise click.UsageError(f"operations are one or more of {', '.join(sorted(OPERATIONS))}, separated by commas")
+    if events and "read" not in chosen:
+        raise click.UsageError("--events needs the operation read")
     rows = []
     for name in queue:
         path = "events" if events else "messages"
-        row = {"queue": name, "url": settings.client.queue(name).signed_url(chosen, duration, rate=rate, path=path)}
+        url = settings.client.queue(name).signed_url(chosen, duration, rate=rate, path=path)
+        # A browser's EventSource gives up if it is refused, so refusals that may pass come as events.
+        row = {"queue": name, "url": f"{url}&errors=events" if events else url}
         rows.append((row, {**row, "operations": chosen, "seconds": duration, "rate": rate}))
     if not output.tables or output.columns is not None:
         output.rows(("queue", "url"), rows)

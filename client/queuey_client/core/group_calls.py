@@ -7,7 +7,17 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from queuey_client.core.encoding import JSON, compact, key_header, new_key, place_text, plain_number, segment, time_text
+from queuey_client.core.encoding import (
+    JSON,
+    compact,
+    is_end,
+    key_header,
+    new_key,
+    place_text,
+    plain_number,
+    segment,
+    time_text,
+)
 from queuey_client.core.errors import Invalid, Stale, outcomes_of
 from queuey_client.core.parsing import deliveries_of, group_info, result_of
 from queuey_client.core.queue_calls import ensured, removed
@@ -220,8 +230,8 @@ class GroupCalls:
         document: dict[str, Any] = {"to": place_text(to)}
         if partitions:
             document["partitions"] = list(partitions)
-        # A repeat of "newest" would pass over what came in between.
-        safe = to != "newest"
+        # At the end, a repeat would pass over what came in between.
+        safe = not is_end(to)
         call = Call("POST", f"{self.path}/seek", (), {"Content-Type": JSON}, compact(document), safe=safe)
         yield from self.session.exchange(call)
 

@@ -118,7 +118,7 @@ class ManyClaims:
             return await self._first(sources, claiming, order, None, [])
         policy = await self._policies.policy_for(sources[0].queue.application)
         with ExitStack() as stack:
-            stack.enter_context(self._wait_queues.waits.seats.take(policy, None))
+            stack.enter_context(self._wait_queues.waits.seats.take(policy, None, claims=True))
             join = self._wait_queues.join
             lines = [stack.enter_context(join(one.queue, one.group, one.partitions)) for one in sources]
             seen = [line.news for line in lines]
