@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.core.contention import Retries
-from queuey.core.pushes.engine import PushEngine
-from queuey.core.pushes.registry import PushRegistry
-from queuey.core.pushes.senders import Senders
+from queuey.core.pushes.engine import MAX_STARTS
 from queuey.interfaces import Unsent
 from queuey.model.pushes.circuit import FAILURES
 from tests.http.push_support import SETTINGS, URL, PushTestCase, said
@@ -241,15 +238,6 @@ class SendingTests(PushTestCase):
             self.clock.pump([0.1] * 20)
             self.successResultOf(stopping)
 
-    def other_engine(self) -> PushEngine:
-        """Start an engine as another process has it."""
-        pushes, means = self.assembly.pushes, self.assembly.pushes._means
-        registry = PushRegistry(means.states, Retries(self.clock, means.new_bytes), means.new_bytes)
-        senders = Senders(means.states, self.clock, means.new_bytes, True)
-        engine = PushEngine(means, registry, senders, pushes._wanted)
-        engine.start()
-        return engine
-
     def test_replies(self) -> None:
         """The answer is a message of another queue, once, that names the message it answers."""
         self.make("answers")
@@ -349,6 +337,20 @@ class ManyTests(PushTestCase):
             self.appended(f"{number}")
         self.pass_time(1)
         self.assertEqual(sorted(map(int, self.sender.bodies)), list(range(30)))
+
+    def test_very_many_pushes(self) -> None:
+        """They begin a part a second, and each of them looks less often where no arrivals are reported."""
+        for number in range(MAX_STARTS + 1):
+            self.expect(201, self.send("PUT", self.push("", f"p{number}"), {"url": URL}))
+        self.successResultOf(self.assembly.pushes.stop())
+        engine = self.other_engine()
+        self.appended("x")
+        self.assertEqual((len(self.sender.sent), engine._pause()), (MAX_STARTS, (MAX_STARTS + 1) / 100))
+        self.pass_time(1.2)
+        self.assertEqual(len(self.sender.sent), MAX_STARTS + 1)
+        stopping = engine.stop()
+        self.clock.pump([0.1] * 20)
+        self.successResultOf(stopping)
 
     def test_several_pushes(self) -> None:
         """Each push gets all messages."""

@@ -21,6 +21,13 @@ from queuey.model.pushes.places import PushPlace
 EVERY: Final = 1.0
 """Seconds between two looks at the registry."""
 
+MAX_STARTS: Final = 100
+"""Pushes that begin in the same second: each of them looks for its group and for messages."""
+
+MAX_LOOKS: Final = 100
+"""Looks of idle pushes a second, of this process, on a store that does not report every arrival. With more idle pushes
+each of them looks less often."""
+
 
 class PushEngine:
     """Runs pushes.
@@ -149,12 +156,14 @@ class PushEngine:
         for place, runner in list(self._runners.items()):
             if place not in owned:
                 self._leave(place, runner)
+        started = 0
         for place in owned - self._runners.keys():
             if place in self._leaving:
                 self._changed = True  # its last requests are under way; look again in the next round
                 continue
-            runner = self._runners[place] = PushRunner(place, self._means, self._count)
-            runner.start()
+            runner = self._runners[place] = PushRunner(place, self._means, self._count, self._pause)
+            runner.start(started // MAX_STARTS)
+            started += 1
 
     def _leave(self, place: PushPlace, runner: PushRunner) -> None:
         """Stop a push of which others are in charge now, or which is gone."""
@@ -167,6 +176,10 @@ class PushEngine:
 
         leaving = self._leaving[place] = Deferred()
         runner.stop().addBoth(over).addBoth(leaving.callback)
+
+    def _pause(self) -> float:
+        """Return the seconds between two looks of a push that waits for messages."""
+        return len(self._runners) / MAX_LOOKS
 
     def _count(self, application: str, verdict: str) -> None:
         self._attempts.add((application, verdict))

@@ -55,16 +55,24 @@ class PushRunner:
     """Runs one push until it is stopped or the push is gone.
 
     :param attempted: is called with the application and the verdict of each attempt.
+    :param pause: see ``Claiming``.
     :ivar circuit: counts failures in a row.
     :ivar gone: whether the push does not exist any more.
     """
 
-    def __init__(self, place: PushPlace, means: PushMeans, attempted: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        place: PushPlace,
+        means: PushMeans,
+        attempted: Callable[[str, str], None],
+        pause: Callable[[], float] | None = None,
+    ) -> None:
         self.place = place
         self.circuit = Circuit()
         self.gone = False
         self._means = means
         self._count = attempted
+        self._pause_of_claims = pause
         self._source = f"/v2/{place.application}/queues/{place.queue}"
         self._running: Deferred[None] | None = None
         self._waiting: Deferred[Any] | None = None
@@ -81,9 +89,9 @@ class PushRunner:
         """Number of requests that are under way."""
         return len(self._in_flight)
 
-    def start(self) -> None:
-        """Begin."""
-        self._running = self._run()
+    def start(self, delay: float = 0.0) -> None:
+        """Begin after so many seconds."""
+        self._running = self._run(delay)
 
     def look(self) -> None:
         """Look at the push again, because it was changed."""
@@ -104,7 +112,9 @@ class PushRunner:
             await self._reporter.end()
 
     @deferred
-    async def _run(self) -> None:
+    async def _run(self, delay: float) -> None:
+        if delay:
+            await self._interruptible(deferLater(self._means.clock, delay))
         while not self._stopping and not self.gone:
             self._changed = False
             try:
@@ -213,7 +223,8 @@ class PushRunner:
                 raise _Changed("The push was changed.")
             self._means.check(await self._means.policies.policy_for(self.place.application), push)
 
-        claiming = Claiming(limit=limit, lease=push.timeout + MARGIN, wait=IDLE)
+        lease = push.timeout + MARGIN
+        claiming = Claiming(limit=limit, lease=lease, wait=IDLE, pause=self._pause_of_claims)
         claim = Deferred.fromCoroutine(self._means.groups.claim(queue, group, claiming, may))
         delivered = await self._interruptible(claim)
         if delivered is None:
