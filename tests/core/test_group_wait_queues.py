@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
