@@ -19,7 +19,7 @@ SHELL = /bin/sh
 .PHONY: deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many
+BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many push
 # These need the server that `make cassandra` sets up.
 CASSANDRA_BENCHES := cassandra session
 

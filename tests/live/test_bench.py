@@ -57,6 +57,7 @@ PROGRAMS: Final = {
     "in_flight": ("2000 1", "(at most 50.00)"),
     "clients": ("1 10", "(at most 12.00)"),
     "many": ("100 2", "(at most 1.00)"),
+    "push": ("20 5 0.1", "(at least 0.70)"),
 }
 
 

@@ -17,6 +17,7 @@ from queuey.core.pushes.reports import Reporter
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, TooManyRequests
+from queuey.interfaces import ISeals
 from queuey.model.group_settings import Group
 from queuey.model.groups.terms import Action, Order
 from queuey.model.message import Content, Draft
@@ -83,6 +84,7 @@ class PushRunner:
         self._url = ""
         self._failing: Ticks | None = None
         self._reporter: Reporter | None = None
+        self._unsealed: tuple[Push, ISeals | None, tuple[bytes, ...]] | None = None
 
     @property
     def busy(self) -> int:
@@ -134,6 +136,13 @@ class PushRunner:
                 wait = _TROUBLE * (1 + self._means.random())
             if wait:
                 await self._interruptible(deferLater(self._means.clock, wait))
+
+    def _secrets(self, push: Push) -> tuple[bytes, ...]:
+        """Return the secrets of the push; they are unsealed once for the same push and the same keys."""
+        seals = self._means.seals()
+        if self._unsealed is None or self._unsealed[0] is not push or self._unsealed[1] is not seals:
+            self._unsealed = (push, seals, self._means.secrets(push))
+        return self._unsealed[2]
 
     def _close_circuit(self) -> None:
         self.circuit.reset()
@@ -194,7 +203,7 @@ class PushRunner:
             return IDLE
         policy = await means.policies.policy_for(self.place.application)
         means.check(policy, push)
-        secrets = means.secrets(push)
+        secrets = self._secrets(push)
         self._report_blocked(None)
         room = self.circuit.allowed(push.parallel) - len(self._in_flight)
         if room <= 0:
