@@ -86,6 +86,16 @@ class SendingTests(PushTestCase):
         self.assertEqual((letter["body"], told["reason"]), ("a", "status-422: no such order"))
         self.assertEqual(self.shown()["failures"], 0)
 
+    def test_long_reason(self) -> None:
+        """The reason has 1 KiB, cut between two characters."""
+        self.make("dead")
+        self.pushed(reject_on=[400], dead_letter="dead")
+        self.sender.answer = said(400, "ü".encode() * 1000)
+        self.appended("a")
+        self.pass_time(1)
+        (letter,) = self.page(queue="dead")["messages"]
+        self.assertEqual(letter["headers"]["queuey-dead-letter"]["reason"], "status-400: " + "ü" * 506)
+
     def test_given_up(self) -> None:
         """The last delivery makes a dead letter."""
         self.make("dead")
