@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -20,6 +21,9 @@ from queuey.model.pushes.places import PushPlace
 
 EVERY: Final = 1.0
 """Seconds between two looks at the registry."""
+
+SOON: Final = 0.1
+"""Seconds until that look after this process has changed a push; changes that come meanwhile share it."""
 
 MAX_STARTS: Final = 100
 """Pushes that begin in the same second: each of them looks for its group and for messages."""
@@ -52,6 +56,7 @@ class PushEngine:
         self._leaving: dict[PushPlace, Deferred[None]] = {}
         self._round: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
+        self._hurry: IDelayedCall | None = None
         self._stopping = False
         self._changed = False
         self._next_beat = 0.0
@@ -98,6 +103,11 @@ class PushEngine:
         runner = self._runners.get(place)
         if runner is not None:
             runner.look()
+        if self._hurry is None and not self._stopping:
+            self._hurry = self._means.clock.callLater(SOON, self._hurry_up)
+
+    def _hurry_up(self) -> None:
+        self._hurry = None
         if self._pausing is not None:
             self._pausing.cancel()
 
@@ -107,6 +117,9 @@ class PushEngine:
         self._stopping = True
         ending = [runner.stop() for runner in self._runners.values()]
         self._runners.clear()
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
         if self._pausing is not None:
             self._pausing.cancel()
         if self._round is not None:
@@ -142,8 +155,8 @@ class PushEngine:
                 self._leave(place, runner)
                 self._changed = True
                 await self._registry.drop(place, self._exists)
-            elif place.shard in changed:
-                runner.look()
+        for place in changed & self._runners.keys():
+            self._runners[place].look()
         if changed or self._changed or living != self._shared_among:
             self._changed, self._shared_among = False, living
             self._share(living)
