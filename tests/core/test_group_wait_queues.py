@@ -89,7 +89,9 @@ class LinesCase(SynchronousTestCase):
         pause: Callable[[], float] | None = None,
     ) -> Deferred[Delivered]:
         """A claim that got nothing at first, and waits."""
-        return Deferred.fromCoroutine(self._wait(Claiming(limit, None, seconds, 1, None, key, None, pause), partitions))
+        return Deferred.fromCoroutine(
+            self._wait(Claiming(limit, None, seconds, 1, None, key, look_pause=pause), partitions)
+        )
 
     async def _wait(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
         with self.wait_queues.join(self.queue, self.group, partitions) as line:

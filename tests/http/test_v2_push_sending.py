@@ -355,7 +355,7 @@ class ManyTests(PushTestCase):
         self.successResultOf(self.assembly.pushes.stop())
         engine = self.other_engine()
         self.appended("x")
-        self.assertEqual((len(self.sender.sent), engine._pause()), (MAX_STARTS, (MAX_STARTS + 1) / 100))
+        self.assertEqual((len(self.sender.sent), engine._look_pause()), (MAX_STARTS, (MAX_STARTS + 1) / 100))
         self.pass_time(1.2)
         self.assertEqual(len(self.sender.sent), MAX_STARTS + 1)
         stopping = engine.stop()

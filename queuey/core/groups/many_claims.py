@@ -272,7 +272,7 @@ class _Place:
         self._at = at
 
     @property
-    def pause(self) -> None:
+    def look_pause(self) -> None:
         """See ``InLine``."""
         return None
 

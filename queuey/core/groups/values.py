@@ -48,8 +48,8 @@ class Claiming:
     :ivar key: the hash of the Idempotency-Key and of the caller, ``TOKEN`` bytes; ``None`` if the claim has no key.
     :ivar settlings: settlements that are stored before the claim in the same transaction; ``None`` if the request does
         not contain that member.
-    :ivar pause: returns the seconds between two attempts while the claim waits, on a store that does not report every
-        arrival; ``None``: as the store says, which is also the least.
+    :ivar look_pause: returns the seconds between two attempts while the claim waits, on a store that does not report
+        every arrival; ``None``: as the store says, which is also the least.
     """
 
     limit: int = 10
@@ -59,7 +59,7 @@ class Claiming:
     partitions: tuple[int, ...] | None = None
     key: bytes | None = None
     settlings: tuple[Settling, ...] | None = None
-    pause: Callable[[], float] | None = None
+    look_pause: Callable[[], float] | None = None
 
 
 @frozen

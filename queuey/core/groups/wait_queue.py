@@ -45,11 +45,11 @@ Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Corout
 class InLine(Protocol):
     """What stands in a wait queue.
 
-    :ivar pause: see ``Claiming``.
+    :ivar look_pause: see ``Claiming``.
     """
 
     @property
-    def pause(self) -> Callable[[], float] | None:
+    def look_pause(self) -> Callable[[], float] | None:
         """The pause between two looks for it."""
 
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
@@ -214,7 +214,7 @@ class WaitQueue:
         self._set_timer()
         if self._looks is None:
             self._look_later()
-        elif waiter.pause is None:
+        elif waiter.look_pause is None:
             self._look_in_time(self._looks)
 
     def tell(self, partitions: Set[int] | None) -> None:
@@ -318,9 +318,9 @@ class WaitQueue:
         """Return the shortest pause that the waiting claims ask for."""
         shortest = float("inf")
         for waiter in self._waiters:
-            if waiter.pause is None:
+            if waiter.look_pause is None:
                 return 0
-            shortest = min(shortest, waiter.pause())
+            shortest = min(shortest, waiter.look_pause())
         return shortest
 
     def _look(self) -> None:
@@ -347,9 +347,9 @@ class _Waiter(Deferred[Delivered]):
         self._attempt: Deferred[Delivered] | None = None
 
     @property
-    def pause(self) -> Callable[[], float] | None:
+    def look_pause(self) -> Callable[[], float] | None:
         """See ``InLine``."""
-        return self._claiming.pause
+        return self._claiming.look_pause
 
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
         """Attempt the claim. A claim with a key always covers all partitions of its wait queue.

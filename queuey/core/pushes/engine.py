@@ -174,7 +174,7 @@ class PushEngine:
             if place in self._leaving:
                 self._changed = True  # its last requests are under way; look again in the next round
                 continue
-            runner = self._runners[place] = PushRunner(place, self._means, self._count, self._pause)
+            runner = self._runners[place] = PushRunner(place, self._means, self._count, self._look_pause)
             runner.start(started // MAX_STARTS)
             started += 1
 
@@ -190,7 +190,7 @@ class PushEngine:
         leaving = self._leaving[place] = Deferred()
         runner.stop().addBoth(over).addBoth(leaving.callback)
 
-    def _pause(self) -> float:
+    def _look_pause(self) -> float:
         """Return the seconds between two looks of a push that waits for messages."""
         return len(self._runners) / MAX_LOOKS
 

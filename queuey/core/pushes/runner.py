@@ -56,7 +56,7 @@ class PushRunner:
     """Runs one push until it is stopped or the push is gone.
 
     :param attempted: is called with the application and the verdict of each attempt.
-    :param pause: see ``Claiming``.
+    :param look_pause: see ``Claiming``.
     :ivar circuit: counts failures in a row.
     :ivar gone: whether the push does not exist any more.
     """
@@ -66,14 +66,14 @@ class PushRunner:
         place: PushPlace,
         means: PushMeans,
         attempted: Callable[[str, str], None],
-        pause: Callable[[], float] | None = None,
+        look_pause: Callable[[], float] | None = None,
     ) -> None:
         self.place = place
         self.circuit = Circuit()
         self.gone = False
         self._means = means
         self._count = attempted
-        self._pause_of_claims = pause
+        self._look_pause = look_pause
         self._source = f"/v2/{place.application}/queues/{place.queue}"
         self._running: Deferred[None] | None = None
         self._waiting: Deferred[Any] | None = None
@@ -233,7 +233,7 @@ class PushRunner:
             self._means.check(await self._means.policies.policy_for(self.place.application), push)
 
         lease = push.timeout + MARGIN
-        claiming = Claiming(limit=limit, lease=lease, wait=IDLE, pause=self._pause_of_claims)
+        claiming = Claiming(limit=limit, lease=lease, wait=IDLE, look_pause=self._look_pause)
         claim = Deferred.fromCoroutine(self._means.groups.claim(queue, group, claiming, may))
         delivered = await self._interruptible(claim)
         if delivered is None:
