@@ -197,6 +197,21 @@ class SendingTests(PushTestCase):
         told = self.shown()
         self.assertEqual((told["state"], told["since"], told["failures"]), ("active", None, 0))
 
+    def test_short_failure(self) -> None:
+        """An endpoint that is away for a moment is tried again after seconds, though many requests failed at once."""
+        self.pushed(parallel=64)
+        self.sender.answer = None
+        for number in range(200):
+            self.appended(f"{number}")
+        self.assertEqual(len(self.sender.open), 64)
+        self.pass_time(1)
+        while self.sender.open:
+            self.sender.say(Unsent.CONNECT)
+        self.assertEqual(self.shown_soon()["state"], "failing")
+        self.sender.answer = 200
+        self.pass_time(15)
+        self.assertEqual((len(set(self.sender.bodies)), self.lagging()), (200, (0, 0, 0, 0)))
+
     def test_changed_url(self) -> None:
         """A new URL is used at once, and closes the circuit."""
         self.pushed()

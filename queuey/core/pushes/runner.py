@@ -300,6 +300,7 @@ class PushRunner:
         """Send one message and settle it."""
         means, most = self._means, group.settings.max_deliveries
         made = push_body(push, self._source, delivery.message)
+        began = means.clock.seconds()
         try:
             policy = await means.policies.policy_for(self.place.application)
             done = await means.send(policy, push, secrets, made)
@@ -312,17 +313,19 @@ class PushRunner:
         error = done.error
         if judgement.verdict is Verdict.ACK and push.replies is not None:
             judgement, error = await self._reply(queue, group, push, delivery, done)
-        self._note(made.id, delivery, done, judgement, error)
+        self._note(made.id, delivery, began, done, judgement, error)
         if judgement.verdict is Verdict.PAUSE:
             await self._pause(queue, group)
         await self._settle(queue, group, delivery, judgement, done.reason if error == done.error else error or "")
 
-    def _note(self, id: str, delivery: Delivery, done: Attempted, judgement: Judgement, error: str | None) -> None:
+    def _note(
+        self, id: str, delivery: Delivery, began: float, done: Attempted, judgement: Judgement, error: str | None
+    ) -> None:
         """Count an attempt for the circuit, the report and the metrics."""
         means = self._means
         if judgement.failed:
             asked = judgement.delay if done.status in (429, 503) else 0.0
-            self.circuit.failed(means.clock.seconds(), means.random(), asked)
+            self.circuit.failed(began, means.clock.seconds(), means.random(), asked)
         else:
             self.circuit.succeeded()
         if not self.circuit.open:
