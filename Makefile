@@ -17,10 +17,10 @@ SHELL = /bin/sh
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser javascript cassandra cassandra-3.11 cassandra-trio run-cassandra
 PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440-light
-.PHONY: pictures deb promtool samples generators debian-root histories docs bench bench-peers bench-claims clean help
+.PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard
+BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard push
 # These need the server that `make cassandra` sets up.
 CASSANDRA_BENCHES := cassandra session
 
@@ -89,6 +89,9 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 
 generators: ## what the test of generated TypeScript clients needs, by npm: installed where there is Node.js
 	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/generated
+
+receivers: ## what the test of receivers of pushes needs, by npm: installed where there is Node.js
+	@sh tests/npm.sh 'the test of receivers of pushes' tests/live/receivers
 
 browser: ## Debian's Chromium and axe-core, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
@@ -161,7 +164,7 @@ bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
-	rm -rf tests/live/generated/node_modules
+	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules
 	rm -rf client/build client/dist client/queuey_client.egg-info client/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

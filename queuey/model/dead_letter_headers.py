@@ -30,7 +30,7 @@ SQS: Final = "queuey-sqs"
 MAX_SQS: Final = 8192
 """Maximum size in bytes of that header as compact JSON."""
 
-MAX_LETTER: Final = 2048
+MAX_LETTER: Final = 8192
 """Maximum size in bytes of a dead letter's header as compact JSON; a queue, a group and a reason of full length need
 less."""
 

@@ -234,8 +234,8 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual(server.sent(), {"ack": ["r1", "r2"]})
         group.retry(delivery, delay=1.5)
         self.assertEqual(server.sent(), {"retry": [{"receipt": "r1", "delay": 1.5}]})
-        group.reject("r1", reason="é" * 200)
-        self.assertEqual(server.sent(), {"reject": [{"receipt": "r1", "reason": "é" * 128}]})
+        group.reject("r1", reason="é" * 600)
+        self.assertEqual(server.sent(), {"reject": [{"receipt": "r1", "reason": "é" * 512}]})
         group.extend("r1", lease=60)
         self.assertEqual(server.sent(), {"extend": [{"receipt": "r1", "lease": 60}]})
 

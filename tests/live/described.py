@@ -102,6 +102,10 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         place = _random.randrange(len(QUEUES))
         names["queue"] = QUEUES[place]
         _make_queue(place)
+    if case.operation.path.endswith("/{application}/claims") and isinstance(case.body, dict) and _is_sensible(case):
+        _make_queue(0)
+        _make_group(QUEUES[0], anew=False)
+        case.body["from"] = [{"queue": QUEUES[0], "group": GROUP}]
     if "group" in names:
         names["group"] = GROUP
         _make_group(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)

@@ -59,6 +59,7 @@ PROGRAMS: Final = {
     "many": ("100 2", "(at most 1.00)"),
     "queue_reports": ("1000 1", "(at most 3.00)"),
     "dashboard": ("1 0.1 20 0.03", "(at least 0.95)"),
+    "push": ("20 5 0.1", "(at least 0.70)"),
 }
 
 

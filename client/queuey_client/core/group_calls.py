@@ -29,7 +29,7 @@ from queuey_client.core.values import Delivery, GroupInfo
 MAX_RECEIPTS = 1000
 """Receipts of one settlement."""
 
-MAX_REASON = 256
+MAX_REASON = 1024
 """Bytes of the reason of a rejection."""
 
 

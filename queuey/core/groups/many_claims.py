@@ -300,6 +300,11 @@ class _Place:
         self._waiting = waiting
         self._at = at
 
+    @property
+    def look_pause(self) -> None:
+        """See ``InLine``."""
+        return None
+
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
         """See ``InLine``."""
         return self._waiting.attempt(self._at, partitions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -48,6 +49,8 @@ class Claiming:
     :ivar known: whether only what an earlier claim with the key was given is wanted, and nothing new.
     :ivar settlings: settlements that are stored before the claim in the same transaction; ``None`` if the request does
         not contain that member.
+    :ivar look_pause: returns the seconds between two attempts while the claim waits, on a store that does not report
+        every arrival; ``None``: as the store says, which is also the least.
     """
 
     limit: int = 10
@@ -58,6 +61,7 @@ class Claiming:
     key: bytes | None = None
     known: bool = False
     settlings: tuple[Settling, ...] | None = None
+    look_pause: Callable[[], float] | None = None
 
 
 @frozen

@@ -30,6 +30,7 @@ from queuey.model.pushes.places import (
 )
 
 _TOKEN: Final = 16
+_STAMP: Final = 4
 
 Exists = Callable[[PushPlace], Coroutine[Deferred[Any], Any, bool]]
 """Looks whether a push is there."""
@@ -50,7 +51,7 @@ class PushRegistry:
         self._index: Gathered[str, tuple[str, str], None] = Gathered(retries, self._announce, _contended)
         self._changes: Gathered[str, _Change, None] = Gathered(retries, self._attempt, _contended)
         self._versions: dict[str, str] = {}
-        self._shards: dict[str, frozenset[PushPlace]] = {}
+        self._shards: dict[str, dict[PushPlace, str]] = {}
 
     @property
     def known(self) -> frozenset[PushPlace]:
@@ -69,20 +70,21 @@ class PushRegistry:
         return self._changes.make(place.shard, (place, exists))
 
     @deferred
-    async def refresh(self) -> frozenset[str]:
+    async def refresh(self) -> frozenset[PushPlace]:
         """Read what has changed since the last call.
 
-        :return: fires with the shards that have changed.
+        :return: fires with the pushes that were listed, changed or removed.
         """
         state = await self._states.read(INDEX)
         versions = {} if state is None else _readable(decode_numbers, state.value)
         differ = [shard for shard, version in versions.items() if self._versions.get(shard) != version]
-        changed = set()
+        changed: set[PushPlace] = set()
         for shard, (version, places) in zip(differ, await in_parallel(differ, self._read), strict=True):
             # A version that was announced, and is not stored yet, differs once more the next time.
             if self._versions.get(shard) != version:
+                before = self._shards.get(shard, {})
                 self._versions[shard], self._shards[shard] = version, places
-                changed.add(shard)
+                changed.update(place for place, _ in before.items() ^ places.items())
         return frozenset(changed)
 
     @deferred
@@ -94,20 +96,19 @@ class PushRegistry:
         return frozenset().union(*(places for _, places in found))
 
     @deferred
-    async def _read(self, shard: str) -> tuple[str, frozenset[PushPlace]]:
+    async def _read(self, shard: str) -> tuple[str, dict[PushPlace, str]]:
         state = await self._states.read(shard_key(shard))
-        return ("", frozenset()) if state is None else (state.version, _readable(decode_shard, state.value))
+        return ("", {}) if state is None else (state.version, _readable(decode_shard, state.value))
 
     async def _attempt(self, shard: str, changes: Sequence[_Change]) -> Sequence[None] | None:
         """Change a shard once; ``None`` if another process was first."""
         version, places = await self._read(shard)
-        found = set(places)
         for place, exists in changes:
             if exists is None:
-                found.add(place)
-            elif place in found and not await exists(place):
-                found.discard(place)
-        value = encode_shard(found)
+                places[place] = self._new_bytes(_STAMP).hex()
+            elif place in places and not await exists(place):
+                del places[place]
+        value = encode_shard(places)
         if len(value) > MAX_STATE:
             raise StorageFull("There are too many pushes in the store.", limit="pushes")
         fresh = self._new_bytes(_TOKEN).hex()
