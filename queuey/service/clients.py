@@ -12,6 +12,7 @@ from queuey.auth.signed_urls import MAX_RATES, SignedURLs
 from queuey.auth.sigv4 import AwsSignatures
 from queuey.config import CassandraStorage, Settings
 from queuey.core.live.reads import LiveTimes
+from queuey.core.sqs_moves import SqsMoves
 from queuey.core.sqs_queues import SqsQueues
 from queuey.deferreds import TurnQueue
 from queuey.http import problems, rates
@@ -24,6 +25,7 @@ from queuey.http.problems import code_of
 from queuey.http.root import make_root
 from queuey.http.sqs.api import SqsApi, allow_body
 from queuey.http.sqs.callers import SqsGate
+from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
@@ -139,12 +141,15 @@ def sqs_api(parts: Components, gate: Gate) -> SqsApi:
     signatures = AwsSignatures(owners.of_id, owners.digests, owners.use, now)
     sqs_gate = SqsGate(gate, signatures, exchange)
     states = SqsQueues(parts.store.states, parts.directory.retries, parts.reactor.seconds, os.urandom)
+    administration = SqsAdministration(parts.directory, exchange, groups, states, now)
+    moves = SqsMoves(exchange, parts.directory, groups, states, parts.reactor, now)
     return SqsApi(
         sqs_gate,
-        SqsAdministration(parts.directory, exchange, groups, states, now),
+        administration,
         SqsSending(exchange, states),
         SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
         SqsSettling(groups, states, Removals(exchange)),
+        SqsMoving(sqs_gate, parts.directory, administration, states, moves, now, lambda: uuid.uuid4().hex),
     )
 
 

@@ -13,7 +13,8 @@ from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
 from queuey.http.sqs import errors
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
-from queuey.http.sqs.errors import PATHS, SqsError
+from queuey.http.sqs.errors import NO_POLICIES, PATHS, SqsError
+from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.operations import MISSING, OPERATIONS, Members, decoded, read
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
@@ -44,6 +45,7 @@ class SqsApi:
         sending: SqsSending,
         receiving: SqsReceiving,
         settling: SqsSettling,
+        moving: SqsMoving,
     ) -> None:
         self._gate = gate
         self._receiving = receiving
@@ -66,6 +68,9 @@ class SqsApi:
             "DeleteMessageBatch": settling.delete_batch,
             "ChangeMessageVisibility": settling.change,
             "ChangeMessageVisibilityBatch": settling.change_batch,
+            "StartMessageMoveTask": moving.start,
+            "ListMessageMoveTasks": moving.list,
+            "CancelMessageMoveTask": moving.cancel,
         }
 
     def routes(self) -> tuple[BodyRoute, ...]:
@@ -94,7 +99,7 @@ class SqsApi:
         operation = OPERATIONS.get(name)
         if operation is None:
             if name in MISSING:
-                raise SqsError("UnsupportedOperation", f"{name} is not there in Queuey.")
+                raise SqsError("UnsupportedOperation", f"{name}: {NO_POLICIES}")
             raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
         given = read(operation.members, decoded(request.body))
         queue: Queue | None = None

@@ -29,6 +29,7 @@ CODES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
         "ReceiptHandleIsInvalid": ("ReceiptHandleIsInvalid", 400),
         "InvalidMessageContents": ("InvalidMessageContents", 400),
         "OverLimit": ("OverLimit", 403),
+        "ResourceNotFoundException": ("ResourceNotFoundException", 404),
         "BatchEntryIdsNotDistinct": (f"{_OLD}BatchEntryIdsNotDistinct", 400),
         "BatchRequestTooLong": (f"{_OLD}BatchRequestTooLong", 400),
         "EmptyBatchRequest": (f"{_OLD}EmptyBatchRequest", 400),
@@ -76,6 +77,8 @@ PATHS: Final = ("/", PATH, f"{PATH}/")
 _TARGET: Final = b"x-amz-target"
 
 _PATHS: Final = frozenset(path.encode() for path in PATHS)
+
+NO_POLICIES: Final = "Policies of queues are not enforced here; the principals of a queue say who may use it."
 
 NO_QUEUE: Final = "The specified queue does not exist."
 
