@@ -47,6 +47,7 @@ KNOWN: Final = (
     "metrics",
     "tracing",
     "push",
+    "sqs",
 )
 
 _COMMENT: Final = re.compile(r"\s[#;]")

@@ -12,12 +12,12 @@ from typing import Any, Final
 import attrs
 
 from queuey.core.queues import QueueDirectory
-from queuey.core.sqs_moves import SqsMoves
 from queuey.core.sqs_queues import SqsQueues
 from queuey.errors import NoSuchQueue
 from queuey.http.gate import permit
 from queuey.http.sqs.callers import Caller, SqsGate
 from queuey.http.sqs.errors import SqsError, invalid, out_of_range
+from queuey.http.sqs.move_tasks import SqsMoves
 from queuey.http.sqs.names import arn, name_of_arn
 from queuey.http.sqs.operations import Members
 from queuey.http.sqs.queues import SqsAdministration

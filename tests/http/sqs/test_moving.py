@@ -16,11 +16,6 @@ class MovingTests(SqsTestCase):
         policy = {"deadLetterTargetArn": self.arn(self.dead), "maxReceiveCount": 1}
         self.work = self.made("work", RedrivePolicy=json.dumps(policy), VisibilityTimeout="5")
 
-    def arn(self, url: str) -> str:
-        found = self.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["QueueArn"])
-        text: str = found["Attributes"]["QueueArn"]
-        return text
-
     def die(self, number: int) -> set[str]:
         """Let messages become dead letters; return their ids."""
         ids = {self.sent(self.work, f"m{n}")["MessageId"] for n in range(number)}
@@ -145,8 +140,6 @@ class MovingTests(SqsTestCase):
 
 
 class AllowTests(SqsTestCase):
-    arn = MovingTests.arn
-
     def allow(self, policy: Any) -> None:
         text = json.dumps(policy)
         self.call("SetQueueAttributes", QueueUrl=self.dead, Attributes={"RedriveAllowPolicy": text})

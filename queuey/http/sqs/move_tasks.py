@@ -45,7 +45,7 @@ REMEMBERED: Final = 86_400
 _PATIENCE: Final = 30
 """Attempts, a second apart, while a queue takes no more messages back or the newest messages cannot be read yet."""
 
-_log = EventLog(Logger(namespace="queuey.sqs"))
+_log = EventLog(Logger(namespace="queuey.http"))
 
 May = Callable[[Queue], None]
 """Raises ``Forbidden`` if messages may not be moved back to a queue."""
