@@ -69,7 +69,7 @@ def _members(operation: str, known: tuple[Member, ...], given: Mapping[str, str]
                 found[member.name] = int(text) if is_number else text
             continue
         items = _numbered(given, _ENTRIES.get(operation, "") if member.kind is Kind.ENTRIES else _flat(member.name))
-        if items:
+        if items or member.kind is Kind.ENTRIES:  # a batch of no entries has no fields
             found[member.name] = _collected(operation, member, items)
     return found
 
