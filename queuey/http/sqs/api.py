@@ -13,7 +13,7 @@ from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
 from queuey.http.sqs import errors, query, xml
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
-from queuey.http.sqs.errors import NO_POLICIES, PATHS, QUEUE_PATHS, SqsError
+from queuey.http.sqs.errors import NO_POLICIES, PATH, PATHS, QUEUE_PATHS, SqsError
 from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.operations import MISSING, OPERATIONS, Members, decoded, read
 from queuey.http.sqs.queues import SqsAdministration
@@ -106,6 +106,7 @@ class SqsApi:
             if name in MISSING:
                 raise SqsError("UnsupportedOperation", f"{name}: {NO_POLICIES}")
             raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
+        request.route = f"{PATH}/{name}"  # so that metrics and the access log tell operations apart
         document = decoded(request.body) if form is None else query.members(name, operation.members, form, request)
         given = read(operation.members, document)
         queue: Queue | None = None
