@@ -42,6 +42,9 @@ UNKNOWN_SOURCE: Final = "CouldNotDetermineMessageSource"
 REMEMBERED: Final = 86_400
 """Seconds for which a move to another queue is not repeated."""
 
+_MAX_REASON: Final = 200
+"""Characters of the reason of a failure that are kept."""
+
 _PATIENCE: Final = 30
 """Attempts, a second apart, while a queue takes no more messages back or the newest messages cannot be read yet."""
 
@@ -81,7 +84,7 @@ class SqsMoves:
         except _Stopped:
             status, reason = "CANCELLED", ""
         except QueueyError as error:
-            status, reason = "FAILED", error.text
+            status, reason = "FAILED", error.text[:_MAX_REASON]
             _log.warn("move-failed", "a task that moves messages has failed: {text}", text=error.text)
         try:
             await self.note(source, task.id, lambda one: attrs.evolve(one, status=status, reason=reason))

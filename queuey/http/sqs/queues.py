@@ -11,7 +11,7 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.rows import in_parallel
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
-from queuey.core.sqs_queues import SqsQueues
+from queuey.core.sqs_queues import SqsQueues, check_fits
 from queuey.deferreds import KeyedLock, deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue
 from queuey.http.sqs import attributes, redrive_allow
@@ -60,6 +60,7 @@ class SqsAdministration:
         attributes.check_fifo(name, wanted)
         await self._check_target(caller, wanted, name, wanted.state.get("fifo", False))
         tags = _tags(given.get("tags", {}))
+        check_fits(wanted.of_state(SqsQueue(tags=tags), int(self.now())))
         turn = (caller.application, name)
         await self._turns.take(turn, lambda: self._create(caller, name, asked, wanted, tags))
         return {"QueueUrl": queue_url(caller.request, caller.application, name)}

@@ -241,6 +241,19 @@ class CallTests(SqsTestCase):
         self.assertEqual(response.status, 413)
         self.assertTrue(response.header("x-amzn-query-error"))
 
+    def test_tags_that_take_too_much(self) -> None:
+        """As many and as long as there may be, of characters that take four bytes each: nothing changes."""
+        url = self.made("q")
+        tags = {f"{n:03}" + "\U0001f600" * 125: "\U0001f600" * 256 for n in range(50)}
+        text = self.fails("InvalidAttributeValue", "TagQueue", QueueUrl=url, Tags=tags)
+        self.assertIn("bytes together", text)
+        self.assertEqual(self.call("ListQueueTags", QueueUrl=url), {})
+        self.fails("InvalidAttributeValue", "CreateQueue", QueueName="new", tags=tags)
+        self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="new")
+        plain = {f"{n:03}" + "x" * 125: "y" * 256 for n in range(50)}
+        self.call("TagQueue", QueueUrl=url, Tags=plain)
+        self.assertEqual(self.call("ListQueueTags", QueueUrl=url)["Tags"], plain)
+
     def test_the_route_is_the_operation(self) -> None:
         """Metrics and the access log tell operations apart, and names that clients make up are no routes."""
         self.made("q")
