@@ -10,6 +10,7 @@ from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSett
 from queuey.config.policies import APPLICATION, APPLICATION_KEYS, MAX_AGE
 from queuey.config.pushes import PushSettings
 from queuey.config.server import OpsSettings, ServerSettings
+from queuey.config.sqs_settings import SqsSettings
 from queuey.config.storage import BACKEND, METADATA, CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage
 from queuey.config.users import BrowserIDSettings, IssuerSettings
 
@@ -32,7 +33,7 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     APPLICATION_KEYS,
     *APPLICATION,
     *APPLICATIONS,
-    *keys_of(LoggingSettings, MetricsSettings, TracingSettings, PushSettings),
+    *keys_of(LoggingSettings, MetricsSettings, TracingSettings, PushSettings, SqsSettings),
 )
 """Every key."""
 

@@ -48,6 +48,7 @@ KNOWN: Final = (
     "metrics",
     "tracing",
     "push",
+    "sqs",
 )
 
 _COMMENT: Final = re.compile(r"\s[#;]")

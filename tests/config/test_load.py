@@ -272,7 +272,7 @@ APPLICATION_KEYS = (
 )
 SECTIONS = (
     "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "
-    "[jwt:NAME], [logging], [metrics], [tracing], [push]"
+    "[jwt:NAME], [logging], [metrics], [tracing], [push], [sqs]"
 )
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
 NODES = "allowed: nodes as host or host:port, separated by commas"

@@ -149,7 +149,7 @@ NEEDED = {
 
 BROWSERID = "[browserid]\nverifier = https://v.example.org\naudience = https://a.example.org\n"
 
-ONLY_ONE = {"backend", "NAME"}
+ONLY_ONE = {"backend", "NAME", "signatures", "application"}  # the last two need each other: tests.config.test_sqs
 
 
 class ReloadTests(SettingsTestCase):
