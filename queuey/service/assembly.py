@@ -30,6 +30,7 @@ from queuey.core.many.watching import ManyWatch
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.pushes.engine import PushEngine
+from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
@@ -55,6 +56,7 @@ from queuey.service.in_force import InForce
 from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
+from queuey.service.scheduling import scheduling
 from queuey.service.reactor_lag import Pulse
 from queuey.service.workers import Workers
 
@@ -71,6 +73,7 @@ class Assembly:
     :ivar following: measure groups and queues for the metrics.
     :ivar statsd: sends the metrics to StatsD, if that is asked for.
     :ivar pushes: sends pushes; only in processes that serve.
+    :ivar schedules: posts the messages of schedules; only in processes that serve.
     :ivar workers: the processes that serve instead of this one, if there are any.
     """
 
@@ -94,6 +97,7 @@ class Assembly:
     statsd: Statsd | None
     traces: ITraces | None
     pushes: PushEngine
+    schedules: ScheduleEngine
     workers: Workers | None
 
     def use(self, settings: Settings) -> None:
@@ -155,6 +159,7 @@ def assemble(
     pushes, engine = pushing(
         in_force, reactor, now, store, directory, groups, exchange, policies, rate_limits, stored, sole, push_sender
     )
+    schedules, schedule_engine = scheduling(reactor, now, store, directory, exchange, policies)
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     live = LiveReads(reactor, lambda: live_times(in_force.settings), random.uniform, _live_defect)
     draining = Draining(reactor.seconds, lambda: live.leave(live.spread))
@@ -186,6 +191,7 @@ def assemble(
         many=many,
         groups=groups,
         pushes=pushes,
+        schedules=schedules,
         rate_limits=rate_limits,
         live=live,
         draining=draining,
@@ -267,6 +273,7 @@ def assemble(
         statsd=statsd,
         traces=traces,
         pushes=engine,
+        schedules=schedule_engine,
         workers=workers,
     )
 

@@ -41,6 +41,7 @@ from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.push_actions import V2PushActions
 from queuey.http.v2.pushes import V2Pushes
+from queuey.http.v2.schedules import V2Schedules
 from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.reads import V2Reads
 from queuey.http.v2.restores import V2Restores
@@ -88,6 +89,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Moving(groups),
         V2Pushes(parts.pushes, now),
         V2PushActions(parts.pushes),
+        V2Schedules(parts.schedules, now),
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),
