@@ -30,10 +30,10 @@ from queuey.core.many.watching import ManyWatch
 from queuey.core.messages import MessageExchange
 from queuey.core.policies import GivenPolicies, Policies, StoredPolicies
 from queuey.core.pushes.engine import PushEngine
-from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred
 from queuey.http.counting import NOWHERE, Counts
@@ -56,8 +56,8 @@ from queuey.service.in_force import InForce
 from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_door, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
-from queuey.service.scheduling import scheduling
 from queuey.service.reactor_lag import Pulse
+from queuey.service.scheduling import scheduling
 from queuey.service.workers import Workers
 
 

@@ -41,10 +41,10 @@ from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.push_actions import V2PushActions
 from queuey.http.v2.pushes import V2Pushes
-from queuey.http.v2.schedules import V2Schedules
 from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.reads import V2Reads
 from queuey.http.v2.restores import V2Restores
+from queuey.http.v2.schedules import V2Schedules
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream

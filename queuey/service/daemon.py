@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, gatherResults, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -247,7 +247,7 @@ class QueueyService(Service):
         await self._listeners.stop()
         self._house.live.stop(limit)
         # The claims of pushes end before all other waits do: then none of them is tried again.
-        pushes = gatherResults((self._house.pushes.stop(), self._house.schedules.stop()))
+        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
         self._house.waits.end()
         for each in self._house.following:
             each.stop()
@@ -378,7 +378,7 @@ class QueueyService(Service):
         raise StartRefused(reason)
 
 
-async def ends_within(seconds: float, work: Deferred[None], reactor: Any) -> bool:
+async def ends_within(seconds: float, work: Deferred[Any], reactor: Any) -> bool:
     """Wait for some work; whether it was done in so many seconds."""
     try:
         await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import gatherResults, succeed
+from twisted.internet.defer import DeferredList, succeed
 from twisted.logger import Logger, globalLogBeginner
 
 from queuey.auth.users import make_web
@@ -124,7 +124,7 @@ class Worker:
         self._stopping = True
         self._listeners.pause()
         self._house.live.stop(limit)
-        pushes = gatherResults((self._house.pushes.stop(), self._house.schedules.stop()))
+        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
         self._house.waits.end()
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)

@@ -7,6 +7,7 @@ from typing import Any
 import attrs
 from twisted.internet.defer import Deferred, fail
 
+from queuey.core.policies import Policies
 from queuey.core.schedules.engine import EVERY, REFRESH, ScheduleEngine
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.errors import Unavailable
@@ -70,19 +71,24 @@ class ScheduleTestCase(GroupTestCase):
     def put_schedule(self, name: str = "s", body: Any = None, **fields: str) -> Response:
         return self.send("PUT", f"/queues/q/schedules/{name}", BODY if body is None else body, fields_of(fields))
 
-    def get(self, name: str = "s") -> Response:
+    def shown(self, name: str = "s") -> Response:
         return self.send("GET", f"/queues/q/schedules/{name}")
 
     def run_for(self, seconds: int) -> None:
         self.clock.pump([EVERY] * seconds)
 
-    def bodies(self) -> list[str]:
+    def posted(self) -> list[str]:
         return [one["body"] for one in self.send("GET", "/queues/q/messages").json["messages"]]
+
+    def policies(self) -> Policies:
+        found = self.assembly.schedules.policies
+        assert isinstance(found, Policies)
+        return found
 
     def another_process(self) -> ScheduleEngine:
         parts = self.assembly.schedules
         _, engine = scheduling(
-            self.clock, parts.now, self.assembly.store, parts.directory, parts.messages, parts.policies
+            self.clock, parts.now, self.assembly.store, parts.directory, parts.messages, self.policies()
         )
         return engine
 
@@ -96,7 +102,7 @@ class ManagingTest(ScheduleTestCase):
         self.assertEqual(made.json["cron"], "* * * * *")
         self.assertEqual((made.json["timezone"], made.json["missed"]), ("UTC", "skip"))
         self.assertEqual(made.json["message"], {"body": "tick", "content_type": "text/plain;charset=utf-8"})
-        self.assertEqual(self.get().json, made.json)
+        self.assertEqual(self.shown().json, made.json)
         self.assertEqual(self.send("GET", "/queues/q/schedules").json, {"schedules": [made.json]})
         # What a client was shown can be sent again.
         whole = without_next(made)
@@ -107,7 +113,7 @@ class ManagingTest(ScheduleTestCase):
         self.assertEqual(changed.json["message"]["delay"], 1.5)
         self.assertEqual(self.put_schedule(body=again).json["message"], changed.json["message"])
         self.assertEqual(self.send("DELETE", "/queues/q/schedules/s").status, 204)
-        self.expect(404, self.get())
+        self.expect(404, self.shown())
         self.assertEqual(self.send("DELETE", "/queues/q/schedules/s").status, 404)
         self.assertEqual(self.send("GET", "/queues/q/schedules").json, {"schedules": []})
 
@@ -116,7 +122,7 @@ class ManagingTest(ScheduleTestCase):
             with self.subTest(name=name, value=str(value)[:40]):
                 self.expect(400, self.put_schedule(body={**BODY, name: value}))
         self.expect(400, self.put_schedule("a%20b"))
-        self.expect(404, self.get())
+        self.expect(404, self.shown())
 
     def test_conditions(self) -> None:
         self.expect(412, self.put_schedule(If_Match='"x"'))
@@ -141,11 +147,11 @@ class PostingTest(ScheduleTestCase):
     def test_each_minute_once(self) -> None:
         self.put_schedule()
         self.run_for(59)
-        self.assertEqual(self.bodies(), [])
+        self.assertEqual(self.posted(), [])
         self.run_for(2)
-        self.assertEqual(self.bodies(), ["tick"])
+        self.assertEqual(self.posted(), ["tick"])
         self.run_for(60)
-        self.assertEqual(self.bodies(), ["tick"] * 2)
+        self.assertEqual(self.posted(), ["tick"] * 2)
 
     def test_two_processes(self) -> None:
         other = self.another_process()
@@ -153,7 +159,7 @@ class PostingTest(ScheduleTestCase):
         other.start()
         self.put_schedule()
         self.run_for(125)
-        self.assertEqual(self.bodies(), ["tick"] * 2)
+        self.assertEqual(self.posted(), ["tick"] * 2)
 
     def test_a_process_that_dies_before_it_stores_the_time(self) -> None:
         """The one that comes after it repeats the message under the same key."""
@@ -165,14 +171,14 @@ class PostingTest(ScheduleTestCase):
 
         dying = attrs.evolve(first, rows=DyingRows(first.rows.states, first.rows.new_bytes))
         self.failureResultOf(Deferred.fromCoroutine(dying.run(place)), Unavailable)
-        self.assertEqual(self.bodies(), ["tick"])
+        self.assertEqual(self.posted(), ["tick"])
         second = self.another_process()
         self.engines.append(second)
         second.start()
         self.run_for(3)
-        self.assertEqual(self.bodies(), ["tick"])
+        self.assertEqual(self.posted(), ["tick"])
         self.run_for(60)
-        self.assertEqual(self.bodies(), ["tick"] * 2)
+        self.assertEqual(self.posted(), ["tick"] * 2)
 
     def test_missed_times(self) -> None:
         self.put_schedule("skips", {**BODY, "cron": "0 * * * *", "message": {"body": "skipped"}})
@@ -183,22 +189,22 @@ class PostingTest(ScheduleTestCase):
         self.engines.append(engine)
         engine.start()
         self.run_for(10)
-        self.assertEqual(self.bodies(), ["once"])
+        self.assertEqual(self.posted(), ["once"])
 
     def test_deleted(self) -> None:
         self.put_schedule()
         self.send("DELETE", "/queues/q/schedules/s")
         self.run_for(70)
-        self.assertEqual(self.bodies(), [])
+        self.assertEqual(self.posted(), [])
         self.assertEqual(self.assembly.schedules.registry.known, frozenset())
 
     def test_a_queue_that_is_deleted(self) -> None:
         """Its schedules are gone with it, and a new queue of that name has none."""
         self.put_schedule()
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
-        self.made()
+        self.assertEqual(self.send("PUT", "/queues/q", {}).status, 201)
         self.run_for(70)
-        self.assertEqual(self.bodies(), [])
+        self.assertEqual(self.posted(), [])
         self.assertEqual(self.send("GET", "/queues/q/schedules").json, {"schedules": []})
         self.run_for(int(REFRESH) + 1)
         self.assertEqual(self.assembly.schedules.registry.known, frozenset())

@@ -29,7 +29,7 @@ from queuey.model.message import Content, Draft
 from queuey.model.queue import Queue
 from queuey.model.schedules.cron import BadCron, check, next_time, zone
 from queuey.model.schedules.stored import MAX_BODY, Missed, Schedule
-from queuey.model.timeid import from_seconds, to_rfc3339
+from queuey.model.timeid import SECOND, from_seconds, to_rfc3339
 
 SCHEDULES: Final = f"{QUEUE}/schedules"
 SCHEDULE: Final = f"{SCHEDULES}/<schedule>"
@@ -108,7 +108,7 @@ def settings(given: Mapping[str, Any], queue: Queue, now: int) -> tuple[str, str
         message = Items(queue.settings.partitions, 0).draft(given["message"], "/message", mistakes)
         if len(message.content.body) > MAX_BODY:
             asked.wrong("message", f"has a body of more than {MAX_BODY} bytes")
-    usable = timezone or "UTC"
+    usable = "UTC" if timezone is None else timezone
     try:
         zone(usable)
     except BadCron as error:
@@ -125,7 +125,7 @@ def settings(given: Mapping[str, Any], queue: Queue, now: int) -> tuple[str, str
     asked.check()
     if mistakes:
         raise problem_of(mistakes, "invalid-body", "pointer", "the body")
-    return cron or "", timezone or "UTC", message, missed or Missed.SKIP
+    return cron or "", usable, message, missed or Missed.SKIP
 
 
 def schedule_json(name: str, schedule: Schedule) -> dict[str, Any]:
@@ -161,7 +161,7 @@ def _message_json(draft: Draft) -> dict[str, Any]:
     if draft.key is not None:
         found["key"] = draft.key
     if draft.delay:
-        found["delay"] = draft.delay / from_seconds(1)
+        found["delay"] = draft.delay / SECOND
     return found
 
 

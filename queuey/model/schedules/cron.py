@@ -7,6 +7,7 @@ by elapsed time.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from typing import Final
@@ -22,6 +23,9 @@ MAX_ZONE: Final = 64
 
 LAST_TIME: Final = 253_370_764_800
 """Times from the year 9999 on are not looked for."""
+
+_ZONE: Final = re.compile(r"[A-Z][A-Za-z]+(/[A-Za-z0-9_+-]+)+", re.ASCII)
+"""Names without a slash, as EST, are old; Area/Place are those that are kept."""
 
 _WINDOWS: Final = (3_600, 86_400, 40 * 86_400, 800 * 86_400)
 """How far back the newest time is looked for at first: then few times are visited, however long ago ``after`` is."""
@@ -39,7 +43,7 @@ def zone(name: str) -> tzinfo:
     if name == "UTC":
         return UTC
     try:
-        if not 1 <= len(name) <= MAX_ZONE:
+        if len(name) > MAX_ZONE or _ZONE.fullmatch(name) is None:
             raise ValueError
         return ZoneInfo(name)
     except (ValueError, KeyError, OSError):
@@ -88,7 +92,7 @@ def _times(cron: str, timezone: str, after: int) -> Iterator[int]:
     last = after
     for found in CronSim(cron, datetime.fromtimestamp(after, zone(timezone))):
         seconds = int(found.timestamp())
-        # Around a change of the clocks several times of the clock on the wall may be the same moment, or an earlier one.
+        # Around a change of the clocks several times on the wall may be the same moment, or an earlier one.
         if seconds > last:
             last = seconds
             yield seconds

@@ -115,8 +115,6 @@ def decode_schedule(value: bytes) -> Schedule:
         content = Content(b64decode(row["body"]), row["type"], None if headers is None else headers.encode("utf-8"))
         message = Draft(content, row["ttl"], row["partition"], row["key"], Ticks(row["delay"]))
         missed, created = Missed(row["missed"]), Ticks(row["created"])
-        return Schedule(
-            row["id"], row["cron"], row["timezone"], message, missed, created, row["last"], row["version"]
-        )
+        return Schedule(row["id"], row["cron"], row["timezone"], message, missed, created, row["last"], row["version"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableSchedule(f"is damaged: {error!r}") from None
