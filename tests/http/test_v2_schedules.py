@@ -77,7 +77,7 @@ class ScheduleTestCase(GroupTestCase):
     def run_for(self, seconds: int) -> None:
         self.clock.pump([EVERY] * seconds)
 
-    def posted(self) -> list[str]:
+    def seen(self) -> list[str]:
         return [one["body"] for one in self.send("GET", "/queues/q/messages").json["messages"]]
 
     def policies(self) -> Policies:
@@ -147,11 +147,11 @@ class PostingTest(ScheduleTestCase):
     def test_each_minute_once(self) -> None:
         self.put_schedule()
         self.run_for(59)
-        self.assertEqual(self.posted(), [])
+        self.assertEqual(self.seen(), [])
         self.run_for(2)
-        self.assertEqual(self.posted(), ["tick"])
+        self.assertEqual(self.seen(), ["tick"])
         self.run_for(60)
-        self.assertEqual(self.posted(), ["tick"] * 2)
+        self.assertEqual(self.seen(), ["tick"] * 2)
 
     def test_two_processes(self) -> None:
         other = self.another_process()
@@ -159,7 +159,7 @@ class PostingTest(ScheduleTestCase):
         other.start()
         self.put_schedule()
         self.run_for(125)
-        self.assertEqual(self.posted(), ["tick"] * 2)
+        self.assertEqual(self.seen(), ["tick"] * 2)
 
     def test_a_process_that_dies_before_it_stores_the_time(self) -> None:
         """The one that comes after it repeats the message under the same key."""
@@ -171,14 +171,14 @@ class PostingTest(ScheduleTestCase):
 
         dying = attrs.evolve(first, rows=DyingRows(first.rows.states, first.rows.new_bytes))
         self.failureResultOf(Deferred.fromCoroutine(dying.run(place)), Unavailable)
-        self.assertEqual(self.posted(), ["tick"])
+        self.assertEqual(self.seen(), ["tick"])
         second = self.another_process()
         self.engines.append(second)
         second.start()
         self.run_for(3)
-        self.assertEqual(self.posted(), ["tick"])
+        self.assertEqual(self.seen(), ["tick"])
         self.run_for(60)
-        self.assertEqual(self.posted(), ["tick"] * 2)
+        self.assertEqual(self.seen(), ["tick"] * 2)
 
     def test_missed_times(self) -> None:
         self.put_schedule("skips", {**BODY, "cron": "0 * * * *", "message": {"body": "skipped"}})
@@ -189,13 +189,13 @@ class PostingTest(ScheduleTestCase):
         self.engines.append(engine)
         engine.start()
         self.run_for(10)
-        self.assertEqual(self.posted(), ["once"])
+        self.assertEqual(self.seen(), ["once"])
 
     def test_deleted(self) -> None:
         self.put_schedule()
         self.send("DELETE", "/queues/q/schedules/s")
         self.run_for(70)
-        self.assertEqual(self.posted(), [])
+        self.assertEqual(self.seen(), [])
         self.assertEqual(self.assembly.schedules.registry.known, frozenset())
 
     def test_a_queue_that_is_deleted(self) -> None:
@@ -204,7 +204,7 @@ class PostingTest(ScheduleTestCase):
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
         self.assertEqual(self.send("PUT", "/queues/q", {}).status, 201)
         self.run_for(70)
-        self.assertEqual(self.posted(), [])
+        self.assertEqual(self.seen(), [])
         self.assertEqual(self.send("GET", "/queues/q/schedules").json, {"schedules": []})
         self.run_for(int(REFRESH) + 1)
         self.assertEqual(self.assembly.schedules.registry.known, frozenset())

@@ -100,6 +100,7 @@ def settings(given: Mapping[str, Any], queue: Queue, now: int) -> tuple[str, str
     asked = Members(given)
     cron, timezone = asked.text("cron"), asked.text("timezone")
     missed = asked.choice("missed", Missed)
+    asked.text("next")  # it is shown, and has no meaning in a request
     mistakes = Mistakes()
     message = Draft(Content(b""), 0)
     if given.get("message") is None:
