@@ -97,8 +97,11 @@ setup(
     install_requires=[
         "apsw>=3.51.3.0",
         "attrs>=24.2",
+        "cronsim>=2.7,<3",
         "klein>=24.8,<25",
         "msgspec>=0.20,<1",
+        # Time zones for systems that have none.
+        "tzdata",
         # The command "queuey".
         "queuey-client[cli]>=2.0.0.dev0",
         "multipart>=2,<3",

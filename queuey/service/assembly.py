@@ -34,6 +34,7 @@ from queuey.core.pushes.engine import PushEngine
 from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred
 from queuey.http.counting import NOWHERE, Counts
@@ -61,6 +62,7 @@ from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_
 from queuey.service.operators import in_thread, new_key, operators_rpc, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
 from queuey.service.reactor_lag import Pulse
+from queuey.service.scheduling import scheduling
 from queuey.service.workers import Workers
 
 
@@ -76,6 +78,7 @@ class Assembly:
     :ivar following: measure groups and queues for the metrics.
     :ivar statsd: sends the metrics to StatsD, if that is asked for.
     :ivar pushes: sends pushes; only in processes that serve.
+    :ivar schedules: posts the messages of schedules; only in processes that serve.
     :ivar workers: the processes that serve instead of this one, if there are any.
     """
 
@@ -100,6 +103,7 @@ class Assembly:
     statsd: Statsd | None
     traces: ITraces | None
     pushes: PushEngine
+    schedules: ScheduleEngine
     workers: Workers | None
 
     def use(self, settings: Settings) -> None:
@@ -161,6 +165,7 @@ def assemble(
     pushes, engine = pushing(
         in_force, reactor, now, store, directory, groups, exchange, policies, rate_limits, stored, sole, push_sender
     )
+    schedules, schedule_engine = scheduling(reactor, now, store, directory, exchange, policies)
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     live = LiveReads(reactor, lambda: live_times(in_force.settings), random.uniform, _live_defect)
     draining = Draining(reactor.seconds, lambda: live.leave(live.spread))
@@ -192,6 +197,7 @@ def assemble(
         many=many,
         groups=groups,
         pushes=pushes,
+        schedules=schedules,
         rate_limits=rate_limits,
         live=live,
         draining=draining,
@@ -293,6 +299,7 @@ def assemble(
         statsd=statsd,
         traces=traces,
         pushes=engine,
+        schedules=schedule_engine,
         workers=workers,
     )
 

@@ -47,6 +47,7 @@ from queuey.http.v2.pushes import V2Pushes
 from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.reads import V2Reads
 from queuey.http.v2.restores import V2Restores
+from queuey.http.v2.schedules import V2Schedules
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
@@ -93,6 +94,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Moving(groups),
         V2Pushes(parts.pushes, now),
         V2PushActions(parts.pushes),
+        V2Schedules(parts.schedules, now),
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),

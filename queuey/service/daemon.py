@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -133,6 +133,7 @@ class QueueyService(Service):
             each.start()
         if self._house.workers is None:
             self._house.pushes.start()
+            self._house.schedules.start()
 
     def _listen_beside_data(self) -> None:
         """Listen on the operators' socket in the folder of the data, which the store has made and locked by now.
@@ -249,7 +250,7 @@ class QueueyService(Service):
         await self._listeners.stop()
         self._house.live.stop(limit)
         # The claims of pushes end before all other waits do: then none of them is tried again.
-        pushes = self._house.pushes.stop()
+        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
         self._house.waits.end()
         for each in self._house.following:
             each.stop()
@@ -386,7 +387,7 @@ class QueueyService(Service):
         raise StartRefused(reason)
 
 
-async def ends_within(seconds: float, work: Deferred[None], reactor: Any) -> bool:
+async def ends_within(seconds: float, work: Deferred[Any], reactor: Any) -> bool:
     """Wait for some work; whether it was done in so many seconds."""
     try:
         await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))

@@ -57,9 +57,11 @@ class RefusalTestCase(GroupTestCase):
         super().setUp()
         self.made()
         self.expect(201, self.send("PUT", "/queues/q/pushes/p", {"url": "https://hooks.example.com/"}))
+        schedule = {"cron": "0 0 1 1 *", "message": {"body": "x"}}
+        self.expect(201, self.send("PUT", "/queues/q/schedules/s", schedule))
         self.message = self.appended("some bytes")
         self.places = {"application": "app", "queue": "q", "id": self.message, "group": "g"}
-        self.places |= {"push": "p", "secret": "0" * 12}
+        self.places |= {"push": "p", "secret": "0" * 12, "schedule": "s"}
         self.cases = self.others = 0
 
     def another(self) -> str:

@@ -42,6 +42,8 @@ from queuey.model.queue import (
     Guarantee,
     QueueType,
 )
+from queuey.model.schedules.cron import MAX_CRON, MAX_ZONE
+from queuey.model.schedules.stored import Missed
 from queuey.model.start import STARTS
 from tests.http.api_support import V2TestCase
 from tests.http.described import codes_of, document, inlined, operations
@@ -184,6 +186,10 @@ LIMITS: Mapping[str, Bounds] = {
         f"schemas/PushMembers/properties/{name}/anyOf/0": {"minLength": 1, "maxLength": MAX_NAME}
         for name in ("dead_letter", "replies")
     },
+    "schemas/ScheduleCron": {"minLength": len("* * * * *"), "maxLength": MAX_CRON},
+    "schemas/ScheduleTimezone": {"minLength": 1, "maxLength": MAX_ZONE},
+    "schemas/ScheduleSettings/properties/timezone": {"default": "UTC"},
+    "schemas/ScheduleSettings/properties/missed": {"default": Missed.SKIP.value},
     "schemas/Push/properties/failures": COUNT,
     "schemas/PushAttempt/properties/deliveries": {"minimum": 1},
     "schemas/PushAttempt/properties/milliseconds": COUNT,
@@ -202,6 +208,7 @@ LENGTHS: Mapping[str, tuple[int, int, str]] = {
     "parameters/application/schema": (1, application.MAX_NAME, "a"),
     "parameters/group/schema": (1, MAX_GROUP_NAME, "a"),
     "parameters/push/schema": (1, MAX_GROUP_NAME, "a"),
+    "parameters/schedule/schema": (1, MAX_GROUP_NAME, "a"),
     "schemas/PushEventType": (1, MAX_TEXT, "a"),
     "schemas/PushHeaderPrefix": (1, MAX_PREFIX - 1, "a-"),
     "parameters/Idempotency-Key/schema": (1, MAX_KEY, '"a"'),
@@ -222,6 +229,7 @@ ENUMS: Mapping[str, list[Any]] = {
     "schemas/QueueGuarantee": words(Guarantee),
     "schemas/GroupOrder": words(Order),
     "schemas/GroupGuarantee": words(Guarantee),
+    "schemas/ScheduleMissed": [member.value for member in Missed],
     "schemas/PushFormat": [member.value for member in Format],
     "schemas/PushRejectOn/items": list(REJECTABLE),
     "schemas/Outcome/properties/outcome": OUTCOMES,

@@ -30,6 +30,8 @@ QUEUES: Final = ("narrow", "wide queue ü")
 CLOSED: Final = "closed"
 GROUP: Final = "workers"
 PUSH: Final = "sender"
+SCHEDULE: Final = "nightly"
+YEARLY: Final[dict[str, Any]] = {"cron": "0 0 1 1 *", "message": {"body": "x"}}
 SETTINGS: Final[Sequence[dict[str, int]]] = ({}, {"partitions": 200})
 LONGEST_WAIT: Final = 0.01
 HEADER_FIELDS: Final = ("%7B%22trace%22%3A%227c2d%22%7D", "{}", "%7b%7D")
@@ -118,6 +120,11 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
             _make_push(names["queue"], anew=True, other=True)
         if isinstance(case.body, dict) and _is_sensible(case):
             _fill_in_push(case.body, names["queue"])
+    if "schedule" in names:
+        names["schedule"] = SCHEDULE
+        _make_schedule(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)
+        if isinstance(case.body, dict) and _is_sensible(case):
+            _fill_in_schedule(case.body)
     if "id" in names:
         new = case.method == "PUT" and next(_turns[f"new {case.operation.label}"]) % 3 == 0
         names["id"] = _new_id() if new else _make_message(names["queue"])
@@ -179,6 +186,13 @@ def _fill_in(body: dict[str, Any], queue: str) -> None:
     if "ids" in body:
         body["ids"] = [_make_message(queue)]
     for name in ("partitions", "after"):
+        body.pop(name, None)
+
+
+def _fill_in_schedule(body: dict[str, Any]) -> None:
+    """The same for a schedule: times that there are, and a message that the queue takes."""
+    body["cron"], body["message"] = YEARLY["cron"], YEARLY["message"]
+    for name in ("timezone", "name", "created", "version"):
         body.pop(name, None)
 
 
@@ -297,6 +311,15 @@ def _make_push(queue: str, *, anew: bool, other: bool = False) -> None:
         _session.delete(push, headers=HEADERS, timeout=20)
     if not anew or other:
         _session.put(push, json={"url": ENDPOINT}, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
+
+
+def _make_schedule(queue: str, *, anew: bool) -> None:
+    """Make the schedule, unless it is there; or end it, so that it is new."""
+    schedule = f"{_url(queue)}/schedules/{SCHEDULE}"
+    if anew:
+        _session.delete(schedule, headers=HEADERS, timeout=20)
+    else:
+        _session.put(schedule, json=YEARLY, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
 
 
 def _secret(queue: str) -> str:

@@ -50,9 +50,9 @@ class PushPlace:
         return sha256(f"{self.incarnation:032x}/{self.name}".encode()).hexdigest()[:2]
 
 
-def shard_key(shard: str) -> str:
-    """Return the key of a shard of the registry."""
-    return f"{INDEX}/{shard}"
+def shard_key(root: str, shard: str) -> str:
+    """Return the key of a shard of a registry."""
+    return f"{root}/{shard}"
 
 
 def report_key(incarnation: int, gid: bytes) -> str:
