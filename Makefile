@@ -16,10 +16,11 @@ SHELL = /bin/sh
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser javascript cassandra cassandra-3.11 cassandra-trio run-cassandra
-.PHONY: deb promtool samples generators debian-root histories docs bench bench-peers bench-claims clean help
+PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440-light
+.PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many
+BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard push
 # These need the server that `make cassandra` sets up.
 CASSANDRA_BENCHES := cassandra session
 
@@ -67,8 +68,8 @@ $(READY): setup.py client/setup.py constraints.txt
 	$(script)
 	@touch $(SERVES) $@
 
-run: $(SERVES) ## serve the API with the built-in development settings, on PORT=5000, data in DATA=queuey-data; Ctrl-C stops it
-	@exec $(BIN)/twistd --nodaemon --pidfile= queuey $(if $(PORT),--http tcp:$(PORT):interface=127.0.0.1) $(if $(DATA),--data '$(DATA)')
+run: $(SERVES) ## serve the API and the dashboard, development settings, on PORT=5000 and PORT+2, data in DATA=queuey-data; Ctrl-C stops it
+	@exec $(BIN)/twistd --nodaemon --pidfile= queuey --dashboard tcp:$(if $(PORT),$(shell expr $(PORT) + 2),5002):interface=127.0.0.1 $(if $(PORT),--http tcp:$(PORT):interface=127.0.0.1) $(if $(DATA),--data '$(DATA)')
 
 test: $(READY) ## prove every capability, in ten minutes (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
@@ -89,8 +90,17 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 generators: ## what the test of generated TypeScript clients needs, by npm: installed where there is Node.js
 	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/generated
 
-browser: ## Debian's Chromium, for the tests in a browser: installed where this is Debian and root
+receivers: ## what the test of receivers of pushes needs, by npm: installed where there is Node.js
+	@sh tests/npm.sh 'the test of receivers of pushes' tests/live/receivers
+
+browser: ## Debian's Chromium and axe-core, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
+	@sh tests/npm.sh "the check of the dashboard by axe-core" tests/live/browser
+
+pictures: $(READY) browser ## the pictures of the dashboard in the documentation, made by the test in Chromium
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	    QUEUEY_PICTURES=$$folder $(MAKE) --no-print-directory test-one T=tests.live.test_dashboard_browser.LooksTests && \
+	    for name in $(PICTURES); do cp "$$folder/$$name.png" docs/_static/dashboard/; done
 
 deb: ## a Debian package, in dist, for machines with the same release of Debian (docs/operations/install.rst)
 	@sh etc/debian/build.sh
@@ -154,7 +164,7 @@ bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
-	rm -rf tests/live/generated/node_modules
+	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules
 	rm -rf client/build client/dist client/queuey_client.egg-info client/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

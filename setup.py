@@ -90,13 +90,18 @@ setup(
     # Found packages are queuey's alone; "twisted.plugins" is a folder inside another project's package, without an
     # __init__.py of ours, and twistd finds the command by it.
     packages=[*find_packages(include=["queuey", "queuey.*"]), "twisted.plugins"],
-    package_data={"queuey": ["py.typed", "http/v2/openapi.json", "storage/cassandra/schema/*.cql", *SAMPLES]},
+    package_data={
+        "queuey": ["py.typed", "dashboard/*", "http/v2/openapi.json", "storage/cassandra/schema/*.cql", *SAMPLES]
+    },
     zip_safe=False,
     install_requires=[
         "apsw>=3.51.3.0",
         "attrs>=24.2",
+        "cronsim>=2.7,<3",
         "klein>=24.8,<25",
         "msgspec>=0.20,<1",
+        # Time zones for systems that have none.
+        "tzdata",
         # The command "queuey".
         "queuey-client[cli]>=2.0.0.dev0",
         "multipart>=2,<3",

@@ -2,7 +2,8 @@
 
 Printed is, for each number of queues: how many messages a second a reader catches up with from the oldest one, in pages
 of 1000; how long a page takes at the end of the log, where only what was changed is read; how soon a waiting reader has
-a message; and what the choice of queues takes in memory.
+a message; and what the choice of queues takes in memory. Then the same of live reads: how quickly one catches up, how
+soon it has a message, and what each further one of the same queues takes in memory, with its connection.
 
     python -m bench.many [COUNT [ROUNDS]]
 
@@ -30,6 +31,11 @@ from bench.servers import KEY, free_port, queuey_command, serving
 BYTES: Final = 2048
 """Bytes of memory that each queue of a choice may take in the daemon, beside what the first reads take (``BESIDE``)."""
 BESIDE: Final = 8 * MIB
+
+STREAMS: Final = 800
+MOST: Final = 8 << 10
+"""Live reads of the same queues, and the bytes of memory that each may take. Those of one queue are measured by
+``bench.live`` over ten thousand; over so few, memory that is free again counts for some of them."""
 
 FIELDS: Final = {"Authorization": f"Application {KEY}", "Content-Type": "application/json"}
 
@@ -61,6 +67,37 @@ class Reader:
         answer.read()
         if answer.status != 201:
             raise SystemExit(f"a message was answered {answer.status}")
+
+
+class Stream:
+    """A live read of all queues whose names begin in one way."""
+
+    def __init__(self, port: int, prefix: str, query: str = "") -> None:
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=60)
+        fields = {**FIELDS, "Accept": "application/x-ndjson"}
+        self._connection.request("GET", f"/v2/bench/events?prefix={prefix}{query}", None, fields)
+        self._answer = self._connection.getresponse()
+        if self._answer.status != 200:
+            raise SystemExit(f"a live read was answered {self._answer.read()!r}")
+
+    def next(self, member: str) -> bool:
+        """Wait for a line with a member; return whether it comes."""
+        name = f'"{member}":'.encode("ascii")
+        while line := self._answer.readline():
+            if line[1 : len(name) + 1] == name:
+                return True
+        return False
+
+    def count(self) -> int:
+        """Return the number of messages until the end of the answer."""
+        found = 0
+        while self.next("message"):
+            found += 1
+        return found
+
+    def close(self) -> None:
+        """Hang up."""
+        self._connection.close()
 
 
 def memory(pid: int) -> int:
@@ -98,6 +135,37 @@ def measure(port: int, pid: int, prefix: str, count: int, rounds: int) -> None:
     )
     most = BESIDE + count * BYTES
     figures.show(f"{count} queues, memory / {most / MIB:.1f} MiB", more / most, at_most=1)
+    measure_live(port, pid, prefix, count, rounds)
+
+
+def measure_live(port: int, pid: int, prefix: str, count: int, rounds: int) -> None:
+    """Measure live reads of so many queues, and print what was found."""
+    began = time.perf_counter()
+    found = Stream(port, prefix, "&start=oldest&end=true").count()
+    rate = found / (time.perf_counter() - began)
+    if found < count:
+        raise SystemExit(f"{found} messages of {count} came")
+    stream, writer = Stream(port, prefix), Reader(port, "")
+    stream.next("caught_up")
+    delays = []
+    for _ in range(rounds):
+        time.sleep(0.02)
+        began = time.perf_counter()
+        writer.post(f"{prefix}{'0' * (7 - len(prefix) + 1)}")
+        stream.next("message")
+        delays.append(time.perf_counter() - began)
+    before = memory(pid)
+    others = [Stream(port, prefix) for _ in range(STREAMS)]
+    for other in others:
+        other.next("caught_up")
+    each = (memory(pid) - before) / STREAMS
+    for other in (stream, *others):
+        other.close()
+    print(
+        f"{count} queues, live: all at {rate:.0f} messages a second; a message after {1000 * median(delays):.2f} ms; "
+        f"{each:.0f} bytes for each further live read"
+    )
+    figures.show(f"{count} queues, a live read / {MOST >> 10} KiB", each / MOST, at_most=1)
 
 
 def delay(port: int, reader: Reader, name: str) -> float:
@@ -130,7 +198,7 @@ def main(count: int, rounds: int) -> None:
             prefix = "q" + tenth[: 7 - len(str(count // 10 - 1))] if str(count).strip("0") == "1" else "q0000000"
             if prefix != "q0000000":
                 measure(port, process.pid, prefix, count // 10, rounds)
-                measure(port, process.pid, "q", count + rounds, rounds)
+                measure(port, process.pid, "q", count + 2 * rounds, rounds)
             else:
                 measure(port, process.pid, "q", count, rounds)
 

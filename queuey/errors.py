@@ -120,6 +120,10 @@ class NoSuchPush(QueueyError):
     """The group of that name has no push, or the push no such secret."""
 
 
+class NoSuchSchedule(QueueyError):
+    """The queue has no schedule of that name."""
+
+
 class NoSuchMessage(QueueyError):
     """The queue has no message of that id."""
 

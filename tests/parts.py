@@ -113,6 +113,7 @@ AROUND = (
     "tests.live.test_first_run",
     "tests.live.test_generated_clients",
     "tests.live.test_javascript",
+    "tests.live.test_push_receivers",
     "tests.live.test_readme",
     "tests.live.test_wheel",
     "tests.live.test_worker_examples",
@@ -194,7 +195,7 @@ def python_part(version: str, python: str, folder: Path) -> Part:
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
-LIVE_NEEDS = ("browser", "javascript", "generators")
+LIVE_NEEDS = ("browser", "javascript", "generators", "receivers")
 LONG_LIVE_NEEDS = (*LIVE_NEEDS, "promtool", "samples", "debian-root")
 
 

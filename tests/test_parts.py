@@ -102,9 +102,9 @@ class PartsTests(SynchronousTestCase):
 
     def test_what_is_installed(self) -> None:
         """A short run installs a browser, packages of npm and one server; only a long run needs the rest."""
-        self.assertEqual(live_part(FOLDER, False).needs, ("browser", "javascript", "generators"))
+        self.assertEqual(live_part(FOLDER, False).needs, ("browser", "javascript", "generators", "receivers"))
         self.assertEqual(cassandra_part(FOLDER, False, "").needs, ("cassandra",))
-        long_needs = ("browser", "javascript", "generators", "promtool", "samples", "debian-root")
+        long_needs = ("browser", "javascript", "generators", "receivers", "promtool", "samples", "debian-root")
         self.assertEqual(live_part(FOLDER, True).needs, long_needs)
         self.assertEqual(cassandra_part(FOLDER, True, "").needs, ("cassandra", "cassandra-3.11", "promtool"))
 

@@ -127,6 +127,34 @@ class AwsSignatures:
         return claim
 
 
+@implementer(IAwsSignatures)
+@attrs.frozen
+class UncheckedAwsSignatures:
+    """Takes every signature for one of an application, for tests on one machine.
+
+    A request still has to have a signature: pages of other sites cannot make a browser send one.
+
+    :ivar application: that everyone is.
+    """
+
+    application: str
+
+    def check_head(self, request: AwsRequest) -> None:
+        """See ``IAwsSignatures``."""
+        _parse(request)
+
+    @deferred
+    async def check(self, request: AwsRequest) -> AwsSigner:
+        """See ``IAwsSignatures``."""
+        claim = _parse(request)
+        return AwsSigner(self.application, claim.access_key_id, b"", claim.region)
+
+    @deferred
+    async def holds(self, signer: AwsSigner) -> bool:
+        """See ``IAwsSignatures``."""
+        return True
+
+
 def _parse(request: AwsRequest) -> _Claim:
     given = request.fields.get(b"authorization")
     if given is None:

@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("--http", action="append", metavar="ENDPOINT", help="as for twistd queuey; may be repeated")
     check.add_argument("--data", metavar="DIR", help="as for twistd queuey")
     check.add_argument("--ops", metavar="ENDPOINT", help="as for twistd queuey")
+    check.add_argument("--dashboard", metavar="ENDPOINT", help="as for twistd queuey")
     check.add_argument("file", type=Path, metavar="FILE")
     _config_parser(commands)
     _backup_parser(commands)
@@ -276,7 +277,7 @@ def _operators(file: Path | None, data: Path | None) -> str:
 def _check(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
     file = arguments.file
     http = None if arguments.http is None else "\n".join(arguments.http)
-    settings = config.load(file, Overrides(Path.cwd(), http, arguments.data, arguments.ops))
+    settings = config.load(file, Overrides(Path.cwd(), http, arguments.data, arguments.ops, arguments.dashboard))
     for warning in settings.warnings:
         print(f"warning: {warning}", file=stderr)
     for line in settings.describe():

@@ -92,7 +92,13 @@ class _Looking:
                 yield f"[server] ops_backups: {problem}"
         ops = settings.server.ops
         # An automatic socket is in the folder of the data, which was looked at, and a daemon serves without it.
-        yield from self._endpoints((("http", settings.server.http), ("ops", () if ops.automatic else ops.listen)))
+        yield from self._endpoints(
+            (
+                ("http", settings.server.http),
+                ("ops", () if ops.automatic else ops.listen),
+                ("dashboard", settings.server.dashboard.listen),
+            )
+        )
 
     def _data(self, folder: Path) -> Iterator[str]:
         found = [*_would_be_made(folder)]

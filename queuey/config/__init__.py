@@ -13,6 +13,7 @@ import attrs
 
 from queuey.config import sections
 from queuey.config.applications import applications, digest_line, refuse_counting, refuse_guarantees
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.identities import identities, refuse_unknown_identities
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
@@ -24,6 +25,8 @@ from queuey.config.pushes import PushSettings
 from queuey.config.reading import Section, parse, read_text
 from queuey.config.server import OpsSettings, ServerSettings
 from queuey.config.settings import ApplicationSettings, Settings, needs_restart, with_reloadable
+from queuey.config.sqs import refuse_ignored_signatures, sqs
+from queuey.config.sqs_settings import SqsSettings
 from queuey.config.storage import CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage, Storage
 from queuey.config.tracing import tracing
 from queuey.config.users import BrowserIDSettings, IdentitySettings, IssuerSettings
@@ -37,6 +40,7 @@ __all__ = [
     "BrowserIDSettings",
     "CassandraStorage",
     "ClusterTLS",
+    "DashboardSettings",
     "IdentitySettings",
     "IssuerSettings",
     "LoggingSettings",
@@ -48,6 +52,7 @@ __all__ = [
     "SQLiteStorage",
     "ServerSettings",
     "Settings",
+    "SqsSettings",
     "Storage",
     "TracingSettings",
     "defaults",
@@ -131,6 +136,8 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
         refuse_counting(named, report)
+    over_sqs = sqs(reader("sqs"))
+    refuse_ignored_signatures(over_sqs, server, named, report)
     refuse_guarantees(named, storage, report)
     sections.refuse_lone_workers(server, storage, report)
     users = identities(found, base, report)
@@ -139,5 +146,5 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     report.stop_if_wrong()
     warnings = tuple(report.warnings)
     return Settings(
-        source, server, storage, named, logging, max_age, warnings, users, metrics, traces, pushes, overrides
+        source, server, storage, named, logging, max_age, warnings, users, metrics, traces, pushes, over_sqs, overrides
     )

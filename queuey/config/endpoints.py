@@ -17,6 +17,8 @@ import attrs
 from queuey.config import values
 from queuey.config.mistakes import Mistake, each, nearest, shown, shown_path
 
+ALLOWED: Final = "endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
+
 MAX_UNIX_PATH: Final = 107
 """Bytes that Linux allows for the path of a socket."""
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.declared import Key, keys_of
 from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
 from queuey.config.policies import APPLICATION, APPLICATION_KEYS, MAX_AGE
 from queuey.config.pushes import PushSettings
 from queuey.config.server import OpsSettings, ServerSettings
+from queuey.config.sqs_settings import SqsSettings
 from queuey.config.storage import BACKEND, METADATA, CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage
 from queuey.config.users import BrowserIDSettings, IssuerSettings
 
-SERVER: Final = keys_of(ServerSettings, OpsSettings)
+SERVER: Final = keys_of(ServerSettings, OpsSettings, DashboardSettings)
 STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {
     "sqlite": (BACKEND, *keys_of(SQLiteStorage)),
     "memory": (BACKEND, *keys_of(MemoryStorage)),
@@ -31,7 +33,7 @@ TABLE: Final[tuple[Key[Any], ...]] = (
     APPLICATION_KEYS,
     *APPLICATION,
     *APPLICATIONS,
-    *keys_of(LoggingSettings, MetricsSettings, TracingSettings, PushSettings),
+    *keys_of(LoggingSettings, MetricsSettings, TracingSettings, PushSettings, SqsSettings),
 )
 """Every key."""
 

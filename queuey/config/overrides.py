@@ -8,6 +8,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.config import legacy
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.declared import Key, key_of
 from queuey.config.mistakes import Mistake, Report, plain
 from queuey.config.reading import Section
@@ -15,6 +16,7 @@ from queuey.config.server import OFF, OpsSettings
 from queuey.config.storage import BACKEND, SQLiteStorage
 
 _OPS: Final = key_of(OpsSettings, "named")
+_DASHBOARD: Final = key_of(DashboardSettings, "listen")
 _PATH: Final = key_of(SQLiteStorage, "path")
 _WITHOUT_FOLDER: Final = ("memory", "cassandra")
 """The backends that have no ``path``."""
@@ -22,18 +24,20 @@ _WITHOUT_FOLDER: Final = ("memory", "cassandra")
 
 @attrs.frozen
 class Overrides:
-    """What ``--http``, ``--data`` and ``--ops`` say; ``None`` leaves the file's setting in force.
+    """What ``--http``, ``--data``, ``--ops`` and ``--dashboard`` say; ``None`` leaves the file's setting in force.
 
     :ivar base: the folder that relative paths count from.
     :ivar http: endpoints of ``[server] http``, one a line.
     :ivar data: the folder of ``[storage] path``.
     :ivar ops: ``[server] ops``.
+    :ivar dashboard: endpoints of ``[server] dashboard``, one a line.
     """
 
     base: Path = Path("/")
     http: str | None = None
     data: str | None = None
     ops: str | None = None
+    dashboard: str | None = None
 
     def put(self, found: dict[str, Section], report: Report) -> None:
         """Put these values into the sections of a file, with absolute paths.
@@ -44,6 +48,7 @@ class Overrides:
         own = Report("command line")
         self._put_endpoints(found, own, "--http", legacy.HTTP, self.http)
         self._put_endpoints(found, own, "--ops", _OPS, self.ops)
+        self._put_endpoints(found, own, "--dashboard", _DASHBOARD, self.dashboard)
         if self.data is not None:
             self._put_data(found, own, self.data)
         report.problems.extend(own.problems)

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 import attrs
 
 from queuey.config import keys, legacy
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.declared import Key, attributes, key_of, keys_of
 from queuey.config.endpoints import local
 from queuey.config.kinds import BOOLEAN
@@ -47,6 +48,7 @@ KNOWN: Final = (
     "metrics",
     "tracing",
     "push",
+    "sqs",
 )
 
 _COMMENT: Final = re.compile(r"\s[#;]")
@@ -135,6 +137,7 @@ def server(reader: Reader, endpoint: str) -> ServerSettings:
         ServerSettings,
         http=http if reader.values.get(legacy.HTTP.name) or not endpoint else (endpoint,),
         ops=_ops(reader),
+        dashboard=reader.section(DashboardSettings),
     )
 
 

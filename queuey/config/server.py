@@ -8,14 +8,26 @@ from typing import Final
 import attrs
 
 from queuey.config import values
+from queuey.config.dashboard import DashboardSettings
 from queuey.config.declared import RESTART, setting
-from queuey.config.endpoints import endpoints, operators
-from queuey.config.kinds import FOLDER, Kind, integer, lines, lines_text, number, optional, parts, seconds, size
+from queuey.config.endpoints import ALLOWED, endpoints, operators
+from queuey.config.kinds import (
+    BOOLEAN,
+    FOLDER,
+    Kind,
+    integer,
+    lines,
+    lines_text,
+    number,
+    optional,
+    parts,
+    seconds,
+    size,
+)
 from queuey.file_modes import FileModes
 from queuey.model import fields
 
 _SECTION: Final = "server"
-_ENDPOINTS: Final = "endpoints of kind tcp, tcp6, ssl, unix or systemd, one a line"
 
 AUTO: Final = "auto"
 """The operators' port is a socket in the folder of the data, if the data are in a folder."""
@@ -39,13 +51,14 @@ class OpsSettings:
     :ivar token: the SHA-256 digest of the token that operators send, or ``None``.
     :ivar hosts: names of this machine that requests may have as their Host, besides those of loopback.
     :ivar backups: the folder in which backups are made, or ``None``: none are.
+    :ivar peek: whether operators may read messages.
     :ivar socket: the endpoint that ``auto`` stands for: the socket in the folder of the data, or ``None``.
     """
 
     named: tuple[str, ...] = setting(
         _SECTION,
         "ops",
-        Kind(f"{AUTO}, {OFF}, or {_ENDPOINTS}", _operators, lambda found: lines_text(found) or OFF),
+        Kind(f"{AUTO}, {OFF}, or {ALLOWED}", _operators, lambda found: lines_text(found) or OFF),
         AUTO,
         RESTART,
     )
@@ -65,6 +78,7 @@ class OpsSettings:
         _SECTION, "ops_hosts", parts("names and addresses, separated by spaces, commas or lines", values.hosts)
     )
     backups: Path | None = setting(_SECTION, "ops_backups", optional(FOLDER))
+    peek: bool = setting(_SECTION, "ops_peek", BOOLEAN, "false")
     socket: str | None = None
 
     @property
@@ -99,12 +113,13 @@ class ServerSettings:
     :ivar live_time: seconds that a live read lasts, 10 % more or less; its client comes back then.
     :ivar live_heartbeat: seconds between two signs of life of a live read that has no messages.
     :ivar ops: the operators' port.
+    :ivar dashboard: the dashboard.
     :ivar workers: processes that serve requests; 1 means that the daemon itself does.
     :ivar modes: of the files that the daemon makes.
     """
 
     http: tuple[str, ...] = setting(
-        _SECTION, "http", lines(_ENDPOINTS, endpoints), "tcp:5000:interface=127.0.0.1", RESTART
+        _SECTION, "http", lines(ALLOWED, endpoints), "tcp:5000:interface=127.0.0.1", RESTART
     )
     max_body: int = setting(_SECTION, "max_body", number(fields.MAX_BODY), "1MiB")
     max_header: int = setting(_SECTION, "max_header", size(1 << 10, 1 << 20), "64KiB")
@@ -123,6 +138,7 @@ class ServerSettings:
     live_time: float = setting(_SECTION, "live_time", seconds(1, 86_400), "600")
     live_heartbeat: float = setting(_SECTION, "live_heartbeat", seconds(0.5, 3600), "15")
     ops: OpsSettings = OpsSettings()
+    dashboard: DashboardSettings = DashboardSettings()
     workers: int = setting(_SECTION, "workers", integer(1, 64), "1", RESTART)
     modes: FileModes = setting(
         _SECTION,

@@ -15,6 +15,7 @@ from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSett
 from queuey.config.overrides import NONE, Overrides
 from queuey.config.pushes import PushSettings
 from queuey.config.server import ServerSettings
+from queuey.config.sqs_settings import SqsSettings
 from queuey.config.storage import BACKEND, BACKENDS, Storage
 from queuey.config.users import IdentitySettings
 from queuey.model.policy import Policy
@@ -55,6 +56,7 @@ class Settings:
     metrics: MetricsSettings = MetricsSettings()
     tracing: TracingSettings = TracingSettings()
     push: PushSettings = PushSettings()
+    sqs: SqsSettings = SqsSettings()
     overrides: Overrides = NONE
 
     def describe(self) -> list[str]:
@@ -67,6 +69,7 @@ class Settings:
             _section("metrics", shown(self.metrics)),
             _section("tracing", shown(self.tracing)),
             _section("push", shown(self.push)),
+            _section("sqs", shown(self.sqs)),
         ]
         if self.identities.browserid is not None:
             parts.append(_section("browserid", shown(self.identities.browserid)))
@@ -118,6 +121,7 @@ def _fixed(settings: Settings) -> dict[Key[Any], Any]:
         settings.metrics,
         settings.tracing,
         settings.push,
+        settings.sqs,
     ):
         found.update({key: value for key, value in in_force(part) if key.change == RESTART})
     return found
@@ -133,4 +137,5 @@ def with_reloadable(old: Settings, new: Settings) -> Settings:
         metrics=reloaded(old.metrics, new.metrics),
         tracing=old.tracing,
         push=reloaded(old.push, new.push),
+        sqs=old.sqs,
     )

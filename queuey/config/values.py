@@ -90,7 +90,9 @@ def hosts(text: str, base: Path) -> tuple[str, ...]:
 
 def _host(text: str) -> str:
     if _HOST.fullmatch(text) is None:
-        raise Mistake(f"{shown(text)} is not a name or an address of a host", text.partition(":")[0])
+        meant = text.partition(":")[0]
+        good = _HOST.fullmatch(meant) is not None
+        raise Mistake(f"{shown(text)} is not a name or an address of a host", meant if good else "")
     return text.lower()
 
 

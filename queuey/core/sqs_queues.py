@@ -13,13 +13,16 @@ from queuey.core.contention import Retries
 from queuey.core.groups.directory import CACHED
 from queuey.core.groups.rows import contended
 from queuey.deferreds import KeyedLock, deferred, shield
-from queuey.errors import Unavailable
-from queuey.interfaces import IStateStore, Outcome
+from queuey.errors import InvalidUpdate, Unavailable
+from queuey.interfaces import MAX_STATE, IStateStore, Outcome
 from queuey.model.queue import Queue
 from queuey.model.sqs_queue import FIFO, SqsQueue, UnreadableQueue, decode_sqs, encode_sqs, sqs_key
 
 MAX_CACHED: Final = 10_000
 """States that are cached."""
+
+MAX_OWN: Final = MAX_STATE - 8192
+"""Bytes that attributes and tags may take; the rest is for tasks that move messages."""
 
 _VERSION: Final = 16
 """Random bytes of a version."""
@@ -77,6 +80,7 @@ class SqsQueues:
         """Change a state, or make it.
 
         :param change: returns the new state; may be called more than once, and what it raises ends the change.
+        :return: fires with the new state. Fails with ``InvalidUpdate`` if it is too large, which changes nothing.
         """
         return self._turns.take(queue.incarnation, lambda: shield(self._change(queue, change)))
 
@@ -89,6 +93,8 @@ class SqsQueues:
             after = change(before)
             if after == before:
                 return after
+            if before is None or after.tasks == before.tasks:
+                check_fits(after)
             version, fresh = None if stored is None else stored.version, self._new_bytes(_VERSION).hex()
             outcome = await self._states.replace(key, version, encode_sqs(after), fresh)
             if outcome is Outcome.APPLIED:
@@ -102,6 +108,15 @@ class SqsQueues:
         self._cached.move_to_end(queue.incarnation)
         if len(self._cached) > MAX_CACHED:
             self._cached.popitem(last=False)
+
+
+def check_fits(state: SqsQueue) -> None:
+    """Refuse a state that is too large to be kept, with room for the tasks that move messages.
+
+    :raise InvalidUpdate: saying so.
+    """
+    if len(encode_sqs(state)) > MAX_OWN:
+        raise InvalidUpdate(f"The attributes and tags of a queue take at most {MAX_OWN} bytes together.")
 
 
 def _decoded(value: bytes) -> SqsQueue:

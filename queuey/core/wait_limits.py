@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Final
+from types import TracebackType
 
 from queuey.errors import TooManyRequests
 from queuey.model.policy import Policy
-
-_FREE: Final = nullcontext()
 
 _Place = tuple[str, str | None]
 """An application, and a queue of it by name; no queue: all of them."""
 
 
 class WaitLimits:
-    """Counts what an application limits: requests that wait, or live reads."""
+    """Counts what an application limits: requests that wait, or live reads.
+
+    :ivar claims: how many of those that wait are claims, by application.
+    """
 
     def __init__(self, limit: str = "max_waits", on_queue: str = "max_queue_waits", what: str = "wait") -> None:
         """
@@ -28,24 +27,22 @@ class WaitLimits:
         self._limits = limit, on_queue
         self._what = what
         self._taken: Counter[_Place] = Counter()
+        self.claims: Counter[str] = Counter()
 
-    def take(self, policy: Policy, queue: str | None) -> AbstractContextManager[None]:
+    def take(self, policy: Policy, queue: str | None, *, claims: bool = False) -> Seat:
         """Let one more wait, until the context ends.
 
         :param queue: its name; ``None``: the request waits for many, and counts for the application alone.
+        :param claims: whether it is a claim.
         :return: a context; to enter it raises ``TooManyRequests`` if too many wait already.
         """
-        if all(getattr(policy, limit) is None for limit in self._limits):
-            return _FREE
-        return self._sit(policy, queue)
+        if getattr(policy, self._limits[1]) is None:
+            queue = None  # ten thousand queues may be waited for, and their numbers are not needed
+        return Seat(self, policy, queue, claims=claims)
 
-    @contextmanager
-    def _sit(self, policy: Policy, queue: str | None) -> Iterator[None]:
-        self.enter(policy, queue)
-        try:
-            yield
-        finally:
-            self.leave(policy.application, queue)
+    def numbers(self) -> dict[str, int]:
+        """Return how many wait, by application."""
+        return {application: number for (application, queue), number in self._taken.items() if queue is None}
 
     def enter(self, policy: Policy, queue: str | None) -> None:
         """Count one more, until ``leave``.
@@ -73,3 +70,28 @@ class WaitLimits:
         self._taken[place] -= 1
         if not self._taken[place]:
             del self._taken[place]
+
+
+class Seat:
+    """The place of one request that waits: a context manager, since ten thousand may wait and a generator is larger."""
+
+    __slots__ = ("_claims", "_limits", "_policy", "_queue")
+
+    def __init__(self, limits: WaitLimits, policy: Policy, queue: str | None, *, claims: bool) -> None:
+        self._limits = limits
+        self._policy = policy
+        self._queue = queue
+        self._claims = claims
+
+    def __enter__(self) -> None:
+        self._limits.enter(self._policy, self._queue)
+        if self._claims:
+            self._limits.claims[self._policy.application] += 1
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        application = self._policy.application
+        self._limits.leave(application, self._queue)
+        if self._claims:
+            self._limits.claims[application] -= 1
+            if not self._limits.claims[application]:
+                del self._limits.claims[application]

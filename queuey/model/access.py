@@ -26,6 +26,8 @@ class Operation(Enum):
     SETTLE_MESSAGES = "settle messages"
     SEE_PUSHES = "see pushes"
     CHANGE_PUSHES = "make, change, test or delete pushes"
+    SEE_SCHEDULES = "see schedules"
+    CHANGE_SCHEDULES = "make, change or delete schedules"
 
 
 _SHARED = (

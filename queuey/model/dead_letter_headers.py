@@ -30,7 +30,7 @@ SQS: Final = "queuey-sqs"
 MAX_SQS: Final = 8192
 """Maximum size in bytes of that header as compact JSON."""
 
-MAX_LETTER: Final = 2048
+MAX_LETTER: Final = 8192
 """Maximum size in bytes of a dead letter's header as compact JSON; a queue, a group and a reason of full length need
 less."""
 
@@ -81,6 +81,21 @@ def copy_for(content: Content, gid: bytes) -> Content:
     told = _headers(content).get(LETTER)
     origin = told.get("origin", told.get("id")) if isinstance(told, dict) else None
     return _with(content, {ONLY: gid.hex()} if origin is None else {ONLY: gid.hex(), ORIGIN: origin})
+
+
+def moved(content: Content) -> Content:
+    """Return the content of a dead letter for another queue: that of the message, with the id of the original."""
+    told = _headers(content).get(LETTER)
+    origin = told.get("origin", told.get("id")) if isinstance(told, dict) else _headers(content).get(ORIGIN)
+    return _with(content, {} if origin is None else {ORIGIN: origin})
+
+
+def move_key(source: int, letter: Address, target: int) -> bytes:
+    """Return the key that makes a move of a dead letter to another queue idempotent.
+
+    :param source: the incarnation of the dead-letter queue, and ``target`` that of the other one.
+    """
+    return _hash(b"queuey move\0", source.to_bytes(16, "big"), target.to_bytes(16, "big"), _place(letter))
 
 
 def letter_of(content: Content) -> Letter | None:

@@ -161,6 +161,9 @@ MAX_BYTES: Final = Whole("max_bytes", 1, 16 << 20, 1 << 20, "bytes", "maximum si
 LIVE_BYTES: Final = Whole(
     "max_bytes", 1, 16 << 20, 256 << 10, "bytes", "maximum size of the bodies that a live read has ready for its client"
 )
+LIVE_LIMIT: Final = attrs.evolve(LIMIT, default=1000)
+"""The same for live reads of many queues, which look at each queue for each page."""
+
 WAIT: Final = Real("wait", 0, 20, 0, "seconds", "how long to wait for messages")
 
 # Consumer groups.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import attrs
@@ -18,11 +18,50 @@ FIFO: Final = ".fifo"
 
 MAX_TAGS: Final = 50
 
+MAX_TASKS: Final = 10
+"""Tasks of a queue that are remembered."""
+
+MAX_SILENCE: Final = 60_000
+"""Milliseconds without a sign of life after which a task counts as failed."""
+
 _FORMAT: Final = 1
 
 
 class UnreadableQueue(Exception):
     """The bytes are no such state: they are damaged, or a later version of Queuey wrote them, as the text says."""
+
+
+@attrs.frozen
+class MoveTask:
+    """A task that moves the dead letters of a queue back to where they came from, or to another queue.
+
+    :ivar target: the name of that other queue; ``None``: each goes back to its own.
+    :ivar rate: messages a second at most; 0 for no limit.
+    :ivar started: milliseconds since 1970, and ``seen`` when the process that moves them was known to go on.
+    :ivar total: messages of the queue when the task began.
+    :ivar reason: why it has failed.
+    """
+
+    id: str
+    status: str
+    target: str | None
+    rate: int
+    started: int
+    seen: int
+    total: int
+    moved: int = 0
+    reason: str = ""
+
+    @property
+    def active(self) -> bool:
+        """Whether it may still move messages."""
+        return self.status in ("RUNNING", "CANCELLING")
+
+    def as_of(self, now: int) -> MoveTask:
+        """Return the task as it is at a time in milliseconds: failed if its process has ended before it was done."""
+        if self.active and now - self.seen > MAX_SILENCE:
+            return attrs.evolve(self, status="FAILED", reason="The process that moved the messages has ended.")
+        return self
 
 
 @attrs.frozen
@@ -38,6 +77,7 @@ class SqsQueue:
     :ivar by_content: whether a message without a deduplication id is deduplicated by its body.
     :ivar per_group: whether deduplication ids are of a message group, and not of the queue.
     :ivar others: attributes that are kept and shown, and have no effect here.
+    :ivar tasks: the latest tasks that moved messages out of it, the oldest first.
     :ivar modified: when an attribute changed last, in seconds since 1970.
     """
 
@@ -51,7 +91,14 @@ class SqsQueue:
     per_group: bool = False
     others: Mapping[str, str] = attrs.field(factory=dict)
     tags: Mapping[str, str] = attrs.field(factory=dict)
+    tasks: Sequence[MoveTask] = ()
     modified: int = 0
+
+    def with_task(self, task: MoveTask) -> SqsQueue:
+        """Return the state with a new task, or with a task changed."""
+        if task.id in [one.id for one in self.tasks]:
+            return attrs.evolve(self, tasks=tuple([task if one.id == task.id else one for one in self.tasks]))
+        return attrs.evolve(self, tasks=(*self.tasks, task)[-MAX_TASKS:])
 
 
 def sqs_key(incarnation: int) -> str:
@@ -73,6 +120,7 @@ def decode_sqs(data: bytes) -> SqsQueue:
         document: dict[str, Any] = json.loads(data)
         if document.pop("format") != _FORMAT:
             raise UnreadableQueue("a later version of Queuey wrote what SQS knows of the queue")
-        return SqsQueue(**document)
+        tasks = tuple([MoveTask(**task) for task in document.pop("tasks", ())])
+        return SqsQueue(**document, tasks=tasks)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UnreadableQueue(f"what SQS knows of the queue is damaged: {error!r}") from None

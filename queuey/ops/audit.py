@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from enum import Enum
 from typing import Any
 
 import attrs
@@ -11,6 +12,8 @@ from twisted.logger import LogLevel
 
 from queuey.logs import ALWAYS
 from queuey.logs.styles import Event
+from queuey.model.message import Address
+from queuey.model.window import Position
 
 
 @attrs.frozen
@@ -63,5 +66,12 @@ def audit_logger(observer: Callable[[Event], None], clock: Callable[[], float]) 
     return log
 
 
+def _text(value: Any) -> str:
+    """Return what is no JSON as text: addresses of messages and places as they were given."""
+    if isinstance(value, Address | Position):
+        return f"{value.id.hex()}-{value.partition}"
+    return str(value.value if isinstance(value, Enum) else value)
+
+
 def _shown(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=str)
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, default=_text)

@@ -6,7 +6,7 @@ import json
 import pwd
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Any, Final
@@ -80,49 +80,59 @@ class OperatorsRoot(Resource):
             return self._forbid(request)
         if request.path in self._health:
             return self._tell(request, self._health[request.path])
-        if not self._is_ours(request):
+        if not names_us(request, self._hosts()):
             return self._forbid(request)
         if not self._shows_token(request):
             request.closing = True
             headers = ((b"WWW-Authenticate", b"Bearer"),)
-            return _refuse(request, 401, "unauthorized", "The operators' token is missing, or false.", headers)
+            return refuse(request, 401, "unauthorized", "The operators' token is missing, or false.", headers)
         page = self._pages.get(request.path)
         if page is None:
-            return _refuse(request, 404, "nothing-here", "There is nothing at this path.")
+            return refuse(request, 404, "nothing-here", "There is nothing at this path.")
         if request.method not in page.methods:
-            return _refuse_method(request, page.methods)
-        if request.method == b"POST" and not _is_json(request):
-            return _refuse(request, 415, "unsupported-media-type", "The body is application/json.")
+            return refuse_method(request, page.methods)
+        if request.method == b"POST" and not is_json(request):
+            return refuse(request, 415, "unsupported-media-type", "The body is application/json.")
         return page.resource.render(request)
 
     @staticmethod
     def _forbid(request: Request) -> bytes:
         request.closing = True
-        return _refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
+        return refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
 
     def _tell(self, request: Request, page: HealthPage) -> Any:
         if request.method not in READ:
-            return _refuse_method(request, READ)
-        known = self._is_ours(request) and self._shows_token(request)
+            return refuse_method(request, READ)
+        known = names_us(request, self._hosts()) and self._shows_token(request)
         request.closing = request.closing or not known
         return page.tell(request, reasons=known)
-
-    def _is_ours(self, request: Request) -> bool:
-        ours = LOOPBACK.union([name.strip("[]") for name in self._hosts()])
-        return ours.issuperset([host.decode("latin-1").lower() for host in request.hostnames()])
 
     def _shows_token(self, request: Request) -> bool:
         wanted = self._token()
         if wanted is None:
             return True
-        shown = request.fields.get(b"authorization", [b""])
-        scheme, _, value = shown[0].partition(b" ")
+        shown = bearer(request)
         # Digests are compared, in a time that does not depend on them; what is shown cannot steer its own.
-        same = compare_digest(sha256(value.strip()).digest(), wanted)
-        return same and len(shown) == 1 and scheme.lower() == b"bearer"
+        return shown is not None and compare_digest(sha256(shown).digest(), wanted)
 
 
-def _is_json(request: Request) -> bool:
+def names_us(request: Request, hosts: Sequence[str]) -> bool:
+    """Return whether each host that a request names is one of loopback or one of ours."""
+    ours = LOOPBACK.union([name.strip("[]") for name in hosts])
+    return ours.issuperset([host.decode("latin-1").lower() for host in request.hostnames()])
+
+
+def bearer(request: Request) -> bytes | None:
+    """Return the token that a request shows, or ``None``."""
+    shown = request.fields.get(b"authorization", [])
+    if len(shown) != 1:
+        return None
+    scheme, _, value = shown[0].partition(b" ")
+    return value.strip() if scheme.lower() == b"bearer" else None
+
+
+def is_json(request: Request) -> bool:
+    """Return whether the body of a request is JSON by its header."""
     kinds = request.fields.get(b"content-type", [])
     if len(kinds) != 1 or b"content-encoding" in request.fields:
         return False
@@ -130,15 +140,15 @@ def _is_json(request: Request) -> bool:
     return kind.strip() == b"application/json" and parameters.strip() in (b"", b"charset=utf-8", b'charset="utf-8"')
 
 
-def _refuse_method(request: Request, methods: tuple[bytes, ...]) -> bytes:
+def refuse_method(request: Request, methods: tuple[bytes, ...]) -> bytes:
+    """Return the body of the answer to a method that a path does not take."""
     allow = b", ".join(methods)
     text = f"This path takes {allow.decode()}."
-    return _refuse(request, 405, "method-not-allowed", text, ((b"Allow", allow),))
+    return refuse(request, 405, "method-not-allowed", text, ((b"Allow", allow),))
 
 
-def _refuse(
-    request: Request, status: int, word: str, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()
-) -> bytes:
+def refuse(request: Request, status: int, word: str, text: str, headers: tuple[tuple[bytes, bytes], ...] = ()) -> bytes:
+    """Set the status and the header of a refusal, and return its body."""
     fields, body = _refusal(Failed(faults.INVALID_REQUEST, word, text))
     request.setResponseCode(status)
     for name, value in (*headers, *((name.encode(), value.encode()) for name, value in fields.items())):

@@ -26,10 +26,12 @@ from queuey.errors import QueueyError
 from queuey.http.inputs.json_size import TOO_MANY, has_too_many_values
 from queuey.http.wire import Request
 from queuey.logs import EventLog
+from queuey.model.rights import DashboardToken
 from queuey.model.strict_json import NotJSON, decoded
 from queuey.ops import faults
 from queuey.ops.answers import Answers, encoded
 from queuey.ops.audit import Audit, Audited
+from queuey.ops.callers import MethodCaller
 from queuey.ops.faults import Failed
 from queuey.ops.parameters import TEXT, Parameter, read
 
@@ -58,10 +60,12 @@ class CallContext:
     """One call of a method that changes something; the method describes the change.
 
     :ivar who: the caller.
+    :ivar token: its token of the dashboard; ``None`` at the operators' port.
     :ivar silent: whether it changed nothing, so that no line is written.
     """
 
     who: str
+    token: DashboardToken | None = None
     before: Any = None
     after: Any = None
     silent: bool = False
@@ -176,15 +180,19 @@ class RPC(JSONRPC):  # type: ignore[misc]
         return found
 
     def render(self, request: Request) -> int:
+        """Answer a request of a caller who may call every method."""
+        return self.serve(request, MethodCaller(self._who(request)))
+
+    def serve(self, request: Request, caller: MethodCaller) -> int:
         """Answer a request; what was begun goes on though its client hangs up."""
-        answering = Deferred.fromCoroutine(self._answer(request))
+        answering = Deferred.fromCoroutine(self._answer(request, caller))
         answering.addErrback(request.processingFailed).addErrback(_said)
         return NOT_DONE_YET
 
-    async def _answer(self, request: Request) -> None:
-        who = f"{self._who(request)} {request.request_id}"
+    async def _answer(self, request: Request, caller: MethodCaller) -> None:
+        caller = attrs.evolve(caller, who=f"{caller.who} {request.request_id}")
         try:
-            found = await shield(Deferred.fromCoroutine(self._answers(request.body, who)))
+            found = await shield(Deferred.fromCoroutine(self._answers(request.body, caller)))
         except Failed as failed:
             found = encoded(_error(None, failed))
         if found is None:
@@ -192,11 +200,11 @@ class RPC(JSONRPC):  # type: ignore[misc]
         else:
             request.answer(200, HEADERS, found)
 
-    async def _answers(self, body: bytes, who: str) -> bytes | None:
+    async def _answers(self, body: bytes, caller: MethodCaller) -> bytes | None:
         """Return the answer as JSON; ``None`` if there is no answer (a notification)."""
         document = parse(body)
         if not isinstance(document, list):
-            found = await self._call(document, who)
+            found = await self._call(document, caller)
             return None if found is None else encoded(found)
         if not document:
             raise faults.invalid_request("A batch has at least one call.")
@@ -206,31 +214,40 @@ class RPC(JSONRPC):  # type: ignore[misc]
         for one in document:
             if answers.is_time_to_pause():
                 await self._slices.next()
-            answers.add(_error(_id(one), answers.full) if answers.full else await self._call(one, who))
+            answers.add(_error(_id(one), answers.full) if answers.full else await self._call(one, caller))
         return answers.whole()
 
-    async def _call(self, document: Any, who: str) -> dict[str, Any] | None:
+    async def _call(self, document: Any, caller: MethodCaller) -> dict[str, Any] | None:
         """Do one call, and make its answer; ``None`` for a notification."""
         try:
             id, name, params = _parts(document)
         except Failed as failed:
             return _error(_id(document), failed)
         try:
-            answer = {"jsonrpc": VERSION, "result": await self._run(name, params, who), "id": id}
+            answer = {"jsonrpc": VERSION, "result": await self.run(name, params, caller), "id": id}
         except Failed as failed:
             answer = _error(id, failed)
         return answer if "id" in document else None
 
-    async def _run(self, name: str, params: Any, who: str) -> Any:
+    async def run(self, name: str, params: Any, caller: MethodCaller) -> Any:
+        """Call a method and return its result.
+
+        :raise Failed: it is refused, or has failed.
+        """
         function = self._getFunction(name)
+        try:
+            caller.check(name)
+        except Failed as failed:
+            self._audit(Audited(caller.who, name, {}, None, None, f"{failed.word}, applied: no"))
+            raise
         values = read(function.parameters, params)
-        call = CallContext(who)
+        call = CallContext(caller.who, caller.token)
         try:
             result = await function(call, **values)
         except Exception as error:
-            failed = self._failed(error)
-            self._tell(function, name, values, call, f"{failed.word}, applied: {failed.document['data']['applied']}")
-            raise failed from None
+            problem = self._failed(error)
+            self._tell(function, name, values, call, f"{problem.word}, applied: {problem.document['data']['applied']}")
+            raise problem from None
         self._tell(function, name, values, call, "done")
         return result
 

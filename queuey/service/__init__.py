@@ -42,12 +42,13 @@ _NOT_WITH_WORKERS = (
 class Options(UsageOptions):
     """The options of ``twistd queuey``."""
 
-    synopsis = "[--config FILE] [--http ENDPOINT] [--data DIR] [--ops ENDPOINT]"
+    synopsis = "[--config FILE] [--http ENDPOINT] [--data DIR] [--ops ENDPOINT] [--dashboard ENDPOINT]"
     longdesc = "A message queue over HTTP. Without --config it serves development settings on loopback, port 5000."
     optParameters: ClassVar = [
         ["config", "c", None, "The settings, an ini file; see docs/configuration."],
         ["data", None, None, "The folder of the data, in place of [storage] path."],
         ["ops", None, None, "The operators' port, in place of [server] ops: an endpoint, or off."],
+        ["dashboard", None, None, "Where the dashboard is served, in place of [server] dashboard: an endpoint."],
     ]
 
     def opt_http(self, endpoint: str) -> None:
@@ -57,7 +58,7 @@ class Options(UsageOptions):
     @property
     def overrides(self) -> Overrides:
         """What is given in place of settings of the file."""
-        return Overrides(Path.cwd(), self.get("http"), self["data"], self["ops"])
+        return Overrides(Path.cwd(), self.get("http"), self["data"], self["ops"], self["dashboard"])
 
     def parseArgs(self, *words: str) -> None:
         """Refuse words that are not options; most often such a word is the settings file."""

@@ -24,6 +24,7 @@ from queuey.core.counting import Received
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.following import Following
 from queuey.core.groups.rows import GroupRows
+from queuey.core.live.numbers import waiting_here, waiting_in_all
 from queuey.core.live.reads import LiveReads
 from queuey.core.many.reading import ManyReader
 from queuey.core.many.watching import ManyWatch
@@ -33,6 +34,7 @@ from queuey.core.pushes.engine import PushEngine
 from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred
 from queuey.http.connection.sending import Turn
@@ -42,20 +44,25 @@ from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import EventLog, LogObserver, access_logger
 from queuey.model.counts import Metric, forget
 from queuey.model.timeid import from_seconds
+from queuey.ops.dashboard.tokens import Tokens
 from queuey.ops.draining import Draining
 from queuey.ops.health import Health
+from queuey.ops.methods.dashboard import Dashboard, HealthMethods
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
 from queuey.service.clients import clients_site, limits, live_times, settle
 from queuey.service.components import Components
 from queuey.service.counting import Sums
+from queuey.service.dashboard import DashboardServer, dashboard_site, page_urls
 from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
-from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_http_server, statsd_of
-from queuey.service.operators import in_thread, new_key, operators_site
+from queuey.service.listening import Listeners
+from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, statsd_of
+from queuey.service.operators import in_thread, new_key, operators_rpc, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
 from queuey.service.reactor_lag import Pulse
+from queuey.service.scheduling import scheduling
 from queuey.service.workers import Workers
 
 
@@ -71,6 +78,7 @@ class Assembly:
     :ivar following: measure groups and queues for the metrics.
     :ivar statsd: sends the metrics to StatsD, if that is asked for.
     :ivar pushes: sends pushes; only in processes that serve.
+    :ivar schedules: posts the messages of schedules; only in processes that serve.
     :ivar workers: the processes that serve instead of this one, if there are any.
     """
 
@@ -85,6 +93,7 @@ class Assembly:
     live: LiveReads
     log: LogObserver
     ops: Site
+    dashboard: DashboardServer
     metrics: tuple[Metric, ...]
     let_go: Callable[[], None]
     draining: Draining
@@ -94,6 +103,7 @@ class Assembly:
     statsd: Statsd | None
     traces: ITraces | None
     pushes: PushEngine
+    schedules: ScheduleEngine
     workers: Workers | None
 
     def use(self, settings: Settings) -> None:
@@ -101,7 +111,7 @@ class Assembly:
         self.in_force.use(settings)
         self.users.use(settings.identities)
         self.site.limits = limits(settings)
-        self.site.forwarded = settings.server.forwarded
+        self.site.forwarded = self.dashboard.site.forwarded = settings.server.forwarded
         self.log.set_level(settings.logging.level)
         if self.workers is not None:
             self.workers.use()
@@ -155,6 +165,7 @@ def assemble(
     pushes, engine = pushing(
         in_force, reactor, now, store, directory, groups, exchange, policies, rate_limits, stored, sole, push_sender
     )
+    schedules, schedule_engine = scheduling(reactor, now, store, directory, exchange, policies)
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     live = LiveReads(reactor, lambda: live_times(in_force.settings), random.uniform, _live_defect)
     draining = Draining(reactor.seconds, lambda: live.leave(live.spread))
@@ -186,6 +197,7 @@ def assemble(
         many=many,
         groups=groups,
         pushes=pushes,
+        schedules=schedules,
         rate_limits=rate_limits,
         live=live,
         draining=draining,
@@ -236,14 +248,33 @@ def assemble(
         here = {"connections": site.connections, "requests": site.busy}
         return here if workers is None else workers.under_way()
 
-    ops = operators_site(
+    alive = liveness(pulse, reactor, store)
+    tokens = Tokens(lambda: in_force.settings.server.dashboard.tokens, reactor.seconds, new_key)
+    listeners = Listeners()
+
+    def processes() -> Mapping[str, Any]:
+        asked = in_force.settings.server.workers
+        return {"workers": None if workers is None else {"asked": asked, "accepting": workers.accepting()}}
+
+    rpc = operators_rpc(
         parts,
         registry,
-        live=liveness(pulse, reactor, store),
-        ready=ready,
         busy=under_way,
-        metrics=MetricsPage(shown, reactor, look_around) if shown else None,
         activity=activity,
+        waiting=lambda: waiting_here(waits.seats, live) if workers is None else waiting_in_all(workers.waiting()),
+        more={
+            "dashboard": Dashboard(
+                tokens, lambda: page_urls(in_force.settings.server.dashboard, listeners.addresses()), now
+            ),
+            "health": HealthMethods(alive, ready, shown, look_around, processes),
+        },
+    )
+    ops = operators_site(
+        parts,
+        rpc,
+        live=alive,
+        ready=ready,
+        metrics=MetricsPage(shown, reactor, look_around) if shown else None,
     )
     statsd = statsd_of(settings.metrics, shown, reactor, look_around)
     return Assembly(
@@ -258,6 +289,7 @@ def assemble(
         live=live,
         log=log,
         ops=ops,
+        dashboard=DashboardServer(dashboard_site(parts, rpc, tokens), tokens, listeners),
         metrics=metrics,
         let_go=let_go,
         draining=draining,
@@ -267,6 +299,7 @@ def assemble(
         statsd=statsd,
         traces=traces,
         pushes=engine,
+        schedules=schedule_engine,
         workers=workers,
     )
 

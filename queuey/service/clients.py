@@ -9,7 +9,7 @@ from typing import Final
 
 from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import MAX_RATES, SignedURLs
-from queuey.auth.sigv4 import AwsSignatures
+from queuey.auth.sigv4 import AwsSignatures, UncheckedAwsSignatures
 from queuey.config import CassandraStorage, Settings
 from queuey.core.live.reads import LiveTimes
 from queuey.core.sqs_queues import SqsQueues
@@ -25,6 +25,8 @@ from queuey.http.requests.counting import Counts
 from queuey.http.root import make_root
 from queuey.http.sqs.api import SqsApi, allow_body
 from queuey.http.sqs.callers import SqsGate
+from queuey.http.sqs.move_tasks import SqsMoves
+from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
@@ -38,6 +40,7 @@ from queuey.http.v2.description import Description
 from queuey.http.v2.events import EventsForErrors, V2Events
 from queuey.http.v2.groups import V2Groups
 from queuey.http.v2.many_claims import V2ManyClaims
+from queuey.http.v2.many_events import V2ManyEvents
 from queuey.http.v2.messages import V2Messages
 from queuey.http.v2.moving import V2Moving
 from queuey.http.v2.push_actions import V2PushActions
@@ -45,10 +48,12 @@ from queuey.http.v2.pushes import V2Pushes
 from queuey.http.v2.queues import V2Queues
 from queuey.http.v2.reads import V2Reads
 from queuey.http.v2.restores import V2Restores
+from queuey.http.v2.schedules import V2Schedules
 from queuey.http.v2.settlements import V2Settlements
 from queuey.http.v2.single import V2Single
 from queuey.http.v2.stream import V2Stream
 from queuey.http.wire import Limits, Refusal, Request, Site
+from queuey.interfaces import IAwsSignatures
 from queuey.service.components import Components
 
 _UNCACHED: Final = (NO_STORE,)
@@ -80,6 +85,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
         V2Events(exchange, parts.live, now),
         V2Reads(parts.many),
+        V2ManyEvents(parts.many, parts.live, now),
         V2Single(exchange, now),
         V2Restores(exchange, now, slices),
         V2Groups(groups, now),
@@ -89,6 +95,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Moving(groups),
         V2Pushes(parts.pushes, now),
         V2PushActions(parts.pushes),
+        V2Schedules(parts.schedules, now),
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),
@@ -137,15 +144,23 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
 def sqs_api(parts: Components, gate: Gate) -> SqsApi:
     """The API of SQS."""
     owners, exchange, groups, now = parts.owners, parts.exchange, parts.groups, parts.now
-    signatures = AwsSignatures(owners.of_id, owners.digests, owners.use, now)
+    everyone = parts.in_force.settings.sqs.everyone
+    signatures: IAwsSignatures = (
+        AwsSignatures(owners.of_id, owners.digests, owners.use, now)
+        if everyone is None
+        else UncheckedAwsSignatures(everyone)
+    )
     sqs_gate = SqsGate(gate, signatures, exchange)
     states = SqsQueues(parts.store.states, parts.directory.retries, parts.reactor.seconds, os.urandom)
+    administration = SqsAdministration(parts.directory, exchange, groups, states, now)
+    moves = SqsMoves(exchange, parts.directory, groups, states, parts.reactor, now)
     return SqsApi(
         sqs_gate,
-        SqsAdministration(parts.directory, exchange, groups, states, now),
+        administration,
         SqsSending(exchange, states),
         SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
         SqsSettling(groups, states, Removals(exchange)),
+        SqsMoving(sqs_gate, parts.directory, administration, states, moves, now, lambda: uuid.uuid4().hex),
     )
 
 

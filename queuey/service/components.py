@@ -17,6 +17,7 @@ from queuey.core.policies import Policies
 from queuey.core.pushes.directory import PushDirectory
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.core.schedules.directory import ScheduleDirectory
 from queuey.http.connection.sending import Turn
 from queuey.http.wire import AccessLine
 from queuey.interfaces import IStore, ITraces
@@ -50,6 +51,7 @@ class Components:
     many: ManyReader
     groups: GroupExchange
     pushes: PushDirectory
+    schedules: ScheduleDirectory
     rate_limits: RateLimits
     live: LiveReads
     draining: Draining

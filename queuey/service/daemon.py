@@ -9,7 +9,7 @@ import sys
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, DeferredList, succeed
 from twisted.logger import ILogObserver, Logger
 from twisted.python.failure import Failure
 
@@ -98,8 +98,10 @@ class QueueyService(Service):
             self._listeners.listen(self._reactor, server.http, self._house.site)
             if not server.ops.automatic:
                 self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
+            self._house.dashboard.listen(self._reactor, server.dashboard)
         except QueueyError as error:
             self._listeners.stop()
+            self._ops_listeners.stop()
             self._refuse_start(error)
 
     def startService(self) -> None:
@@ -110,6 +112,7 @@ class QueueyService(Service):
         except QueueyError as error:
             self._listeners.stop()
             self._ops_listeners.stop()
+            self._house.dashboard.listeners.stop()
             self._refuse_start(error)
         self._listen_beside_data()
         super().startService()
@@ -130,6 +133,7 @@ class QueueyService(Service):
             each.start()
         if self._house.workers is None:
             self._house.pushes.start()
+            self._house.schedules.start()
 
     def _listen_beside_data(self) -> None:
         """Listen on the operators' socket in the folder of the data, which the store has made and locked by now.
@@ -246,7 +250,7 @@ class QueueyService(Service):
         await self._listeners.stop()
         self._house.live.stop(limit)
         # The claims of pushes end before all other waits do: then none of them is tried again.
-        pushes = self._house.pushes.stop()
+        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
         self._house.waits.end()
         for each in self._house.following:
             each.stop()
@@ -270,7 +274,9 @@ class QueueyService(Service):
         await flushed
         # Operators see it through to the end.
         await self._ops_listeners.stop()
+        await self._house.dashboard.listeners.stop()
         self._house.ops.abort()
+        self._house.dashboard.site.abort()
         self._house.pulse.stop()
         if self._house.activity is not None:
             self._house.activity.stop()
@@ -313,6 +319,7 @@ class QueueyService(Service):
         try:
             fresh = config.load(in_force.settings.source, in_force.settings.overrides)
             certificates = [*self._listeners.renewed(), *self._ops_listeners.renewed()]
+            certificates += self._house.dashboard.listeners.renewed()
         except ConfigurationError as error:
             _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
             return
@@ -348,6 +355,7 @@ class QueueyService(Service):
             _log.warn("settings", "{warning}", warning=warning)
         if ops:
             _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
+        self._house.dashboard.announce()
 
     def _announce(self) -> None:
         """Say that requests are answered, and where."""
@@ -362,7 +370,9 @@ class QueueyService(Service):
             addresses=", ".join(served),
         )
         if settings.source is None:
-            self._starter.tell(*welcome(settings, served, self._ops_listeners.addresses(), self._place))
+            operators = self._ops_listeners.addresses()
+            sign_in = self._house.dashboard.sign_in(settings.server.dashboard)
+            self._starter.tell(*welcome(settings, served, operators, sign_in, self._place))
 
     def _tell_why(self, reason: str) -> None:
         told = self._starter.listens
@@ -377,7 +387,7 @@ class QueueyService(Service):
         raise StartRefused(reason)
 
 
-async def ends_within(seconds: float, work: Deferred[None], reactor: Any) -> bool:
+async def ends_within(seconds: float, work: Deferred[Any], reactor: Any) -> bool:
     """Wait for some work; whether it was done in so many seconds."""
     try:
         await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))

@@ -76,11 +76,14 @@ def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
     return bool(twistd.get(name)) and not Path(twistd[name]).is_dir()
 
 
-def welcome(settings: Settings, addresses: list[str], operators: list[str], place: LogPlace) -> list[str]:
+def welcome(
+    settings: Settings, addresses: list[str], operators: list[str], dashboard: str | None, place: LogPlace
+) -> list[str]:
     """Return lines that say where the daemon listens, who may use it, where its data are, what to try, and how to stop.
 
     :param addresses: of clients, at least one.
     :param operators: the addresses of the operators' port.
+    :param dashboard: a URL that signs in at the dashboard, if there is one.
     """
     storage = settings.storage
     log = place.file or ("here, on standard error" if place.ours else "where twistd was told to log")
@@ -93,6 +96,7 @@ def welcome(settings: Settings, addresses: list[str], operators: list[str], plac
         f"  data         {data}",
         f"  operators    {', '.join(operators) or 'none'}",
         f"  log          {log}",
+        *([] if dashboard is None else [f"  dashboard    {dashboard}"]),
         *_first_commands(addresses[0]),
         _how_to_stop(place),
         "",

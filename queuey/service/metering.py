@@ -59,7 +59,7 @@ def of_the_http_server(site: Site, waits: Waits, watch: ManyWatch) -> tuple[Metr
         gauge("queuey_http_requests_in_progress", "Requests that have begun and not ended.", lambda: site.busy),
         gauge(
             "queuey_waiting_reads",
-            "Reads that wait for messages; all live reads of one queue count as one.",
+            "Reads that wait for messages; live reads that share a look count as one.",
             reads,
         ),
         gauge("queuey_waiting_claims", "Claims that wait.", lambda: waits.waiting - reads()),

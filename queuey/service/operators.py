@@ -17,6 +17,8 @@ from queuey import __version__
 from queuey.config import CassandraStorage, SQLiteStorage
 from queuey.core.activity import Activity
 from queuey.core.applications.registry import Registry
+from queuey.core.live.numbers import Waiting
+from queuey.core.peeking import Peeks
 from queuey.core.reports import QueueReports
 from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
@@ -29,6 +31,8 @@ from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, P
 from queuey.ops.methods.daemon import Daemon, Logging
 from queuey.ops.methods.dead import Dead
 from queuey.ops.methods.groups import Groups
+from queuey.ops.methods.live import Live
+from queuey.ops.methods.messages import Messages
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.reports import Reporter
@@ -36,7 +40,7 @@ from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
 from queuey.ops.metrics.page import MetricsPage
-from queuey.ops.rpc import RPC
+from queuey.ops.rpc import RPC, Methods
 from queuey.service.components import Components
 from queuey.service.in_force import InForce
 
@@ -56,21 +60,21 @@ def new_key() -> str:
     return secrets.token_urlsafe(KEY_BYTES)
 
 
-def operators_site(
+def operators_rpc(
     parts: Components,
     registry: Registry,
     *,
-    live: Health,
-    ready: Health,
     busy: Callable[[], Mapping[str, int]],
-    metrics: MetricsPage | None,
     activity: Activity | None,
-) -> Site:
-    """The HTTP server of the operators' port, with all that it serves.
+    waiting: Callable[[], Mapping[str, Waiting]],
+    more: Mapping[str, Methods],
+) -> RPC:
+    """The methods of operators, which the operators' port and the dashboard serve.
 
     :param busy: the numbers of what is under way at the clients' server.
-    :param metrics: the metrics page, if there is one.
     :param activity: how busy queues are, if that is counted.
+    :param waiting: returns what waits and reads live, by application.
+    :param more: further methods, by the part of their names before the dot.
     """
     in_force, reactor, now, store, log = parts.in_force, parts.reactor, parts.now, parts.store, parts.log
     started = now()
@@ -89,8 +93,8 @@ def operators_site(
         }
 
     reports = QueueReports(parts.directory, parts.groups, activity, registry.names, reactor)
-    shared = isinstance(in_force.settings.storage, CassandraStorage)
-    reporter = Reporter(reports, activity, "front-end" if shared else "daemon", now)
+    scope = "front-end" if isinstance(in_force.settings.storage, CassandraStorage) else "daemon"
+    reporter = Reporter(reports, activity, scope, now)
     methods = {
         "applications": Applications(registry),
         "keys": Keys(registry),
@@ -99,11 +103,19 @@ def operators_site(
         "queues": Queues(parts.policies, parts.directory, parts.exchange, reporter),
         "groups": Groups(parts.directory, parts.groups, reactor),
         "dead": Dead(parts.directory, parts.groups),
+        "messages": Messages(
+            parts.directory,
+            Peeks(parts.exchange),
+            lambda: in_force.settings.server.ops.peek,
+            "Operators may not read messages; [server] ops_peek = true allows it.",
+        ),
         "pushes": Pushes(parts.directory, parts.pushes),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
+        "live": Live(parts.policies, waiting, scope, now),
         "log": Logging(log),
+        **more,
     }
-    rpc = RPC(
+    return RPC(
         Daemon(store, parts.draining, facts),
         methods,
         who,
@@ -111,6 +123,14 @@ def operators_site(
         lambda: uuid.uuid4().hex,
         TurnQueue(reactor),
     )
+
+
+def operators_site(parts: Components, rpc: RPC, *, live: Health, ready: Health, metrics: MetricsPage | None) -> Site:
+    """The HTTP server of the operators' port, with all that it serves.
+
+    :param metrics: the metrics page, if there is one.
+    """
+    in_force, reactor, now = parts.in_force, parts.reactor, parts.now
     return Site(
         resource=OperatorsRoot(
             {RPC_PATH: Endpoint(rpc, CALL), **({} if metrics is None else {METRICS_PATH: Endpoint(metrics, READ)})},

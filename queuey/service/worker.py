@@ -14,11 +14,12 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from twisted.internet.defer import succeed
+from twisted.internet.defer import DeferredList, succeed
 from twisted.logger import Logger, globalLogBeginner
 
 from queuey.auth.users import make_web
 from queuey.config import Settings
+from queuey.core.live.numbers import waiting_here
 from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import Assembly, assemble
@@ -69,7 +70,8 @@ class Worker:
             self._house.log.reopen()
         elif kind == WorkerCommand.COUNT:
             self._tell_used()
-            self._link.send(0, WorkerReport.ACTIVITY, packed(self._house.by_queue.take()))
+            waiting = waiting_here(self._house.waits.seats, self._house.live)
+            self._link.send(0, WorkerReport.ACTIVITY, packed((self._house.by_queue.take(), waiting)))
             self._house.let_go()
             self._link.send(number, WorkerReport.COUNTS, packed(snapshot(self._house.metrics)))
         elif kind == WorkerCommand.STOP and not self._stopping:
@@ -94,6 +96,7 @@ class Worker:
         collect_less()
         self._house.pulse.start()
         self._house.pushes.start()
+        self._house.schedules.start()
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
         self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
         self._link.send(0, WorkerReport.UP, None)
@@ -123,7 +126,7 @@ class Worker:
         self._stopping = True
         self._listeners.pause()
         self._house.live.stop(limit)
-        pushes = self._house.pushes.stop()
+        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
         self._house.waits.end()
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 
 from queuey.config import Settings
 from queuey.core.activity import Counted, Name
+from queuey.core.live.numbers import Waiting
 from queuey.deferreds import bounded
 from queuey.errors import Unavailable
 from queuey.interfaces import Capabilities
@@ -67,7 +68,7 @@ _log = EventLog(Logger(namespace="queuey.service"))
 class Worker(ProcessProtocol):
     """One place for a worker, and the process that has it now.
 
-    :ivar counted: what the process had counted when it was last asked.
+    :ivar counted: what the process had counted when it was last asked; ``waiting``: what waited there.
     """
 
     def __init__(self, workers: Workers, number: int) -> None:
@@ -81,6 +82,7 @@ class Worker(ProcessProtocol):
         self._questions = count(1)
         self._asked: dict[int, Deferred[None]] = {}
         self.counted = Snapshot()
+        self.waiting: Mapping[str, Waiting] = {}
         self.up = False
 
     def start(self) -> None:
@@ -119,7 +121,8 @@ class Worker(ProcessProtocol):
         elif kind == WorkerReport.USED:
             self._workers.used(unpacked(body, dict))
         elif kind == WorkerReport.ACTIVITY:
-            self._workers.active(unpacked(body, dict))
+            counted, self.waiting = unpacked(body, tuple)
+            self._workers.active(counted)
 
     def count(self) -> Deferred[None]:
         """Ask what it has counted by now; fires, and never fails, once it has said so or has had time for it."""
@@ -176,6 +179,7 @@ class Worker(ProcessProtocol):
         self.up = False
         self._workers.has_ended(self.counted)
         self.counted = Snapshot()
+        self.waiting = {}
         for question in tuple(self._asked):
             self._heard(question)
         ended, self._ended = self._ended, []
@@ -322,6 +326,10 @@ class Workers:
     def counted(self) -> list[Snapshot]:
         """Return the last known metrics of the workers, including those of workers that have ended."""
         return [self._past, *(worker.counted for worker in self._workers)]
+
+    def waiting(self) -> list[Mapping[str, Waiting]]:
+        """Return what waited and read live when the workers were last asked, by application."""
+        return [worker.waiting for worker in self._workers]
 
     def under_way(self) -> Mapping[str, int]:
         """Return the last known numbers of requests in progress."""

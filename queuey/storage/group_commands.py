@@ -110,6 +110,10 @@ class _Run:
         if claims.reused(at_home, key, now):
             return TakeAnswer(reused=True)
         elsewhere = claims.pointed(at_home, key, now)
+        if asked.known:
+            partition = home if elsewhere is None else elsewhere
+            known = claims.repeated(self.index(partition), key, now)
+            return TakeAnswer() if known is None else self.under_key(partition, Claimed(known, again=True), ())
         if elsewhere is None and home in asked.partitions:
             claimed, messages = self.take_of(home, wanted)
             if claimed.taken or claimed.again:

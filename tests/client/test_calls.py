@@ -119,10 +119,11 @@ class PostTests(SynchronousTestCase):
         self.assertRaises(NotFound, queue.delete, "1-1")
 
     def test_purging(self) -> None:
-        """``now`` is another place each time, so it is not repeated."""
-        server = Server(LOST, LOST, answer(status=204))
+        """``now``, which is ``newest`` too, is another place each time, so it is not repeated."""
+        server = Server(LOST, LOST, LOST, answer(status=204))
         queue = server.queue()
         self.assertRaises(Unavailable, queue.purge)
+        self.assertRaises(Unavailable, queue.purge, "newest")
         queue.purge(datetime(2026, 1, 1, tzinfo=UTC))
         self.assertEqual(server.asks[-1].url, f"{ROOT}/queues/orders/messages?before=2026-01-01T00%3A00%3A00%2B00%3A00")
 
@@ -233,8 +234,8 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual(server.sent(), {"ack": ["r1", "r2"]})
         group.retry(delivery, delay=1.5)
         self.assertEqual(server.sent(), {"retry": [{"receipt": "r1", "delay": 1.5}]})
-        group.reject("r1", reason="é" * 200)
-        self.assertEqual(server.sent(), {"reject": [{"receipt": "r1", "reason": "é" * 128}]})
+        group.reject("r1", reason="é" * 600)
+        self.assertEqual(server.sent(), {"reject": [{"receipt": "r1", "reason": "é" * 512}]})
         group.extend("r1", lease=60)
         self.assertEqual(server.sent(), {"extend": [{"receipt": "r1", "lease": 60}]})
 
@@ -256,10 +257,11 @@ class GroupTests(SynchronousTestCase):
         self.assertRaises(ValueError, group.redrive, ["1"], all=True)
 
     def test_seek(self) -> None:
-        """To the newest it is not repeated, else it is."""
-        server = Server(LOST, LOST, answer(status=204))
+        """To the newest, which is ``now`` too, it is not repeated, else it is."""
+        server = Server(LOST, LOST, LOST, answer(status=204))
         group = server.queue().group("g")
         self.assertRaises(Unavailable, group.seek, "newest")
+        self.assertRaises(Unavailable, group.seek, "now")
         group.seek("oldest", partitions=[3])
         self.assertEqual(server.sent(), {"to": "oldest", "partitions": [3]})
 

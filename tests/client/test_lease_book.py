@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey_client import Delivery, Reject, RetryLater, Verdict
@@ -142,3 +144,12 @@ class LeaseBookTests(SynchronousTestCase):
         (delivery,) = given(1)
         self.assertEqual(default_verdict(delivery, Reject("why")), Verdict.give_up("why"))
         self.assertEqual(default_verdict(delivery, RetryLater(7)), Verdict.again(7))
+
+    def test_pauses_that_the_server_does_not_take(self) -> None:
+        """They are refused where they are made: the server would refuse the acknowledgements beside them too."""
+        longest = Verdict.again(2_592_000)
+        self.assertEqual(longest.delay, 2_592_000)
+        for delay in (1e9, 2_592_001, -1, float("nan"), float("inf"), timedelta(days=31)):
+            self.assertRaises(ValueError, RetryLater, delay)
+            self.assertRaises(ValueError, Verdict.again, delay)
+        self.assertRaises(ValueError, Verdict, "retry", 1e9)

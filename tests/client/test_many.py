@@ -61,3 +61,24 @@ class ManyTests(SynchronousTestCase):
         client, _ = self.client()
         self.assertRaises(ValueError, client.read_many)
         self.assertRaises(TypeError, client.read_many, "a")
+
+    def test_claims(self) -> None:
+        given = {**message(1), "receipt": "r", "deliveries": 1, "lease": 30, "lease_until": TIME}
+        client, server = self.client(
+            answer({"messages": [given], "queue": "low", "group": "w"}), answer({"messages": []})
+        )
+        groups = [("high", "w"), ("low", "w")]
+        (delivery,) = client.claim_many(groups, limit=3, order="fair", lease=60)
+        self.assertEqual((delivery.queue, delivery.group, delivery.receipt), ("low", "w", "r"))
+        asked = {"from": [{"queue": queue, "group": group} for queue, group in groups], "order": "fair"}
+        self.assertEqual(server.sent(0), {**asked, "limit": 3, "wait": 20, "lease": 60})
+        self.assertEqual(client.claim_many(groups), [])
+        self.assertRaises(ValueError, client.claim_many, [])
+
+    def test_a_claim_is_sent_again_under_its_key(self) -> None:
+        client, server = self.client(
+            problem("unavailable", 503, retryable=True, applied="unknown"), answer({"messages": []})
+        )
+        client.claim_many([("a", "w")])
+        keys = {asked.headers["Idempotency-Key"] for asked in server.asks}
+        self.assertEqual((len(server.asks), len(keys)), (2, 1))

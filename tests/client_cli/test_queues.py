@@ -8,6 +8,8 @@ from typing import Any
 from queuey_client import Client
 from queuey_client.cli.settings import Settings
 from queuey_client.cli.top import _Look
+from queuey_client.cli.top_of_daemon import LookAtDaemon
+from queuey_client.core.signing import parse_signed_url
 from tests.client.support import Server, answer, message, page, problem
 from tests.client_cli.support import GROUP, LAG, QUEUE, CommandTestCase
 
@@ -245,6 +247,89 @@ class TopTests(CommandTestCase):
             self.assertEqual(printed.split(), wanted.split())
 
 
+def reported(name: str, stored: float, **more: Any) -> dict[str, Any]:
+    """A queue of a report."""
+    group = {"name": "billing", "behind": 214, "exact": False, "in_flight": 2, "oldest": "2026-01-31T11:59:30.5Z"}
+    return {
+        "application": "shop",
+        "name": name,
+        "messages": 7,
+        "bytes": 700,
+        "oldest": "2026-01-31T11:59:00.0000000Z",
+        "approximate": False,
+        "rates": {"stored": stored, "given": 2.0, "acked": 1.0},
+        "groups": [group],
+        "more_groups": False,
+        **more,
+    }
+
+
+class TopOfDaemonTests(CommandTestCase):
+    """``queuey top --ops``."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.pages = [[reported("orders", 5.0)]]
+        self.patch(LookAtDaemon, "_ask", self.ask)
+
+    def ask(self, method: str, params: dict[str, Any]) -> Any:
+        self.asked.append((method, dict(params)))
+        page = self.pages.pop(0)
+        return {"now": "2026-01-31T12:00:00.0000000Z", "queues": page, "next": "1" if self.pages else None}
+
+    def top(self, *options: str) -> str:
+        return self.succeed("top", "--ops", "unix:/run/ops.sock", *options)
+
+    def test_a_row(self) -> None:
+        columns = (
+            "application,queue,messages,oldest_age,stored_per_s,given_per_s,acked_per_s,behind,in_flight,group_age"
+        )
+        self.assertEqual(self.top("--columns", columns), "shop\torders\t7\t60\t5\t2\t1\t>=214\t2\t29.5\n")
+        expected = {"sort": "stored", "prefix": "", "limit": 100, "application": "shop"}
+        self.assertEqual(self.asked, [("queues.report", expected)])
+
+    def test_what_was_not_measured(self) -> None:
+        unknown = dict.fromkeys(("messages", "bytes", "oldest", "approximate", "rates", "groups"))
+        self.pages = [[reported("quiet", 0, **unknown)]]
+        found = json.loads(self.top("--ndjson"))
+        self.assertEqual((found["messages"], found["groups"], found["behind"]), (None, None, None))
+        self.assertEqual(found["stored_per_s"], 0)
+
+    def test_sorts(self) -> None:
+        """Rates are sorted by the daemon, over all pages."""
+        for sort, wanted, told in (("stored", "b a", "stored"), ("given", "a b", "given"), ("name", "a b", "name")):
+            self.pages = [[reported("a", 1.0)], [reported("b", 3.0)]]
+            self.assertEqual(self.top("-s", sort, "--columns", "queue").split(), wanted.split())
+            self.assertEqual([params["sort"] for _, params in self.asked], [told, told])
+            self.assertEqual(self.asked[1][1]["after"], "1")
+            self.asked.clear()
+
+    def test_all_applications(self) -> None:
+        del self.environment["QUEUEY_APPLICATION"]
+        self.environment["QUEUEY_OPS"] = "unix:/run/ops.sock"
+        self.succeed("top")
+        self.assertNotIn("application", self.asked[0][1])
+
+    def test_contexts(self) -> None:
+        self.environment.pop("QUEUEY_APPLICATION")
+        self.succeed("context", "add", "local", "-u", "http://server", "-a", "other", "--ops", "http://127.0.0.1:5001")
+        self.succeed("top")
+        self.assertEqual(self.asked[0][1]["application"], "other")
+
+    def test_sorts_that_are_not_known(self) -> None:
+        self.assertIn("--ops", self.fail_with(2, "top", "-s", "stored"))
+        self.assertIn("--sort change", self.fail_with(2, "top", "-s", "change", "--ops", "unix:x"))
+
+
+class NoDaemonTests(CommandTestCase):
+    """If no operators' port answers."""
+
+    def test_addresses(self) -> None:
+        for address, said in ((f"unix:{self.home}/none", "does not answer"), ("ftp://x", "is neither unix:PATH")):
+            self.assertIn(said, self.fail_with(1, "top", "--ops", address))
+
+
 class SignedUrlTests(CommandTestCase):
     def test_it_lets_in(self) -> None:
         url = self.succeed("signed-url", "orders", "read,write", "10m", "--rate", "5").strip()
@@ -253,6 +338,17 @@ class SignedUrlTests(CommandTestCase):
         self.assertEqual(len(queue.read().messages), 1)
         self.assertIn("signed_for=read%2Cwrite", server.asks[0].url)
         self.assertIn("signed_rate=5", server.asks[0].url)
+
+    def test_events(self) -> None:
+        """A live read by the same signature, which is for the queue."""
+        url, live = (self.succeed("signed-url", "a/b", "read", "10m", *more).strip() for more in ((), ("--events",)))
+        self.assertTrue(live.startswith("http://server/v2/shop/queues/a%2Fb/events?"), live)
+        self.assertTrue(live.endswith("&errors=events"), live)
+        self.assertEqual(parse_signed_url(live)[:3], parse_signed_url(url)[:3])
+        self.assertEqual(
+            [name for name, _ in parse_signed_url(live).signed], [n for n, _ in parse_signed_url(url).signed]
+        )
+        self.assertIn("--events needs", self.fail_with(2, "signed-url", "a", "write", "10m", "--events"))
 
     def test_wrong(self) -> None:
         self.assertIn("operations are one or more of", self.fail_with(2, "signed-url", "orders", "fly", "10m"))

@@ -259,7 +259,8 @@ NETWORKS = "allowed: addresses and networks, separated by spaces, commas or line
 SERVER_KEYS = (
     "allowed: http, max_body, max_header, header_timeout, request_timeout, idle_timeout, max_connections, "
     "stop_timeout, drain_pause, disk_floor, forwarded, live_time, live_heartbeat, "
-    "workers, file_group, ops, ops_token, ops_hosts, ops_backups"
+    "workers, file_group, ops, ops_token, ops_hosts, ops_backups, ops_peek, dashboard, dashboard_tokens, "
+    "dashboard_hosts, dashboard_peek"
 )
 RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (
@@ -271,7 +272,7 @@ APPLICATION_KEYS = (
 )
 SECTIONS = (
     "allowed: [server], [storage], [metadata], [application_keys], [application:NAME], [applications], [browserid], "
-    "[jwt:NAME], [logging], [metrics], [tracing], [push]"
+    "[jwt:NAME], [logging], [metrics], [tracing], [push], [sqs]"
 )
 CLUSTER = "allowed: " + ", ".join(key.name for key in keys.STORAGE["cassandra"])
 NODES = "allowed: nodes as host or host:port, separated by commas"

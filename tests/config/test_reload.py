@@ -29,6 +29,11 @@ CHANGES = {
     "ops_token": "another-long-token",
     "ops_hosts": "queuey.example",
     "ops_backups": "backups",
+    "ops_peek": "true",
+    "dashboard": "tcp:5002:interface=127.0.0.1",
+    "dashboard_tokens": f"ann watch sha256:{'1' * 64}",
+    "dashboard_hosts": "queuey.example",
+    "dashboard_peek": "false",
     "max_age": "0.5",
     "enabled": "false",
     "statsd": "127.0.0.1:8125",
@@ -144,7 +149,7 @@ NEEDED = {
 
 BROWSERID = "[browserid]\nverifier = https://v.example.org\naudience = https://a.example.org\n"
 
-ONLY_ONE = {"backend", "NAME"}
+ONLY_ONE = {"backend", "NAME", "signatures", "application"}  # the last two need each other: tests.config.test_sqs
 
 
 class ReloadTests(SettingsTestCase):

@@ -78,7 +78,8 @@ class GroupSteps(Contract):
         return cast(T, answer)
 
     def taking(self, limit: int = 10, partitions: tuple[int, ...] = (1,), **more: Any) -> Take:
-        return Take(partitions, limit, more.get("lease", LEASE), more.get("max_bytes", 1 << 20), more.get("key"))
+        max_bytes, known = more.get("max_bytes", 1 << 20), more.get("known", False)
+        return Take(partitions, limit, more.get("lease", LEASE), max_bytes, more.get("key"), known)
 
     async def take(
         self, limit: int = 10, partitions: tuple[int, ...] = (1,), terms: Terms = PLAIN, **more: Any

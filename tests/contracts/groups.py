@@ -227,6 +227,24 @@ class GroupsContract(GroupSteps):
         again = await self.take(1, every, key=KEY)
         self.assertEqual([receipt for _, receipt, _ in self.given(again)], [receipt])
 
+    @contract
+    async def test_what_a_key_was_given_and_nothing_new(self) -> None:
+        await self.begin(3)
+        home = home_of(KEY, 3)
+        there = home % 3 + 1
+        every = (1, 2, 3)
+        await self.post(b"1", b"2", partition=there)
+        self.assertEqual(self.given(await self.take(1, every, key=KEY, known=True)), [])
+        first = await self.take(1, every, key=KEY)
+        await self.post(b"home", partition=home)
+        again = await self.take(1, every, key=KEY, known=True)
+        self.assertEqual((self.given(again), again.again), (self.given(first), True))
+        self.assertTrue((await self.take(1, every, key=KEY[:8] + b"x" * 8, known=True)).reused)
+        self.assertEqual(self.given(await self.take(1, every, key=b"o" * len(KEY), known=True)), [])
+        await self.subject.advance(31)
+        self.assertEqual(self.given(await self.take(1, every, key=KEY, known=True)), [])
+        self.assertEqual(len(await self.bodies(10, every)), 3)
+
     # Settlements
 
     @contract

@@ -222,7 +222,7 @@ class FailingTests(FollowingCase):
         self.post(b"1")
         self.following.start()
         lag = self.groups.lag
-        self.groups.lag = lambda queue, group, counted=0: (  # type: ignore[method-assign]
+        self.groups.lag = lambda queue, group, counted=None: (  # type: ignore[method-assign]
             lag(queue, group) if queue.application == "a" else fail(Unavailable("away"))
         )
         self.post(b"2")
@@ -233,7 +233,7 @@ class FailingTests(FollowingCase):
         """Its lines go, though its name was still there."""
         self.following.start()
         self.assertEqual(self.told(), {"a/q/g": 0})
-        self.groups.lag = lambda queue, group, counted=0: fail(NoSuchGroup("gone"))  # type: ignore[method-assign]
+        self.groups.lag = lambda queue, group, counted=None: fail(NoSuchGroup("gone"))  # type: ignore[method-assign]
         self.round()
         self.assertEqual(self.told(), {})
 

@@ -286,7 +286,6 @@ class LagTests(Case):
         self.claim(limit=5)
         for name, limit, expected in (
             ("_MOST", 20, (25, False)),
-            ("COUNTED", 40, (25, False)),
             ("_MOST", 55, (60, True)),
             ("_MOST", 54, (59, False)),
             ("_BYTES", 1 << 10, (60, True)),
@@ -296,6 +295,9 @@ class LagTests(Case):
             self.assertEqual((first.behind, first.exact), expected, (name, limit))
             self.assertEqual((second.behind, second.exact), (0, True))
             with_limit.restore()
+        # Fewer on request, and then fewer bytes are read for them, too.
+        first, second = self.successResultOf(self.front.whole.lag(self.queue, self.group, 40))
+        self.assertEqual((first.behind, first.exact, second.behind, second.exact), (14, False, 0, True))
         self.patch(seek_and_lag, "_BYTES", 20_000)
         self.patch(seek_and_lag, "_FEWEST_BYTES", 1)
         self.assertEqual((self.lag()[0].behind, self.lag()[0].exact), (15, False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import tracemalloc
+from collections.abc import Callable
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred
@@ -80,10 +81,17 @@ class LinesCase(SynchronousTestCase):
         return await tried.answer
 
     def wait(
-        self, seconds: float = 20, partitions: tuple[int, ...] = (1,), key: bytes | None = None, limit: int = 10
+        self,
+        seconds: float = 20,
+        partitions: tuple[int, ...] = (1,),
+        key: bytes | None = None,
+        limit: int = 10,
+        pause: Callable[[], float] | None = None,
     ) -> Deferred[Delivered]:
         """A claim that got nothing at first, and waits."""
-        return Deferred.fromCoroutine(self._wait(Claiming(limit, None, seconds, 1, None, key), partitions))
+        return Deferred.fromCoroutine(
+            self._wait(Claiming(limit, None, seconds, 1, None, key, look_pause=pause), partitions)
+        )
 
     async def _wait(self, claiming: Claiming, partitions: tuple[int, ...]) -> Delivered:
         with self.wait_queues.join(self.queue, self.group, partitions) as line:
@@ -449,6 +457,34 @@ class OthersTests(LinesCase):
         with self.wait_queues.join(self.queue, self.group, (1,)) as line:
             line.wait(Claiming(wait=20), line.news, NOTHING)
             self.assertIsNone(line.nothing())
+
+    def test_claims_that_ask_for_a_longer_pause(self) -> None:
+        """It looks for them as often as the most impatient one asks, and as it is then."""
+        pauses = [5.0, 3.0]
+        self.wait(600, limit=1, pause=lambda: pauses[0])
+        self.wait(600, limit=2, pause=lambda: pauses[1])
+        self.clock.pump([4.9, 0])
+        self.assertEqual(self.tried, [])  # the first claim has set the time of the first look
+        self.clock.pump([0.1, 0])
+        self.assertEqual({one.claiming.limit for one in self.tried}, {1, 2})
+        del self.tried[:]
+        self.clock.pump([2.9, 0])
+        self.assertEqual(self.tried, [])
+        pauses[:] = [0.1, 0.2]  # never more often than the store says
+        self.clock.pump([0.1, 0, 0.9, 0])
+        self.assertEqual(len(self.tried), 2)
+        self.clock.pump([0.1, 0])
+        self.assertEqual(len(self.tried), 4)
+
+    def test_an_impatient_claim_beside_a_patient_one(self) -> None:
+        """From then on it looks as often as the store says; claims that come one after another do not delay it."""
+        self.wait(600, pause=lambda: 100.0)
+        self.clock.pump([10, 0])
+        self.assertEqual(self.tried, [])
+        for _ in range(4):
+            self.wait(600)
+            self.clock.pump([0.3, 0])
+        self.assertGreaterEqual(len(self.tried), 4)
 
     def test_one_look_for_all_in_line(self) -> None:
         for _ in range(100):

@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.live.reads import LiveReads, LiveTimes
-from queuey.core.live.source import LivePage, Place, Source
+from queuey.core.live.source import Event, LivePage, Place, Source
 from queuey.core.live.stream import LiveStream
 from queuey.errors import QueueyError
 from queuey.model.message import Content, Message
@@ -77,6 +77,9 @@ class FakeSource:
     def cursor(self, place: Place) -> str:
         return str(place)
 
+    def close(self) -> None:
+        """Nothing is kept for it."""
+
 
 class FakeWatch:
     """A wait for numbers."""
@@ -114,6 +117,9 @@ class FakeFormat:
 
     def begin(self, retry: int, cursor: str) -> bytes:
         return b""
+
+    def event(self, event: Event, cursor: str) -> bytes:
+        return event.name.encode()
 
     def page(self, source: Source, page: LivePage) -> bytes:
         return b"".join([b"%d " % place for place in page.places])

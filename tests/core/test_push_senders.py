@@ -121,11 +121,28 @@ class RegistryTests(StoreCase):
         here, there = self.registry(), self.registry()
         self.assertEqual(self.successResultOf(there.refresh()), frozenset())
         self.successResultOf(here.note(PLACES[0]))
-        self.assertEqual(self.successResultOf(there.refresh()), {PLACES[0].shard})
+        self.assertEqual(self.successResultOf(there.refresh()), {PLACES[0]})
         self.assertEqual(there.known, {PLACES[0]})
         self.assertEqual(self.successResultOf(there.refresh()), frozenset())
         self.successResultOf(here.note(PLACES[0]))
-        self.assertEqual(self.successResultOf(there.refresh()), {PLACES[0].shard})
+        self.assertEqual(self.successResultOf(there.refresh()), {PLACES[0]})
+
+    def test_others_of_a_shard(self) -> None:
+        """Only the push that was changed is reported, and one that is gone, not the others of their shard."""
+        here, there = self.registry(), self.registry()
+        made = [PushPlace("app", "q", 7, f"p{number}") for number in range(2000)]
+        one, other, third = [place for place in made if place.shard == made[0].shard][:3]
+        for place in (one, other, third):
+            self.successResultOf(here.note(place))
+        self.assertEqual(self.successResultOf(there.refresh()), {one, other, third})
+        self.successResultOf(here.note(other))
+        self.assertEqual(self.successResultOf(there.refresh()), {other})
+
+        async def gone(place: PushPlace) -> bool:
+            return False
+
+        self.successResultOf(here.drop(third, gone))
+        self.assertEqual((self.successResultOf(there.refresh()), there.known), ({third}, {one, other}))
 
     def test_many(self) -> None:
         here, there = self.registry(), self.registry()
@@ -172,7 +189,8 @@ class RegistryTests(StoreCase):
 
 class FormatTests(SynchronousTestCase):
     def test_there_and_back(self) -> None:
-        self.assertEqual(decode_shard(encode_shard(PLACES)), frozenset(PLACES))
+        stamps = {place: f"{number}" for number, place in enumerate(PLACES)}
+        self.assertEqual(decode_shard(encode_shard(stamps)), stamps)
         attempt = Attempt(Ticks(7), "x" * 36, 65_535, None, 300_000, "reply-not-stored")
         report = PushReport(Ticks(5), 12, "why", (attempt,) * MAX_ATTEMPTS)
         self.assertEqual(decode_report(encode_report(report)), report)

@@ -250,10 +250,12 @@ class SeatTests(SynchronousTestCase):
     """How many may wait."""
 
     def test_free(self) -> None:
-        """Nobody is counted where there is no limit."""
+        """Without limits all may wait, and are counted."""
         seats = WaitLimits()
-        with seats.take(FREE, "q"), seats.take(FREE, "q"):
-            self.assertEqual(seats._taken, {})
+        with seats.take(FREE, "q"), seats.take(FREE, None), seats.take(FREE, "q", claims=True):
+            self.assertEqual(seats.numbers(), {FREE.application: 3})
+            self.assertEqual(seats.claims, {FREE.application: 1})
+        self.assertEqual((seats.numbers(), seats.claims), ({}, {}))
 
     def test_both(self) -> None:
         """Whoever leaves makes room, however that comes; nothing is kept then."""

@@ -13,6 +13,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from queuey import config
+from queuey.core.contention import Retries
+from queuey.core.pushes.engine import PushEngine
+from queuey.core.pushes.registry import PushRegistry
+from queuey.core.pushes.senders import Senders
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
 from tests.http.group_support import GroupTestCase
@@ -114,6 +118,15 @@ class PushTestCase(GroupTestCase):
         id = super().appended(body, query, queue, **fields)
         self.clock.pump([0] * 4)
         return id
+
+    def other_engine(self) -> PushEngine:
+        """Start an engine as another process has it."""
+        pushes, means = self.assembly.pushes, self.assembly.pushes._means
+        registry = PushRegistry(means.states, Retries(self.clock, means.new_bytes), means.new_bytes)
+        senders = Senders(means.states, self.clock, means.new_bytes, True)
+        engine = PushEngine(means, registry, senders, pushes._wanted)
+        engine.start()
+        return engine
 
     def use(self, settings: str) -> None:
         """Put other settings in force."""

@@ -38,6 +38,7 @@ EXPECTED = {
     errors.NoSuchQueue: (404, "no-such-queue"),
     errors.NoSuchGroup: (404, "no-such-group"),
     errors.NoSuchPush: (404, "no-such-push"),
+    errors.NoSuchSchedule: (404, "no-such-schedule"),
     errors.NoSuchMessage: (404, "no-such-message"),
     errors.BadCredentials: (401, "unauthorized"),
     errors.BadIdentity: (401, "unauthorized"),

@@ -39,7 +39,7 @@ secrets = {"0" * 64}
 MANY = 200
 """Partitions of the queue: as many as the description allows."""
 
-BESIDES = {"purgeMessages": {"before": "now"}}
+BESIDES = {"purgeMessages": {"before": "now"}, "followQueues": {"queue": "q"}}
 """Parameters that an operation needs besides."""
 
 
@@ -57,9 +57,11 @@ class RefusalTestCase(GroupTestCase):
         super().setUp()
         self.made()
         self.expect(201, self.send("PUT", "/queues/q/pushes/p", {"url": "https://hooks.example.com/"}))
+        schedule = {"cron": "0 0 1 1 *", "message": {"body": "x"}}
+        self.expect(201, self.send("PUT", "/queues/q/schedules/s", schedule))
         self.message = self.appended("some bytes")
         self.places = {"application": "app", "queue": "q", "id": self.message, "group": "g"}
-        self.places |= {"push": "p", "secret": "0" * 12}
+        self.places |= {"push": "p", "secret": "0" * 12, "schedule": "s"}
         self.cases = self.others = 0
 
     def another(self) -> str:
@@ -85,8 +87,11 @@ class RefusalTestCase(GroupTestCase):
     ) -> Response:
         """Send a request of an operation."""
         method, path, described = operation
-        if described["operationId"] == "followMessages" and "end" not in query:
-            query = f"{query}&end=true".removeprefix("&")
+        for name, value in BESIDES.get(described["operationId"], {}).items():
+            if described["operationId"] == "followQueues" and name not in query:
+                query = f"{query}&{name}={value}".removeprefix("&")
+        if described["operationId"] == "followChosenQueues" and not body:
+            body, headers = b'{"queues": ["q"]}', {"Content-Type": "application/json", **(headers or {})}
         target = re.sub(r"\{(\w+)\}", lambda match: quote({**self.places, **places}[match[1]], safe=""), path)
         sent = [*OWNER.items(), *(headers or {}).items()]
         connection = self.client.start(method, target + (f"?{query}" if query else ""), sent, body)
@@ -95,6 +100,8 @@ class RefusalTestCase(GroupTestCase):
                 if any(one.status >= 200 for one in connection.responses(method, only_json=False)):
                     break
             self.clock.advance(pause)  # large bodies are read in turns; a request may wait for messages
+            if pause:
+                self.assembly.live.leave(pause)  # live reads do not end by themselves
         response = connection.response(method, only_json=False)
         connection.hang_up()
         self.assertLess(response.status, 500, (operation[:2], query, body[:200], headers))
@@ -174,8 +181,6 @@ class QueryTests(RefusalTestCase):
                     for text in refusals.texts(parameter["schema"], allowed=True):
                         headers = {"Content-Type": LINES} if parameter["name"] == "results" else {}
                         query = f"{parameter['name']}={quote(text, safe='')}"
-                        if query == "end=false":
-                            continue  # That is the default, with which an answer does not end.
                         queue = self.another() if query == "close=true" else "q"
                         response = self.ask_at((method, path, operation), query, headers=headers, queue=queue)
                         self.taken(response, parameter["name"], (method, path, query))

@@ -68,6 +68,7 @@ class TakenTests(GroupTestCase):
     def ask_with(self, method: str, path: str, operation: Any, parameter: Any, value: str) -> None:
         """Ask with one value; it may be refused for what is there, and not for what it looks like."""
         places = {"application": "app", "queue": "q", "id": self.message, "group": "g", "push": "p", "secret": "0" * 12}
+        places["schedule"] = "s"
         name, place = parameter["name"], parameter["in"]
         query, headers = WITH.get(operation["operationId"], ""), dict(OWNER)
         if place == "path":

@@ -257,6 +257,9 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(
             set(self.rows("member", f"``PUT {push}``")) | shown, set(schemas["PushSettings"]["properties"])
         )
+        schedule = "/v2/{application}/queues/{queue}/schedules/{schedule}"
+        rows = set(self.rows("member", f"``PUT {schedule}``"))
+        self.assertEqual(rows | {"name", "next", "created", "version"}, set(schemas["ScheduleSettings"]["properties"]))
         outcomes = schemas["Outcome"]["properties"]["outcome"]["enum"]
         self.assertEqual(set(self.rows("outcome", f"``POST {group}/settlements``")), set(outcomes))
         lag = schemas["GroupWithLag"]["properties"]["lag"]["items"]["properties"]

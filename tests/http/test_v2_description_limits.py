@@ -22,7 +22,7 @@ from queuey.http.v2.queues import PATCH
 from queuey.http.v2.results import NDJSON
 from queuey.http.v2.settlements import MAX_RECEIPTS
 from queuey.model import application, fields
-from queuey.model.choice import MAX_NAMES, MAX_PREFIXES
+from queuey.model.choice import MAX_NAMES, MAX_NAMES_IN_QUERY, MAX_PREFIXES
 from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
 from queuey.model.fields import Number
 from queuey.model.group_settings import MAX_GROUP_NAME
@@ -42,6 +42,8 @@ from queuey.model.queue import (
     Guarantee,
     QueueType,
 )
+from queuey.model.schedules.cron import MAX_CRON, MAX_ZONE
+from queuey.model.schedules.stored import Missed
 from queuey.model.start import STARTS
 from tests.http.api_support import V2TestCase
 from tests.http.described import codes_of, document, inlined, operations
@@ -99,6 +101,26 @@ LIMITS: Mapping[str, Bounds] = {
     "followMessages/max_bytes/schema": with_default(fields.LIVE_BYTES),
     "followMessages/end/schema": {"default": False},
     "followMessages/errors/schema": {"default": Errors.STATUS.value},
+    "followQueues/queue/schema": {"maxItems": MAX_NAMES_IN_QUERY},
+    "followQueues/queue/schema/items": {"minLength": 1, "maxLength": MAX_NAME},
+    "followQueues/prefix/schema": {"maxItems": MAX_PREFIXES},
+    "followQueues/prefix/schema/items": {"minLength": 1, "maxLength": MAX_NAME},
+    "followQueues/start/schema": {"default": "newest"},
+    "followQueues/fresh/schema": {"default": False},
+    "followQueues/data/schema": {"default": Data.MESSAGE.value},
+    "followQueues/limit/schema": with_default(fields.LIVE_LIMIT),
+    "followQueues/max_bytes/schema": with_default(fields.LIVE_BYTES),
+    "followQueues/end/schema": {"default": False},
+    "followQueues/errors/schema": {"default": Errors.STATUS.value},
+    "schemas/ManyFollow/properties/queues/anyOf/0": {"minItems": 1, "maxItems": MAX_NAMES},
+    "schemas/ManyFollow/properties/queues/anyOf/0/items": {"minLength": 1, "maxLength": MAX_NAME},
+    "schemas/ManyFollow/properties/prefixes/anyOf/0": {"minItems": 1, "maxItems": MAX_PREFIXES},
+    "schemas/ManyFollow/properties/prefixes/anyOf/0/items": {"maxLength": MAX_NAME},
+    "schemas/ManyFollow/properties/limit/anyOf/0": with_default(fields.LIVE_LIMIT),
+    "schemas/ManyFollow/properties/max_bytes/anyOf/0": with_default(fields.LIVE_BYTES),
+    "schemas/ManyFollow/properties/data/anyOf/0": {"default": Data.MESSAGE.value},
+    "schemas/ManyFollow/properties/end/anyOf/0": {"default": False},
+    "schemas/ManyLiveLine/properties/retry": {"minimum": LEAST_RETRY, "maximum": MOST_RETRY},
     "schemas/LiveLine/properties/retry": {"minimum": LEAST_RETRY, "maximum": MOST_RETRY},
     "schemas/ClaimOfMany/properties/from": {"minItems": 1, "maxItems": MAX_SOURCES},
     "schemas/ClaimOfMany/properties/from/items/properties/queue": {"minLength": 1, "maxLength": MAX_NAME},
@@ -164,6 +186,10 @@ LIMITS: Mapping[str, Bounds] = {
         f"schemas/PushMembers/properties/{name}/anyOf/0": {"minLength": 1, "maxLength": MAX_NAME}
         for name in ("dead_letter", "replies")
     },
+    "schemas/ScheduleCron": {"minLength": len("* * * * *"), "maxLength": MAX_CRON},
+    "schemas/ScheduleTimezone": {"minLength": 1, "maxLength": MAX_ZONE},
+    "schemas/ScheduleSettings/properties/timezone": {"default": "UTC"},
+    "schemas/ScheduleSettings/properties/missed": {"default": Missed.SKIP.value},
     "schemas/Push/properties/failures": COUNT,
     "schemas/PushAttempt/properties/deliveries": {"minimum": 1},
     "schemas/PushAttempt/properties/milliseconds": COUNT,
@@ -182,6 +208,7 @@ LENGTHS: Mapping[str, tuple[int, int, str]] = {
     "parameters/application/schema": (1, application.MAX_NAME, "a"),
     "parameters/group/schema": (1, MAX_GROUP_NAME, "a"),
     "parameters/push/schema": (1, MAX_GROUP_NAME, "a"),
+    "parameters/schedule/schema": (1, MAX_GROUP_NAME, "a"),
     "schemas/PushEventType": (1, MAX_TEXT, "a"),
     "schemas/PushHeaderPrefix": (1, MAX_PREFIX - 1, "a-"),
     "parameters/Idempotency-Key/schema": (1, MAX_KEY, '"a"'),
@@ -202,6 +229,7 @@ ENUMS: Mapping[str, list[Any]] = {
     "schemas/QueueGuarantee": words(Guarantee),
     "schemas/GroupOrder": words(Order),
     "schemas/GroupGuarantee": words(Guarantee),
+    "schemas/ScheduleMissed": [member.value for member in Missed],
     "schemas/PushFormat": [member.value for member in Format],
     "schemas/PushRejectOn/items": list(REJECTABLE),
     "schemas/Outcome/properties/outcome": OUTCOMES,
@@ -236,6 +264,8 @@ SOMETIMES: Mapping[str, set[str]] = {
     "content-encoding": {"Accept-Encoding"},
 }
 """Header fields, one or the other, that a refusal with a code has."""
+
+POSTS_THAT_READ = ("/v2/{application}/reads", "/v2/{application}/events")
 
 ALWAYS = {"X-Request-Id", "Cache-Control", "RateLimit", "RateLimit-Policy"}
 
@@ -365,7 +395,7 @@ class CodeTests(SynchronousTestCase):
             expected = {"invalid-parameters", "method-not-allowed", "too-large", "internal", "unavailable"}
             if path != "/v2/openapi.json":
                 expected |= {"unauthorized", "no-such-application", "content-encoding"}
-            if method != "GET" and path != "/v2/{application}/reads":  # a POST that only reads
+            if method != "GET" and path not in POSTS_THAT_READ:
                 expected |= {"storage-full", "forbidden"}
             self.assertEqual(expected - codes, set(), f"{method} {path}")
             for status, answer in operation["responses"].items():

@@ -414,7 +414,7 @@ class ApplicationTests(FrameTestCase):
                 "max_in_flight": 1_000_000,
                 "max_keyed_claims": 256,
                 "max_receipts": 1000,
-                "max_reason": 256,
+                "max_reason": 1024,
             },
         )
 

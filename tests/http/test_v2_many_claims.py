@@ -167,6 +167,69 @@ class WaitingTests(ManyClaimsCase):
         self.assert_nothing_left()
 
 
+class KeysTests(ManyClaimsCase):
+    """Claims under an Idempotency-Key."""
+
+    def keyed(self, *queues: str, key: str = "k", **members: Any) -> Response:
+        return self.claims(*queues, headers={**OWNER, "Idempotency-Key": f'"{key}"'}, **members)
+
+    def given(self, *queues: str, key: str = "k", **members: Any) -> Any:
+        answer = self.expect(200, self.keyed(*queues, key=key, **members))
+        return answer.get("queue"), [(message["body"], message["receipt"]) for message in answer["messages"]]
+
+    def test_a_repeat(self) -> None:
+        """It gives the same messages and receipts of the same group, whatever other groups have by then."""
+        self.write("low", "1", "2")
+        queue, given = self.given(limit=1)
+        self.assertEqual((queue, [body for body, _ in given]), ("low", ["1"]))
+        self.write("high", "3")
+        self.assertEqual(self.given(limit=1), (queue, given))
+        self.assertEqual(self.given(limit=1, key="other")[0], "high")
+        self.assertEqual((self.in_flight("high"), self.in_flight("low")), (1, 1))
+        self.clock.advance(31)
+        self.assertEqual(self.given(limit=1)[0], "high")
+
+    def test_a_repeat_of_a_fair_claim(self) -> None:
+        for name in ("high", "low"):
+            self.write(name, *("x" for _ in range(30)))
+        for number in range(20):
+            first = self.given(key=f"{number}", order="fair", limit=1)
+            for _ in range(3):
+                self.assertEqual(self.given(key=f"{number}", order="fair", limit=1), first)
+        self.assertEqual(self.in_flight("high") + self.in_flight("low"), 20)
+
+    def test_another_claim_under_the_key(self) -> None:
+        self.write("low", "1")
+        self.given(limit=1)
+        self.assertEqual(self.expect(422, self.keyed(limit=2))["code"], "key-reused")
+
+    def test_a_wait(self) -> None:
+        """A lost answer of a claim that has waited loses nothing; meanwhile there is one claim under the key."""
+        headers = {**OWNER, **JSON, "Idempotency-Key": '"k"'}
+        waiting = self.client.start("POST", "/v2/app/claims", headers, self.body(wait=20))
+        self.clock.advance(1)
+        self.assertEqual(self.expect(409, self.keyed(wait=20))["code"], "key-in-use")
+        self.write("low", "1")
+        self.assertEqual(self.answered(waiting), ("low", ["1"]))
+        self.write("high", "2")
+        self.assertEqual(self.given(wait=20)[0], "low")
+
+    def test_a_wait_that_is_hung_up(self) -> None:
+        headers = {**OWNER, **JSON, "Idempotency-Key": '"k"'}
+        waiting = self.client.start("POST", "/v2/app/claims", headers, self.body(wait=20))
+        waiting.hang_up()
+        self.clock.advance(0)
+        self.write("low", "1")
+        self.assertEqual(self.given(wait=20)[0], "low")
+
+    def test_groups_that_take_no_key(self) -> None:
+        self.made("w", "q", guarantee="at-most-once")
+        problem = self.expect(400, self.keyed("high", "q"))
+        self.assertEqual(problem["errors"][0]["parameter"], "Idempotency-Key")
+        self.assertIn("q/w", problem["detail"])
+        self.expect(200, self.claims("high", "q"))
+
+
 class SeatsTests(ManyClaimsCase):
     """How many may wait."""
 
@@ -198,9 +261,6 @@ class RefusalsTests(ManyClaimsCase):
             response = self.ask("POST", "/v2/app/claims", {**OWNER, **JSON}, json.dumps(asked).encode())
             problem = self.expect(400, response)
             self.assertEqual([error["pointer"] for error in problem["errors"]], places)
-
-    def test_a_key(self) -> None:
-        self.expect(400, self.claims(headers={**OWNER, "Idempotency-Key": '"k"'}))
 
     def test_queues_that_are_missing(self) -> None:
         problem = self.expect(404, self.claims("high", "x", "low", "y"))

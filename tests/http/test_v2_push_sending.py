@@ -5,10 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.core.contention import Retries
-from queuey.core.pushes.engine import PushEngine
-from queuey.core.pushes.registry import PushRegistry
-from queuey.core.pushes.senders import Senders
+from queuey.core.pushes.engine import MAX_STARTS
 from queuey.interfaces import Unsent
 from queuey.model.pushes.circuit import FAILURES
 from tests.http.push_support import SETTINGS, URL, PushTestCase, said
@@ -88,6 +85,16 @@ class SendingTests(PushTestCase):
         told = letter["headers"]["queuey-dead-letter"]
         self.assertEqual((letter["body"], told["reason"]), ("a", "status-422: no such order"))
         self.assertEqual(self.shown()["failures"], 0)
+
+    def test_long_reason(self) -> None:
+        """The reason has 1 KiB, cut between two characters."""
+        self.make("dead")
+        self.pushed(reject_on=[400], dead_letter="dead")
+        self.sender.answer = said(400, "ü".encode() * 1000)
+        self.appended("a")
+        self.pass_time(1)
+        (letter,) = self.page(queue="dead")["messages"]
+        self.assertEqual(letter["headers"]["queuey-dead-letter"]["reason"], "status-400: " + "ü" * 506)
 
     def test_given_up(self) -> None:
         """The last delivery makes a dead letter."""
@@ -190,6 +197,21 @@ class SendingTests(PushTestCase):
         told = self.shown()
         self.assertEqual((told["state"], told["since"], told["failures"]), ("active", None, 0))
 
+    def test_short_failure(self) -> None:
+        """An endpoint that is away for a moment is tried again after seconds, though many requests failed at once."""
+        self.pushed(parallel=64)
+        self.sender.answer = None
+        for number in range(200):
+            self.appended(f"{number}")
+        self.assertEqual(len(self.sender.open), 64)
+        self.pass_time(1)
+        while self.sender.open:
+            self.sender.say(Unsent.CONNECT)
+        self.assertEqual(self.shown_soon()["state"], "failing")
+        self.sender.answer = 200
+        self.pass_time(15)
+        self.assertEqual((len(set(self.sender.bodies)), self.lagging()), (200, (0, 0, 0, 0)))
+
     def test_changed_url(self) -> None:
         """A new URL is used at once, and closes the circuit."""
         self.pushed()
@@ -240,15 +262,6 @@ class SendingTests(PushTestCase):
             stopping = engine.stop()
             self.clock.pump([0.1] * 20)
             self.successResultOf(stopping)
-
-    def other_engine(self) -> PushEngine:
-        """Start an engine as another process has it."""
-        pushes, means = self.assembly.pushes, self.assembly.pushes._means
-        registry = PushRegistry(means.states, Retries(self.clock, means.new_bytes), means.new_bytes)
-        senders = Senders(means.states, self.clock, means.new_bytes, True)
-        engine = PushEngine(means, registry, senders, pushes._wanted)
-        engine.start()
-        return engine
 
     def test_replies(self) -> None:
         """The answer is a message of another queue, once, that names the message it answers."""
@@ -349,6 +362,20 @@ class ManyTests(PushTestCase):
             self.appended(f"{number}")
         self.pass_time(1)
         self.assertEqual(sorted(map(int, self.sender.bodies)), list(range(30)))
+
+    def test_very_many_pushes(self) -> None:
+        """They begin a part a second, and each of them looks less often where no arrivals are reported."""
+        for number in range(MAX_STARTS + 1):
+            self.expect(201, self.send("PUT", self.push("", f"p{number}"), {"url": URL}))
+        self.successResultOf(self.assembly.pushes.stop())
+        engine = self.other_engine()
+        self.appended("x")
+        self.assertEqual((len(self.sender.sent), engine._look_pause()), (MAX_STARTS, (MAX_STARTS + 1) / 100))
+        self.pass_time(1.2)
+        self.assertEqual(len(self.sender.sent), MAX_STARTS + 1)
+        stopping = engine.stop()
+        self.clock.pump([0.1] * 20)
+        self.successResultOf(stopping)
 
     def test_several_pushes(self) -> None:
         """Each push gets all messages."""

@@ -27,8 +27,11 @@ from tests.live.clients import HEADERS
 LINES: Final = "application/x-ndjson"
 APPLICATION: Final = "queuey"
 QUEUES: Final = ("narrow", "wide queue ü")
+CLOSED: Final = "closed"
 GROUP: Final = "workers"
 PUSH: Final = "sender"
+SCHEDULE: Final = "nightly"
+YEARLY: Final[dict[str, Any]] = {"cron": "0 0 1 1 *", "message": {"body": "x"}}
 SETTINGS: Final[Sequence[dict[str, int]]] = ({}, {"partitions": 200})
 LONGEST_WAIT: Final = 0.01
 HEADER_FIELDS: Final = ("%7B%22trace%22%3A%227c2d%22%7D", "{}", "%7b%7D")
@@ -95,10 +98,16 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     if "application" not in names or (names.get("queue") not in QUEUES and _random.random() < 0.1):
         return
     names["application"] = APPLICATION
+    if "queue" not in names:
+        _choose(case)
     if "queue" in names:
         place = _random.randrange(len(QUEUES))
         names["queue"] = QUEUES[place]
         _make_queue(place)
+    if case.operation.path.endswith("/{application}/claims") and isinstance(case.body, dict) and _is_sensible(case):
+        _make_queue(0)
+        _make_group(QUEUES[0], anew=False)
+        case.body["from"] = [{"queue": QUEUES[0], "group": GROUP}]
     if "group" in names:
         names["group"] = GROUP
         _make_group(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)
@@ -111,6 +120,11 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
             _make_push(names["queue"], anew=True, other=True)
         if isinstance(case.body, dict) and _is_sensible(case):
             _fill_in_push(case.body, names["queue"])
+    if "schedule" in names:
+        names["schedule"] = SCHEDULE
+        _make_schedule(names["queue"], anew=case.method == "PUT" and _random.random() < 0.3)
+        if isinstance(case.body, dict) and _is_sensible(case):
+            _fill_in_schedule(case.body)
     if "id" in names:
         new = case.method == "PUT" and next(_turns[f"new {case.operation.label}"]) % 3 == 0
         names["id"] = _new_id() if new else _make_message(names["queue"])
@@ -118,6 +132,46 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
         case.query["after"] = _page(names["queue"])["next"]
     if "group" in names and isinstance(case.body, dict) and _is_sensible(case):
         _fill_in(case.body, names["queue"])
+    if case.operation.path.endswith("/queues/{queue}/events") and _is_sensible(case):
+        case.headers.pop("Last-Event-ID", None)
+        if next(_turns[case.operation.label]) % 3 == 1:
+            names["queue"] = CLOSED
+            case.query = {}
+            case.headers["Last-Event-ID"] = _read_to_its_end()["queue"]
+
+
+def _choose(case: Case[Any]) -> None:
+    """Let a request that is meant to be right choose queues that there are: as a rule open ones, or one that is closed,
+    and read to its end."""
+    if not _is_sensible(case):
+        return
+    queue, body = QUEUES[0], case.body
+    _make_queue(0)
+    if case.operation.path.endswith("/claims") and isinstance(body, dict):
+        _make_group(queue, anew=False)
+        case.body = {**body, "from": [{"queue": queue, "group": GROUP}]}
+    elif case.operation.path.endswith("/events"):
+        case.headers.pop("Last-Event-ID", None)
+        closed = next(_turns[case.operation.label]) % 3 == 1
+        if closed:
+            case.headers["Last-Event-ID"] = _read_to_its_end()["many"]
+        name = CLOSED if closed else queue
+        if case.method == "GET":
+            case.query = {"queue": name} if closed else {**case.query, "queue": name}
+            for left_out in ("prefix", "after"):
+                case.query.pop(left_out, None)
+        else:
+            case.body = {"queues": [name]} if closed else {"queues": [name], "end": True}
+
+
+def _read_to_its_end() -> dict[str, str]:
+    """Make a closed queue; return the place at its end, as that of one queue and as that of many."""
+    _session.put(_url(CLOSED), json={}, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
+    merge = {**HEADERS, "Content-Type": "application/merge-patch+json"}
+    _session.patch(_url(CLOSED), b'{"closed": true}', headers=merge, timeout=20)
+    reads = f"{BASE}/v2/{APPLICATION}/reads"
+    many = _session.post(reads, json={"queues": [CLOSED]}, headers=HEADERS, timeout=20).json()
+    return {"queue": str(_page(CLOSED)["next"]), "many": str(many["next"])}
 
 
 def _fill_in(body: dict[str, Any], queue: str) -> None:
@@ -132,6 +186,13 @@ def _fill_in(body: dict[str, Any], queue: str) -> None:
     if "ids" in body:
         body["ids"] = [_make_message(queue)]
     for name in ("partitions", "after"):
+        body.pop(name, None)
+
+
+def _fill_in_schedule(body: dict[str, Any]) -> None:
+    """The same for a schedule: times that there are, and a message that the queue takes."""
+    body["cron"], body["message"] = YEARLY["cron"], YEARLY["message"]
+    for name in ("timezone", "name", "created", "version"):
         body.pop(name, None)
 
 
@@ -206,7 +267,10 @@ def _shorten(case: Case[Any]) -> None:
 def _end(case: Case[Any]) -> None:
     """End a live read where the log ends, and ask it for lines: a schema describes those, and no events."""
     if case.operation.path.endswith("/events"):
-        if case.query.get("end", False) in (False, "false"):
+        if case.method == "POST":
+            if isinstance(case.body, dict) and not case.body.get("end"):
+                case.body["end"] = True
+        elif case.query.get("end", False) in (False, "false"):
             case.query["end"] = "true"
         if _is_sensible(case):
             case.query.pop("data", None)
@@ -247,6 +311,15 @@ def _make_push(queue: str, *, anew: bool, other: bool = False) -> None:
         _session.delete(push, headers=HEADERS, timeout=20)
     if not anew or other:
         _session.put(push, json={"url": ENDPOINT}, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
+
+
+def _make_schedule(queue: str, *, anew: bool) -> None:
+    """Make the schedule, unless it is there; or end it, so that it is new."""
+    schedule = f"{_url(queue)}/schedules/{SCHEDULE}"
+    if anew:
+        _session.delete(schedule, headers=HEADERS, timeout=20)
+    else:
+        _session.put(schedule, json=YEARLY, headers={**HEADERS, "If-None-Match": "*"}, timeout=20)
 
 
 def _secret(queue: str) -> str:

@@ -22,12 +22,14 @@ PAUSE: Final = 0.05
 
 @attrs.define
 class LiveReader:
-    """Follows one queue of the application ``queuey`` in a thread.
+    """Follows one queue of the application ``queuey``, or many, in a thread.
 
+    :ivar queue: its name; if it is empty, ``query`` chooses the queues.
     :ivar media_type: the format that it asks for.
     :ivar query: of its first request; later ones have the place in ``Last-Event-ID``.
     :ivar seen: the bodies of the messages, in the order in which they came.
     :ivar place: the place after the last one; ``gaps``: what it was told of gaps.
+    :ivar changes: what it was told of queues, each with the change.
     :ivar whole: how many answers ended as they should, and ``cut`` how many broke off.
     :ivar statuses: what it was answered besides 200 and 204.
     :ivar closed: whether it was told that nothing more comes.
@@ -41,6 +43,7 @@ class LiveReader:
     seen: list[str] = attrs.Factory(list)
     place: str | None = None
     gaps: list[Any] = attrs.Factory(list)
+    changes: list[tuple[str, str]] = attrs.Factory(list)
     problems: list[Any] = attrs.Factory(list)
     whole: int = 0
     cut: int = 0
@@ -85,8 +88,10 @@ class LiveReader:
 
     def _follow(self, connection: http.client.HTTPConnection) -> None:
         place = {} if self.place is None else {"Last-Event-ID": self.place}
-        path = f"/v2/queuey/queues/{self.queue}/events?{self.query}"
-        connection.request("GET", path, None, {**self.headers, "Accept": self.media_type, **place})
+        path = f"/queues/{self.queue}/events" if self.queue else "/events"
+        connection.request(
+            "GET", f"/v2/queuey{path}?{self.query}", None, {**self.headers, "Accept": self.media_type, **place}
+        )
         answer = connection.getresponse()
         if answer.status != 200:
             answer.read()
@@ -106,7 +111,7 @@ class LiveReader:
         found = json.loads(line)
         if "message" in found:
             self.seen.append(found["message"]["body"])
-        self._note(found.get("gap"), found.get("problem"), closed="closed" in found)
+        self._note(found.get("gap"), found.get("problem"), found.get("queue"), closed="closed" in found)
         self.place = found.get("next", self.place)
 
     def _take_event(self, block: str) -> None:
@@ -116,14 +121,17 @@ class LiveReader:
             found = json.loads(data)
             if name == "message":
                 self.seen.append(found["body"])
-            self._note(found if name == "gap" else None, found if name == "problem" else None, closed=name == "closed")
+            gap, problem, change = (found if name == each else None for each in ("gap", "problem", "queue"))
+            self._note(gap, problem, change, closed=name == "closed")
         self.place = fields.get("id", self.place)
 
-    def _note(self, gap: Any, problem: Any, *, closed: bool) -> None:
+    def _note(self, gap: Any, problem: Any, change: Any, *, closed: bool) -> None:
         if gap is not None:
             self.gaps.append(gap)
         if problem is not None:
             self.problems.append(problem)
+        if change is not None:
+            self.changes.append((change["queue"], change["change"]))
         self.closed = self.closed or closed
 
 

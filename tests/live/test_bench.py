@@ -57,6 +57,9 @@ PROGRAMS: Final = {
     "in_flight": ("2000 1", "(at most 50.00)"),
     "clients": ("1 10", "(at most 12.00)"),
     "many": ("100 2", "(at most 1.00)"),
+    "queue_reports": ("1000 1", "(at most 3.00)"),
+    "dashboard": ("1 0.1 20 0.03", "(at least 0.95)"),
+    "push": ("20 5 0.1", "(at least 0.70)"),
 }
 
 

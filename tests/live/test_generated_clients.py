@@ -19,7 +19,7 @@ run_in = "test"
 
 HERE: Final = Path(__file__).parent / "generated"
 LIMIT: Final = 240.0
-MAX_FILES: Final = 120
+MAX_FILES: Final = 180
 """Files of a generated package: with a problem of its own in each answer there were 700."""
 
 PYTHON: Final = """

@@ -21,6 +21,7 @@ from queuey_client import Client
 from tests.histories.proxy import Proxy
 from tests.live.browser.driver import needed_chromium, serving, visit
 from tests.live.clients import KEY
+from tests.live.commanding import endpoint
 from tests.live.faults import LONG, FaultTestCase
 from tests.live.running import Daemon, free_port, write_settings
 from tests.live.test_api_guide import program, promised
@@ -120,10 +121,13 @@ class ModuleTests(NodeTestCase):
 
     def test_calls_and_workers(self) -> None:
         """Each call, signed URLs and workers, before a daemon."""
-        self.add_settings("[application:queuey]\nsigned_urls = true\n")
+        self.add_settings(
+            "[application:queuey]\nsigned_urls = true\npush = true\npush_hosts = 127.0.0.1\n"
+            f"[push]\nsecrets = {'7' * 64}\nnetworks = 127.0.0.0/8\nports = {endpoint()}\n"
+        )
         daemon = self.serve()
-        url = f"http://127.0.0.1:{self.port}"
-        self.assertGreater(self.run_tests(PACKAGE / "test" / "live" / "calls.test.js", QUEUEY_URL=url), 10)
+        urls = {"QUEUEY_URL": f"http://127.0.0.1:{self.port}", "QUEUEY_ENDPOINT": f"http://127.0.0.1:{endpoint()}/"}
+        self.assertGreater(self.run_tests(PACKAGE / "test" / "live" / "calls.test.js", **urls), 10)
         self.stop(daemon)
 
     def test_types(self) -> None:

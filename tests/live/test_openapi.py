@@ -164,6 +164,7 @@ class ConformanceTests(LiveTestCase):
             name = re.sub(r"(?<=/groups/)[^/]+", "{group}", name)
             name = re.sub(r"(?<=/pushes/)[^/]+", "{push}", name)
             name = re.sub(r"(?<=/secrets/)[^/]+", "{secret}", name)
+            name = re.sub(r"(?<=/schedules/)[^/]+", "{schedule}", name)
             found[method, name.replace("/v2/queuey", "/v2/{application}")].add(status)
         return found
 

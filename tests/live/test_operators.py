@@ -101,6 +101,14 @@ class CommandTests(OperatorsCase):
         self.assertEqual(done.returncode, status, done.stdout + done.stderr)
         return done.stdout if status == 0 else done.stderr
 
+    def top(self) -> list[list[str]]:
+        """What ``queuey top`` shows of the daemon."""
+        columns = "application,queue,messages,behind"
+        command = [str(QUEUEY), "top", "--ops", self.to, "--sort", "stored", "--columns", columns]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
+        return [line.split("\t") for line in done.stdout.splitlines()]
+
     @runs_in("test")
     def test_a_day(self) -> None:
         self.assertIn("store  ", self.typed("status"))
@@ -114,6 +122,7 @@ class CommandTests(OperatorsCase):
         self.assertNotIn(added["key"], self.typed("keys.list", "application=shop"))
         self.assertIn("There is no method 'no.such'", self.typed("no.such", status=1))
         self.assertIn("groups.seek\n", self.typed("system.listMethods"))
+        self.assertEqual(self.top(), [])
         self.assertIn("digest (string, may be left out)", self.typed("system.methodHelp", "method=keys.add"))
 
         self.assertEqual(self.typed("drain"), "drained\n")
@@ -126,6 +135,8 @@ class CommandTests(OperatorsCase):
         connection.request("POST", "/v2/shop/queues/q/messages", b"kept", headers)
         self.assertEqual(connection.getresponse().status, 201)
         connection.close()
+        self.assertEqual(self.top(), [["shop", "q", "1", "-"]])
+        self.assertIn("ops_peek", self.typed("messages.peek", "application=shop", "queue=q", status=1))
         self.assertIn("integrity  ok", self.typed("store.check"))
         self.assertIn("messages  1", self.typed("store.backup", "name=first"))
         self.assertIn("is there already", self.typed("store.backup", "name=first", status=1))

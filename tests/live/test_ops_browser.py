@@ -38,12 +38,14 @@ FAILED: Final = {"event": "error"}
 class OpsBrowserTests(SynchronousTestCase):
     """Chromium opens a page by a name that leads to the operators' port a moment later."""
 
+    settings = SETTINGS
+
     def setUp(self) -> None:
         self.chromium = needed_chromium()
         self.folder = Path(tempfile.mkdtemp(prefix="queuey-page-"))
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.port, self.ops = free_port(), free_port()
-        (self.folder / "queuey.ini").write_text(SETTINGS.format(port=self.port, ops=self.ops))
+        (self.folder / "queuey.ini").write_text(self.settings.format(port=self.port, ops=self.ops))
 
     def start(self) -> Daemon:
         daemon = Daemon(TWISTD, ["--config", str(self.folder / "queuey.ini")], self.folder, {})

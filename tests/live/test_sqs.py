@@ -35,7 +35,7 @@ class BotoTests(LiveTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.add_settings("[application:queuey]\nsqs = true\n")
-        self.serve()
+        self.daemon = self.serve()
         self.sqs = self.client("/sqs")
 
     def client(self, path: str, pair: AwsKey = PAIR) -> Any:
@@ -119,6 +119,40 @@ class BotoTests(LiveTestCase):
         self.assertEqual(self.receive(url, WaitTimeSeconds=1), [])
         (letter,) = self.receive(dead, WaitTimeSeconds=5)
         self.assertEqual((letter["Body"], letter["MessageId"]), ("m9", got[9]["MessageId"]))
+
+    def test_killed_between_send_and_receive(self) -> None:
+        """What was answered is there after kill -9, once; what was deleted does not come back."""
+        url = self.sqs.create_queue(QueueName="q", Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
+        fifo = self.sqs.create_queue(QueueName="q.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"]
+        for n in range(20):
+            self.sqs.send_message(QueueUrl=url, MessageBody=f"m{n}")
+            given = {"MessageGroupId": str(n % 2), "MessageDeduplicationId": str(n)}
+            self.sqs.send_message(QueueUrl=fifo, MessageBody=f"m{n}", **given)
+        deleted = self.receive(url, MaxNumberOfMessages=5)
+        for one in deleted:
+            self.sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        self.daemon.kill()
+        self.daemon = self.serve()
+        # A repeat of what the daemon had answered before is no second message.
+        again = {"MessageBody": "m19", "MessageGroupId": "1", "MessageDeduplicationId": "19"}
+        self.sqs.send_message(QueueUrl=fifo, **again)
+        self.assertEqual(self.all(url), {f"m{n}" for n in range(20)} - {one["Body"] for one in deleted})
+        groups: dict[str, list[int]] = {"0": [], "1": []}
+        while found := self.receive(fifo):
+            for one in found:
+                groups[one["Attributes"]["MessageGroupId"]].append(int(one["Body"][1:]))
+                self.sqs.delete_message(QueueUrl=fifo, ReceiptHandle=one["ReceiptHandle"])
+        self.assertEqual(groups, {"0": [*range(0, 20, 2)], "1": [*range(1, 20, 2)]})
+
+    def all(self, url: str) -> set[str]:
+        """Receive and delete what there is; return the bodies, of which no two are the same."""
+        bodies: list[str] = []
+        while found := self.receive(url, WaitTimeSeconds=2):
+            for one in found:
+                bodies.append(one["Body"])
+                self.sqs.delete_message(QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+        self.assertEqual(len(set(bodies)), len(bodies))
+        return set(bodies)
 
     def test_false_credentials(self) -> None:
         for pair, code in (

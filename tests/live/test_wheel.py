@@ -139,6 +139,8 @@ class WheelTests(SynchronousTestCase):
         self.assertEqual(top, {"queuey", "twisted"})
         self.assertEqual({name for name in names if name.startswith("twisted/")}, {"twisted/plugins/queuey_plugin.py"})
         self.assertLessEqual({"queuey/__init__.py", "queuey/py.typed", "queuey/http/v2/openapi.json"}, names)
+        page = (ROOT / "queuey" / "dashboard").iterdir()
+        self.assertLessEqual({f"queuey/dashboard/{file.name}" for file in page}, names)
 
     def test_holds_every_module(self) -> None:
         """A folder without an __init__.py is one that setuptools passes over."""

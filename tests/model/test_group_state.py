@@ -186,6 +186,10 @@ class LimitTests(SynchronousTestCase):
         self.assertEqual(fitting("ü" * MAX_REASON, {}), "ü" * (MAX_REASON // 2))
         self.assertEqual(fitting("a" + "ü" * MAX_REASON, {}), "a" + "ü" * (MAX_REASON // 2 - 1))
         self.assertEqual(fitting("\ud800", {}), "?")
-        full: dict[MessageId, Move] = {id_of(n): Out(Target("dead", 0), "r" * MAX_REASON) for n in range(8)}
-        self.assertEqual(fitting("why", full), "")
-        self.assertEqual(fitting("", full), "")
+        moves: dict[MessageId, Move] = {}
+        for number, size in enumerate((1024, 512, 256, 256, 0)):
+            self.assertEqual(fitting("why", moves), "why" if size else "")
+            found = fitting("r" * 2000, moves)
+            self.assertEqual(len(found), size)
+            moves[id_of(number)] = Out(Target("dead", 0), found)
+        self.assertEqual(fitting("", moves), "")

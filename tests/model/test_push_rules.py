@@ -187,20 +187,31 @@ class CircuitTests(SynchronousTestCase):
         circuit = Circuit()
         for number in range(FAILURES):
             self.assertEqual((circuit.allowed(8), circuit.wait(100)), (8, 0.0), number)
-            circuit.failed(100, 0)
+            circuit.failed(99, 100, 0)
         self.assertEqual((circuit.open, circuit.allowed(8), circuit.wait(100), circuit.wait(105)), (True, 1, 5.0, 0.0))
-        circuit.failed(105, 0)
-        self.assertEqual(circuit.wait(105), 10.0)
-        for _ in range(100):
-            circuit.failed(200, 0)
-        self.assertEqual(circuit.wait(200), LONGEST)
+        circuit.failed(105, 106, 0)
+        self.assertEqual(circuit.wait(106), 10.0)
+        for number in range(2, 100):
+            circuit.failed(1000 * number, 1000 * number, 0)
+        self.assertEqual(circuit.wait(99_000), LONGEST)
         circuit.succeeded()
-        self.assertEqual((circuit.open, circuit.allowed(8), circuit.wait(200)), (False, 8, 0.0))
+        self.assertEqual((circuit.open, circuit.allowed(8), circuit.wait(99_000)), (False, 8, 0.0))
+
+    def test_requests_that_fail_together(self) -> None:
+        """They make one pause, however many they are; the next pause is longer after an attempt that was a test."""
+        circuit = Circuit()
+        for number in range(64):
+            circuit.failed(90, 100 + number / 100, 0)
+        self.assertEqual((circuit.failures, circuit.wait(100.09)), (64, 5.0))
+        circuit.failed(90, 103, 0, 7)  # what an endpoint asks for is done in any case
+        self.assertEqual(circuit.wait(103), 7)
+        circuit.failed(110, 111, 0)
+        self.assertEqual(circuit.wait(111), 10.0)
 
     def test_retry_after(self) -> None:
         circuit = Circuit()
         for _ in range(FAILURES):
-            circuit.failed(0, 0, 3000)
+            circuit.failed(0, 0, 0, 3000)
         self.assertEqual(circuit.wait(0), 3000)
 
 

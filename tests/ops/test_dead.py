@@ -77,6 +77,7 @@ class DeadTests(DeadCase):
         self.assertEqual(self.redrive(ids=ids[:1]), {**expected, "dry_run": False})
         (line,) = self.audited()
         self.assertEqual((line["method"], json.loads(line["after"])), ("groups.redrive", {"moved": 1}))
+        self.assertEqual(json.loads(line["about"])["ids"], ids[:1])
         self.assertEqual(len(self.listed()["dead_letters"]), 1)
         self.assertEqual(self.redrive(ids=ids), {**expected, "dry_run": False, "missing": 1})
 
@@ -99,7 +100,7 @@ class DeadTests(DeadCase):
         self.assertEqual(len(self.listed()["dead_letters"]), 1)
 
     def test_refusals(self) -> None:
-        good = "0" * 32 + "-1"
+        good = self.give_up("1")[0]
         wrong: tuple[dict[str, Any], ...] = (
             {},
             {"all": False},
@@ -109,7 +110,7 @@ class DeadTests(DeadCase):
             {"ids": []},
             {"ids": ["x"]},
             {"ids": [1]},
-            {"ids": [f"{number:032x}-1" for number in range(1001)]},
+            {"ids": [f"{good[:4]}{number:08x}{good[12:]}" for number in range(1001)]},
             {"all": True, "rate": 0},
             {"all": True, "rate": 101},
             {"all": True, "after": "x"},

@@ -29,14 +29,10 @@ class RPCPageTests(OpsTestCase):
     def methods(self) -> dict[str, Row]:
         """What is said of each method."""
         found: dict[str, Row] = {}
-        every = {member.name for member in members.MEMBERS}
         for name in self.call("system.listMethods"):
             function = self.function(name)
-            named = every & {parameter.name for parameter in function.parameters}
-            if len(named) == 1:
-                named = set()  # a method takes many members or none; the name of a push is no member
-            own = [f"``{p.name}``" + ("" if p.needed else "?") for p in function.parameters if p.name not in named]
-            if named:
+            own = [f"``{p.name}``" + ("" if p.needed else "?") for p in function.parameters if not p.null]
+            if any(parameter.null for parameter in function.parameters):  # only members have a meaning of null
                 own.append("members")
             text = " ".join((function.__doc__ or "").split()).replace("`", "``")
             found[name] = (f"``{name}``", ", ".join(own) or "none", function.returns, text)

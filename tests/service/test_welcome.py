@@ -12,8 +12,9 @@ from queuey.service.log_location import LogPlace, log_place, welcome
 
 
 class WelcomeTests(SynchronousTestCase):
-    def lines(self, place: LogPlace, address: str = "127.0.0.1:5000") -> list[str]:
-        return welcome(development(Path("/d")), [address], ["unix socket /d/queuey-data/queuey-ops.sock"], place)
+    def lines(self, place: LogPlace, address: str = "127.0.0.1:5000", dashboard: str | None = None) -> list[str]:
+        operators = ["unix socket /d/queuey-data/queuey-ops.sock"]
+        return welcome(development(Path("/d")), [address], operators, dashboard, place)
 
     def test_foreground(self) -> None:
         """Where everything is, three commands of the second API, and how to stop."""
@@ -24,6 +25,13 @@ class WelcomeTests(SynchronousTestCase):
             if "http://" in line:
                 self.assertIn("http://127.0.0.1:5000/v2/queuey/queues/first", line)
         self.assertEqual(lines[-2:], ["Ctrl-C stops the daemon.", ""])
+
+    def test_dashboard(self) -> None:
+        """The URL that signs in at the dashboard, if there is one."""
+        place = log_place(None, {"nodaemon": True})
+        url = "http://127.0.0.1:5002/#token=abc"
+        self.assertIn(f"  dashboard    {url}", self.lines(place, dashboard=url))
+        self.assertNotIn("dashboard", "".join(self.lines(place)))
 
     def test_background(self) -> None:
         """There is no terminal to type Ctrl-C in: the command that stops it."""

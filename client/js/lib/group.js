@@ -20,7 +20,7 @@ import { Worker } from "./worker.js";
 const MAX_RECEIPTS = 1000;
 
 /** Bytes of the reason of a rejection. */
-const MAX_REASON = 256;
+const MAX_REASON = 1024;
 
 /** A consumer group of a queue. */
 export class Group {

@@ -48,6 +48,7 @@ def context() -> None:
 )
 @click.option("--keyring", is_flag=True, help="take the key from the keyring of the desktop")
 @click.option("--ca-file", metavar="FILE", help="the certificates to trust")
+@click.option("--ops", metavar="ADDRESS", help="the operators' port, for queuey top: unix:PATH or a URL")
 @click.option("--select", is_flag=True, help="also select it")
 @click.pass_obj
 def add(settings: Settings, /, name: str, select: bool, **members: Any) -> None:

@@ -31,7 +31,7 @@ COMMAND_LIMIT = 60
 """Seconds that a ``key_command`` may take: a password manager may ask its user."""
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-MEMBERS = ("url", "application", "key", "key_file", "key_command", "keyring", "ca_file")
+MEMBERS = ("url", "application", "key", "key_file", "key_command", "keyring", "ca_file", "ops")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ class Context:
     key_command: str | None = None
     keyring: bool = False
     ca_file: str | None = None
+    ops: str | None = None
 
     def members(self) -> dict[str, Any]:
         """Return what is set."""

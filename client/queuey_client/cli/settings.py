@@ -102,6 +102,16 @@ class Settings:
             raise click.UsageError("name the application with --application, QUEUEY_APPLICATION or a context")
         return found
 
+    @property
+    def application_or_none(self) -> str | None:
+        """The name of the application, if one is named."""
+        return self._setting("application", "QUEUEY_APPLICATION") or None
+
+    @property
+    def ops(self) -> str | None:
+        """The address of the operators' port, if it is named."""
+        return self._setting("ops", "QUEUEY_OPS") or None
+
     def key(self) -> str | None:
         """Return the application's key, if there is one."""
         file = self.given("key_file")

@@ -14,6 +14,8 @@ from queuey_client.cli.commands import Command
 from queuey_client.cli.groups import row_of
 from queuey_client.cli.queues import held
 from queuey_client.cli.settings import Settings
+from queuey_client.cli.top_of_daemon import COLUMNS as COLUMNS_OF_DAEMON
+from queuey_client.cli.top_of_daemon import LookAtDaemon, check_sort
 from queuey_client.core.errors import NotFound
 from queuey_client.core.values import QueueInfo
 
@@ -27,9 +29,17 @@ SORTS = {
     "bytes": "bytes",
     "age": "oldest_age",
     "change": "change_per_s",
+    "stored": "stored_per_s",
+    "given": "given_per_s",
+    "acked": "acked_per_s",
     "name": "queue",
 }
-"""What can be sorted by, and the column of each. A key of the keyboard, the first letter, chooses it too."""
+"""What can be sorted by, and the column of each."""
+
+KEYS = {"b": "behind", "m": "messages", "y": "bytes", "a": "age", "c": "change", "n": "name"}
+KEYS_OF_DAEMON = {"b": "behind", "m": "messages", "y": "bytes", "a": "age", "s": "stored", "g": "given", "k": "acked",
+                  "n": "name"}  # fmt: skip
+"""Keys of the keyboard that choose it, too."""
 
 Row = dict[str, Any]
 
@@ -38,9 +48,13 @@ Row = dict[str, Any]
 @click.argument("prefix", default="", shell_complete=completing.queues)
 @click.option("-s", "--sort", type=click.Choice([*SORTS]), default="behind", show_default=True)
 @click.option("-i", "--interval", type=click.FloatRange(0.2, 3600), default=2.0, metavar="SECONDS", show_default=True)
+@click.option("--ops", metavar="ADDRESS", help="the operators' port of a daemon: unix:PATH or a URL (QUEUEY_OPS)")
+@click.option("--token-file", metavar="FILE", help="the file with the token of the operators' port")
 @click.option("--once", is_flag=True, help="print one table and end. A pipe, --json and --ndjson always do so.")
 @click.pass_obj
-def top(settings: Settings, prefix: str, sort: str, interval: float, once: bool) -> None:
+def top(
+    settings: Settings, prefix: str, sort: str, interval: float, once: bool, ops: str | None, token_file: str | None
+) -> None:
     """Show the queues whose names begin with PREFIX, every two seconds, until Ctrl-C.
 
     \b
@@ -51,21 +65,38 @@ def top(settings: Settings, prefix: str, sort: str, interval: float, once: bool)
     in_flight        messages that workers have now
     group_age        age of the oldest message that a group still has to handle
 
-    The keys b, m, y, a, c and n sort by behind, messages, bytes, age, change and name.
+    With --ops it shows the busiest queues of the daemon, of all applications or of the one that is named. In place of
+    change_per_s there are
+
+    \b
+    stored_per_s  messages stored each second, over the last minute
+    given_per_s   messages given to readers and workers
+    acked_per_s   messages acknowledged
+
+    The keys b, m, y, a, c and n sort by behind, messages, bytes, age, change and name; with --ops, s, g and k by
+    stored, given and acked.
     """  # fmt: skip
-    look = _Look(settings, prefix)
+    settings.give("ops", ops)
+    settings.give("token_file", token_file)
+    address = settings.ops
+    check_sort(sort, address)
+    columns, keys = (COLUMNS, KEYS) if address is None else (COLUMNS_OF_DAEMON, KEYS_OF_DAEMON)
+    if address is None:
+        rows_by: Callable[[str], list[Row]] = _Look(settings, prefix).rows
+    else:
+        daemon = LookAtDaemon(settings, address, prefix, MAX_QUEUES)
+        rows_by = lambda sort: daemon.rows(sort, SORTS[sort])  # noqa: E731
     output = settings.output
     if once or not output.terminal or not output.tables:
-        output.rows(COLUMNS, [({**row, **shown(row)}, row) for row in look.rows(sort)])
+        output.rows(columns, [({**row, **shown(row)}, row) for row in rows_by(sort)])
         return
     from queuey_client.cli.live_table import Keys, live
 
-    chosen = output.chosen(COLUMNS, [])
-    keys = {"b": "behind", "m": "messages", "y": "bytes", "a": "age", "c": "change", "n": "name"}
+    chosen = output.chosen(columns, [])
     with Keys(keys, sort) as pressed:
 
         def rows_now() -> list[Row]:
-            return [{**row, **shown(row)} for row in look.rows(pressed.chosen)]
+            return [{**row, **shown(row)} for row in rows_by(pressed.chosen)]
 
         live(chosen, rows_now, interval, pressed, output.colour)
 
@@ -75,8 +106,8 @@ def shown(row: Row) -> Row:
     about = "~" if row["approximate"] else ""
     least = "" if row["exact"] else ">="
     return {
-        "messages": f"{about}{row['messages']}",
-        "bytes": f"{about}{row['bytes']}",
+        "messages": None if row["messages"] is None else f"{about}{row['messages']}",
+        "bytes": None if row["bytes"] is None else f"{about}{row['bytes']}",
         "behind": None if row["behind"] is None else f"{least}{row['behind']}",
     }
 

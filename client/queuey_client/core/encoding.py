@@ -78,6 +78,11 @@ def place_text(place: datetime | str) -> str:
     return time_text(place) if isinstance(place, datetime) else place
 
 
+def is_end(place: datetime | str) -> bool:
+    """Return whether a place is the end of a queue at the time of the request: a repeat may then mean another place."""
+    return place in ("newest", "now")
+
+
 def query(*pairs: tuple[str, str | None]) -> Query:
     """Return a query without the parameters that are ``None``."""
     return tuple((name, value) for name, value in pairs if value is not None)

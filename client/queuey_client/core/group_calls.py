@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from queuey_client.core.encoding import JSON, compact, key_header, new_key, place_text, plain_number, segment, time_text
+from queuey_client.core.encoding import (
+    JSON,
+    compact,
+    is_end,
+    key_header,
+    new_key,
+    place_text,
+    plain_number,
+    segment,
+    time_text,
+)
 from queuey_client.core.errors import Invalid, Stale, outcomes_of
 from queuey_client.core.parsing import deliveries_of, group_info, result_of
 from queuey_client.core.queue_calls import ensured, removed
@@ -19,7 +29,7 @@ from queuey_client.core.values import Delivery, GroupInfo
 MAX_RECEIPTS = 1000
 """Receipts of one settlement."""
 
-MAX_REASON = 256
+MAX_REASON = 1024
 """Bytes of the reason of a rejection."""
 
 
@@ -124,6 +134,35 @@ def receipts_of(deliveries: Sequence[Delivery | str]) -> list[str]:
     return list(found)
 
 
+def claim(
+    session: Session, path: str, place: str, body: bytes, wait: float, parse: Callable[[Mapping[str, Any]], Claimed]
+) -> Steps[Claimed]:
+    """Take messages, under a key: an answer that is lost loses no time.
+
+    :param place: the group, or the groups, of which it is noted how many claims under a key are open.
+    """
+
+    def call(key: str | None) -> Call:
+        return Call("POST", path, (), {"Content-Type": JSON, **key_header(key)}, body, safe=bool(key), wait=wait)
+
+    keys, now = session.claim_keys, session.clock()
+    key = new_key() if session.takes_keys(place) and keys.room(place, now) else None
+    try:
+        answer: Answer = yield from session.exchange(call(key))
+    except Invalid as error:
+        if key is None or not any(each.get("parameter") == "Idempotency-Key" for each in error.errors):
+            raise
+        # The group is at-most-once: it takes no keys, and what is lost is lost.
+        answer = yield from session.exchange(call(None))
+        session.refuses_keys(place)
+    claimed = result_of(answer, parse)
+    if key is not None and claimed.messages:
+        keys.used(place, now + claimed.messages[0].lease)
+    elif key is not None and claimed.blocked:
+        keys.crowded(place, session.clock())
+    return claimed
+
+
 class GroupCalls:
     """What can be asked of one group."""
 
@@ -150,30 +189,8 @@ class GroupCalls:
 
     def claim(self, options: ClaimOptions) -> Steps[Claimed]:
         """Take messages, under a key: an answer that is lost loses no time."""
-        body = compact(options.document())
-
-        def call(key: str | None) -> Call:
-            headers = {"Content-Type": JSON, **key_header(key)}
-            wait = in_seconds(options.wait)
-            return Call("POST", f"{self.path}/claims", (), headers, body, safe=bool(key), wait=wait)
-
-        keys = self.session.claim_keys
-        now = self.session.clock()
-        key = new_key() if self.session.takes_keys(self.path) and keys.room(self.path, now) else None
-        try:
-            answer: Answer = yield from self.session.exchange(call(key))
-        except Invalid as error:
-            if key is None or not any(each.get("parameter") == "Idempotency-Key" for each in error.errors):
-                raise
-            # The group is at-most-once: it takes no keys, and what is lost is lost.
-            answer = yield from self.session.exchange(call(None))
-            self.session.refuses_keys(self.path)
-        claimed = result_of(answer, self._claimed)
-        if key is not None and claimed.messages:
-            keys.used(self.path, now + claimed.messages[0].lease)
-        elif key is not None and claimed.blocked:
-            keys.crowded(self.path, self.session.clock())
-        return claimed
+        body, wait = compact(options.document()), in_seconds(options.wait)
+        return (yield from claim(self.session, f"{self.path}/claims", self.path, body, wait, self._claimed))
 
     def deliveries(self, options: ClaimOptions) -> Steps[Sequence[Delivery]]:
         """Take messages, and return nothing else."""
@@ -213,8 +230,8 @@ class GroupCalls:
         document: dict[str, Any] = {"to": place_text(to)}
         if partitions:
             document["partitions"] = list(partitions)
-        # A repeat of "newest" would pass over what came in between.
-        safe = to != "newest"
+        # At the end, a repeat would pass over what came in between.
+        safe = not is_end(to)
         call = Call("POST", f"{self.path}/seek", (), {"Content-Type": JSON}, compact(document), safe=safe)
         yield from self.session.exchange(call)
 

@@ -1,4 +1,4 @@
-"""Reads of many queues, as generators: a page of them, and readers that follow."""
+"""Many queues, as generators: a page of them, readers that follow, and claims of several groups."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any
 
 from queuey_client.core.encoding import JSON, compact, time_text
 from queuey_client.core.following import Idle, Start, Waits, followed, start_of
-from queuey_client.core.parsing import many_page_of, result_of
+from queuey_client.core.group_calls import Claimed, ClaimOptions, claim
+from queuey_client.core.parsing import deliveries_of, many_page_of, result_of
 from queuey_client.core.reading import Bookmark, FollowOptions, ReadOptions
 from queuey_client.core.retry import in_seconds
 from queuey_client.core.session import Session
 from queuey_client.core.steps import Answer, Call, Items, Steps
-from queuey_client.core.values import Message, Page
+from queuey_client.core.values import Delivery, Message, Page
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,24 @@ def follow_many(session: Session, asked: ManyOptions, options: FollowOptions) ->
         return read_many(session, replace(asked, read=page, start=start.end))
 
     yield from followed(Waits(read, start_of(options, bookmark), idle, session.clock), bookmark, "", options.on_gap)
+
+
+def claim_many(
+    session: Session, groups: Sequence[tuple[str, str]], order: str, options: ClaimOptions
+) -> Steps[Sequence[Delivery]]:
+    """Take messages of the first of several groups that has some.
+
+    :param groups: the names of the queue and of the group of each.
+    """
+    if not groups:
+        raise ValueError("no group is given")
+    asked = {"from": [{"queue": queue, "group": group} for queue, group in groups], "order": order}
+    body, wait = compact({**asked, **options.document()}), in_seconds(options.wait)
+    place = f"/claims {groups}"
+    claimed = yield from claim(session, "/claims", place, body, wait, _claimed)
+    return claimed.messages
+
+
+def _claimed(document: Mapping[str, Any]) -> Claimed:
+    queue, group = document.get("queue", ""), document.get("group", "")
+    return Claimed(deliveries_of(queue, group, document), (), "blocked" in document)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from queuey_client.core import encoding
-from queuey_client.core.encoding import compact, key_header, new_key, number, place_text, query, segment
+from queuey_client.core.encoding import compact, is_end, key_header, new_key, number, place_text, query, segment
 from queuey_client.core.errors import Changed, NotFound, NotPromised
 from queuey_client.core.following import Idle, Source, Start, Waits, followed, start_of
 from queuey_client.core.live_read import LiveRead
@@ -118,8 +118,9 @@ class QueueCalls:
 
     def purge(self, before: datetime | str) -> Steps[None]:
         """Delete all messages before a place."""
-        # A repeat of "now" would reach further.
-        call = Call("DELETE", self.messages_path, (("before", place_text(before)),), safe=before != "now")
+        # At the end, a repeat would reach further.
+        safe = not is_end(before)
+        call = Call("DELETE", self.messages_path, (("before", place_text(before)),), safe=safe)
         yield from self.session.exchange(call)
 
     # Reading

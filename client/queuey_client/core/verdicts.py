@@ -10,6 +10,9 @@ from queuey_client.core.values import Delivery
 LONGEST_DELAY = 300.0
 """Seconds after which a message that fails again and again is given again at the latest."""
 
+MAX_DELAY = 2_592_000
+"""Seconds of the longest delay that the server takes."""
+
 
 @dataclass(frozen=True)
 class Verdict:
@@ -25,15 +28,24 @@ class Verdict:
     delay: float = 0.0
     reason: str = ""
 
+    def __post_init__(self) -> None:
+        _check(self.delay)
+
     @staticmethod
     def again(delay: Seconds = 0) -> Verdict:
-        """It is given again after ``delay`` seconds."""
+        """It is given again after ``delay`` seconds, up to 30 days. :raise ValueError: it is longer, or negative."""
         return Verdict("retry", delay=in_seconds(delay))
 
     @staticmethod
     def give_up(reason: str = "") -> Verdict:
         """It goes to the dead-letter queue, or is set aside."""
         return Verdict("reject", reason=reason)
+
+
+def _check(delay: float) -> None:
+    """Refuse a delay that the server refuses; with it, the server refuses all that is settled in the same request."""
+    if not 0 <= delay <= MAX_DELAY:
+        raise ValueError(f"a delay is 0 to {MAX_DELAY} seconds, not {delay:g}")
 
 
 ACK = Verdict("ack")
@@ -51,11 +63,15 @@ class Reject(Exception):
 
 
 class RetryLater(Exception):
-    """Raised by a handler: give the message again after ``delay`` seconds."""
+    """Raised by a handler: give the message again after ``delay`` seconds, up to 30 days.
+
+    :raise ValueError: the delay is longer, or negative.
+    """
 
     def __init__(self, delay: Seconds, reason: str = "") -> None:
         super().__init__(reason)
         self.delay = in_seconds(delay)
+        _check(self.delay)
 
 
 def default_verdict(delivery: Delivery, error: BaseException) -> Verdict:

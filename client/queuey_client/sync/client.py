@@ -10,14 +10,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from queuey_client.core.cursors import Cursors
-from queuey_client.core.many_calls import follow_many, many_options, read_many
+from queuey_client.core.group_calls import ClaimOptions
+from queuey_client.core.many_calls import claim_many, follow_many, many_options, read_many
 from queuey_client.core.queue_calls import QueueCalls, listed
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.retry import Retry, Seconds
 from queuey_client.core.session import Secret, Session
 from queuey_client.core.settings import session_of
 from queuey_client.core.signing import parse_signed_url
-from queuey_client.core.values import Message, Page, Place, QueueInfo
+from queuey_client.core.values import Delivery, Message, Page, Place, QueueInfo
 from queuey_client.sync.queue import Queue
 from queuey_client.sync.transport import Driver, Transport, Urllib3Transport
 from queuey_client.version import USER_AGENT
@@ -143,6 +144,32 @@ class Client:
         """Read a page of many queues; see :meth:`follow`."""
         read = ReadOptions(after, since, limit=limit, max_bytes=max_bytes, wait=wait, fresh=fresh)
         return self._driver.run(read_many(self._session, many_options(queues, prefix, read, start)))
+
+    def claim_many(
+        self,
+        groups: Sequence[tuple[str, str]],
+        limit: int = 10,
+        *,
+        order: str = "strict",
+        lease: Seconds | None = None,
+        wait: Seconds = 20,
+        max_bytes: int | None = None,
+    ) -> Sequence[Delivery]:
+        """Take messages under a lease from the first of several groups that has some. Each names its queue and its
+        group, and is settled there.
+
+        .. code-block:: python
+
+           for delivery in shop.claim_many([("urgent", "workers"), ("orders", "workers")]):
+               work(delivery)
+               shop.queue(delivery.queue).group(delivery.group).ack(delivery)
+
+        :param groups: the names of the queue and of the group of each.
+        :param order: ``strict``: an earlier group goes before a later one; ``fair``: each has its turns.
+        :param wait: seconds to wait, up to 20, if there is nothing.
+        """
+        options = ClaimOptions(limit, lease, wait, max_bytes)
+        return self._driver.run(claim_many(self._session, groups, order, options))
 
     def promises(self) -> Mapping[str, Any]:
         """Return what the application is promised, and its limits: ``GET /v2/{application}``, kept for a minute."""

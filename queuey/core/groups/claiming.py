@@ -75,7 +75,7 @@ class Claims:
         lease = group.settings.lease if claiming.lease is None else claiming.lease
         if len(partitions) > 1:
             partitions = self._in_turn(partitions)
-        take = Take(partitions, claiming.limit, Ticks(lease * SECOND), claiming.max_bytes, claiming.key)
+        take = Take(partitions, claiming.limit, Ticks(lease * SECOND), claiming.max_bytes, claiming.key, claiming.known)
         ran = await self._run(queue, group, terms, (take,) if first is None else (first, take))
         settled: SettleAnswer | None = None if first is None else ran.answers[0]  # type: ignore[assignment]
         got: TakeAnswer = ran.answers[-1]  # type: ignore[assignment]

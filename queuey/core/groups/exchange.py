@@ -17,7 +17,7 @@ from queuey.core.groups.directory import CACHED, CACHED_ALONE, GroupDirectory
 from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.many_claims import ManyClaims
 from queuey.core.groups.redriving import Redrives
-from queuey.core.groups.seek_and_lag import COUNTED, SeekAndLag
+from queuey.core.groups.seek_and_lag import SeekAndLag
 from queuey.core.groups.settling import settle, settle_and_take
 from queuey.core.groups.values import Claiming, Delivered, PartitionLag, Redriven, Redriving, Settling
 from queuey.core.groups.wait_queue import May, WaitQueues
@@ -145,7 +145,8 @@ class GroupExchange:
     ) -> Delivered:
         """Claim messages; if there are none, join the wait queue."""
         policy = await self._policies.policy_for(queue.application)
-        with self._seats.take(policy, queue.name), self._wait_queues.join(queue, group, partitions) as wait_queue:
+        seat = self._seats.take(policy, queue.name, claims=True)
+        with seat, self._wait_queues.join(queue, group, partitions) as wait_queue:
             news, partitions = wait_queue.news, wait_queue.partitions  # all claims of the wait queue share one tuple
             delivered = wait_queue.nothing() if claiming.key is None and not claiming.settlings else None
             if delivered is None:
@@ -209,6 +210,6 @@ class GroupExchange:
         self._wait_queues.tell(group)
         return result
 
-    def lag(self, queue: Queue, group: Group, counted: int = COUNTED) -> Deferred[tuple[PartitionLag, ...]]:
+    def lag(self, queue: Queue, group: Group, counted: int | None = None) -> Deferred[tuple[PartitionLag, ...]]:
         """Return the position and the lag of the group in each partition. See ``SeekAndLag.lag``."""
         return self._whole.lag(queue, group, counted)

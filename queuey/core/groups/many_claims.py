@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredLock
 
 from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.groups.wait_queue import May, WaitQueue, WaitQueues
-from queuey.errors import QueueyError, StorageFull, Unavailable
+from queuey.errors import KeyInUse, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies
 from queuey.model.group_settings import Group
 from queuey.model.queue import Queue
@@ -72,15 +72,44 @@ class ManyClaims:
         self._take = take
         self._new_random = new_random
         self._random: Random | None = None
+        self._keys: set[bytes] = set()
 
     async def claim(self, sources: Sequence[ClaimSource], claiming: Claiming, *, strict: bool) -> Served:
         """Claim messages of the first group that has some; if there are none, wait for them.
 
         :param sources: of one application, each group once.
         :param strict: whether an earlier group goes before a later one; else the order is random for each claim.
-        :return: fails with ``SourceFailed`` if a group cannot be claimed from, and with ``Unavailable`` if one could
+        :return: with a key, what an earlier claim with that key was given, by whichever group. Fails with
+            ``SourceFailed`` if a group cannot be claimed from, with ``KeyInUse``, and with ``Unavailable`` if one could
             not be asked and the others have no messages. If it is cancelled, the messages that it took are released.
         """
+        key = claiming.key
+        if key is None:
+            return await self._claim(sources, claiming, strict=strict)
+        if key in self._keys:
+            raise KeyInUse("The claim with this Idempotency-Key is under way.")
+        self._keys.add(key)
+        try:
+            given = await self._given(sources, attrs.evolve(claiming, known=True))
+            return given if given[0] is not None else await self._claim(sources, claiming, strict=strict)
+        finally:
+            self._keys.discard(key)
+
+    async def _given(self, sources: Sequence[ClaimSource], claiming: Claiming) -> Served:
+        """Return what an earlier claim with the same key was given. A group that cannot be asked ends the claim: it may
+        be the one that has given something."""
+        for at, source in enumerate(sources):
+            try:
+                got = await self._take(source.queue, source.group, claiming, source.partitions)
+            except (Unavailable, StorageFull):
+                raise
+            except QueueyError as error:
+                raise SourceFailed(at, error) from None
+            if got.deliveries:
+                return at, got
+        return None, Delivered(())
+
+    async def _claim(self, sources: Sequence[ClaimSource], claiming: Claiming, *, strict: bool) -> Served:
         order = list(range(len(sources)))
         if not strict:
             self._random = self._random or self._new_random()
@@ -89,7 +118,7 @@ class ManyClaims:
             return await self._first(sources, claiming, order, None, [])
         policy = await self._policies.policy_for(sources[0].queue.application)
         with ExitStack() as stack:
-            stack.enter_context(self._wait_queues.waits.seats.take(policy, None))
+            stack.enter_context(self._wait_queues.waits.seats.take(policy, None, claims=True))
             join = self._wait_queues.join
             lines = [stack.enter_context(join(one.queue, one.group, one.partitions)) for one in sources]
             seen = [line.news for line in lines]
@@ -121,7 +150,7 @@ class ManyClaims:
             line = None if lines is None else lines[at]
             got = None
             if line is not None:
-                seen[at], got = line.news, line.nothing()
+                seen[at], got = line.news, line.nothing() if claiming.key is None else None
             try:
                 got = got or await self._take(source.queue, source.group, claiming, source.partitions)
             except (Unavailable, StorageFull) as error:
@@ -270,6 +299,11 @@ class _Place:
     def __init__(self, waiting: _Waiting, at: int) -> None:
         self._waiting = waiting
         self._at = at
+
+    @property
+    def look_pause(self) -> None:
+        """See ``InLine``."""
+        return None
 
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
         """See ``InLine``."""

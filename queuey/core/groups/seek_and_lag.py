@@ -117,14 +117,15 @@ class SeekAndLag:
         raise contended()
 
     @deferred
-    async def lag(self, queue: Queue, group: Group, counted: int = COUNTED) -> tuple[PartitionLag, ...]:
+    async def lag(self, queue: Queue, group: Group, counted: int | None = None) -> tuple[PartitionLag, ...]:
         """Return the position and lag of a group in each partition.
 
-        :param counted: how many undelivered messages to count at most, in all partitions together; the bytes that are
-            read for that are limited in the same proportion.
+        :param counted: how many undelivered messages to count at most, in all partitions together, if not ``COUNTED``;
+            the bytes that are read for that are limited in the same proportion.
         :return: fails with ``NoSuchGroup`` or ``Unavailable``.
         """
         every = range(1, queue.settings.partitions + 1)
+        counted = COUNTED if counted is None else counted
         most, max_bytes = max(1, counted // len(every)), _BYTES * counted // COUNTED // len(every)
         limits = min(_MOST, most), max(_FEWEST_BYTES * counted // COUNTED, max_bytes)
         found = await in_parallel(every, lambda partition: self._lag(queue, group, partition, *limits), _AT_ONCE)

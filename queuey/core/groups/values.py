@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 import attrs
@@ -45,8 +46,11 @@ class Claiming:
     :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
     :ivar partitions: ``None`` means all partitions of the queue.
     :ivar key: the hash of the Idempotency-Key and of the caller, ``TOKEN`` bytes; ``None`` if the claim has no key.
+    :ivar known: whether only what an earlier claim with the key was given is wanted, and nothing new.
     :ivar settlings: settlements that are stored before the claim in the same transaction; ``None`` if the request does
         not contain that member.
+    :ivar look_pause: returns the seconds between two attempts while the claim waits, on a store that does not report
+        every arrival; ``None``: as the store says, which is also the least.
     """
 
     limit: int = 10
@@ -55,7 +59,9 @@ class Claiming:
     max_bytes: int = 1 << 20
     partitions: tuple[int, ...] | None = None
     key: bytes | None = None
+    known: bool = False
     settlings: tuple[Settling, ...] | None = None
+    look_pause: Callable[[], float] | None = None
 
 
 @frozen

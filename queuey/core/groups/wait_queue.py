@@ -43,7 +43,14 @@ Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Corout
 
 
 class InLine(Protocol):
-    """What stands in a wait queue."""
+    """What stands in a wait queue.
+
+    :ivar look_pause: see ``Claiming``.
+    """
+
+    @property
+    def look_pause(self) -> Callable[[], float] | None:
+        """The pause between two looks for it."""
 
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
         """Attempt the claim.
@@ -207,6 +214,8 @@ class WaitQueue:
         self._set_timer()
         if self._looks is None:
             self._look_later()
+        elif waiter.look_pause is None:
+            self._look_in_time(self._looks)
 
     def tell(self, partitions: Set[int] | None) -> None:
         """Notify the wait queue that some partitions, or any if ``None``, may have messages. Claims are attempted in
@@ -297,7 +306,22 @@ class WaitQueue:
     def _look_later(self) -> None:
         every = self._wait_queues.waits.look_every
         if every is not None and self._waiters:
-            self._looks = self._wait_queues.waits.clock.callLater(every, self._look)
+            self._looks = self._wait_queues.waits.clock.callLater(max(every, self._pause()), self._look)
+
+    def _look_in_time(self, looks: IDelayedCall) -> None:
+        """Look as soon as the store says; claims that came before may have asked for a longer pause."""
+        waits = self._wait_queues.waits
+        if waits.look_every is not None and looks.getTime() > waits.clock.seconds() + waits.look_every:
+            looks.reset(waits.look_every)
+
+    def _pause(self) -> float:
+        """Return the shortest pause that the waiting claims ask for."""
+        shortest = float("inf")
+        for waiter in self._waiters:
+            if waiter.look_pause is None:
+                return 0
+            shortest = min(shortest, waiter.look_pause())
+        return shortest
 
     def _look(self) -> None:
         """Attempt the waiting claims without a notification, because other processes write too."""
@@ -321,6 +345,11 @@ class _Waiter(Deferred[Delivered]):
         self._may = may
         self._expired = False
         self._attempt: Deferred[Delivered] | None = None
+
+    @property
+    def look_pause(self) -> Callable[[], float] | None:
+        """See ``InLine``."""
+        return self._claiming.look_pause
 
     def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
         """Attempt the claim. A claim with a key always covers all partitions of its wait queue.

@@ -188,6 +188,9 @@ class QueueSource:
         """See ``Source``."""
         return self._text(place.position if isinstance(place, FreshPlace) else place)
 
+    def close(self) -> None:
+        """See ``Source``; nothing is kept for it."""
+
     def _text(self, position: Position) -> str:
         return Cursor(self.queue.incarnation, position, partitions=self._partitions).text()
 

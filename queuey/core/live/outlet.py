@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from queuey.core.live.source import LivePage, Source
+from queuey.core.live.source import Event, LivePage, Source
 from queuey.errors import QueueyError
 from queuey.model.timeid import Ticks
 
@@ -28,6 +28,9 @@ class Format(Protocol):
         :param retry: milliseconds after which the client may come back when the stream has ended.
         :param cursor: where the stream begins.
         """
+
+    def event(self, event: Event, cursor: str) -> bytes:
+        """Return an event, with the place at which it is told."""
 
     def page(self, source: Source, page: LivePage) -> bytes:
         """Return the events and the messages of a page."""

@@ -93,15 +93,19 @@ class LiveReads:
         return tuple(self._streams)
 
     def tail(self, source: Source) -> Tail:
-        """Return the tail of a source: the one that other streams of it share, or a new one."""
+        """Return the tail of a source: the one that other streams of it share, or a new one. The tail uses its source
+        until the last stream has ended, and the given one is not used if there was another."""
         found = self._tails.get(source.key)
         if found is None:
             found = self._tails[source.key] = Tail(self, source)
+        else:
+            source.close()
         return found
 
     def forget(self, tail: Tail) -> None:
         """Forget a tail that no stream uses any more."""
-        self._tails.pop(tail.source.key, None)
+        if self._tails.pop(tail.source.key, None) is not None:
+            tail.source.close()
 
     def add(self, stream: LiveStream) -> None:
         """Watch one more stream."""

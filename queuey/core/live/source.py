@@ -1,7 +1,7 @@
 """What live reads read: a source of pages, with places in it and a way to be woken.
 
-One queue is a source (:mod:`queuey.core.live.one_queue`); a choice of several queues can be another one. Streams and
-tails know sources by this interface alone.
+One queue is a source (:mod:`queuey.core.live.one_queue`), and so is a choice of many queues
+(:mod:`queuey.core.many.live_source`). Streams and tails know sources by this interface alone.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class LivePage:
     :ivar places: the place after each message: a reader that continues there misses none and sees none twice.
     :ivar size: bytes of the bodies.
     :ivar began: the time when the look began.
-    :ivar events: events to be told before the messages.
+    :ivar events: events to be told before the messages; ``last_events`` after them.
     :ivar at_end: whether there is nothing more now.
     :ivar closed: whether nothing more can ever come.
     :ivar stable: up to when the source is complete.
@@ -60,6 +60,7 @@ class LivePage:
     version: object
     began: Ticks
     events: tuple[Event, ...] = ()
+    last_events: tuple[Event, ...] = ()
     closed: bool = False
     names: Sequence[str] | None = None
 
@@ -114,3 +115,6 @@ class Source(Protocol):
 
     def cursor(self, place: Place) -> str:
         """Return the text of a place, from which a client can resume."""
+
+    def close(self) -> None:
+        """Stop using the source. Called once."""

@@ -6,6 +6,7 @@ or a Deferred of its own, since there may be ten thousand of them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.python.failure import Failure
 
 from queuey.core.live.outlet import Format, Guard, LiveClient
-from queuey.core.live.source import LivePage, Place
+from queuey.core.live.source import Event, LivePage, Place
 from queuey.core.live.tail import Tail
 from queuey.errors import NoSuchApplication, NoSuchQueue, QueueyError, Unavailable
 from queuey.model.timeid import Ticks
@@ -37,7 +38,8 @@ class LiveStream:
 
     :ivar place: everything up to it was sent.
     :ivar seen: when the look began that found the place to be the end; 0 if none has.
-    :ivar application: whose queue is read, for the metrics; ``queue``: its name, for the limits.
+    :ivar application: whose queue is read, for the metrics; ``queue``: its name, for the limits; ``None`` if it reads
+        many queues.
     """
 
     __slots__ = (
@@ -56,7 +58,7 @@ class LiveStream:
         place: Place,
         version: object,
         limits: tuple[int, int],
-        names: tuple[str, str],
+        names: tuple[str, str | None],
         *,
         resumed: bool,
         stops: bool,
@@ -105,11 +107,12 @@ class LiveStream:
         """Seconds for which the client has taken no byte."""
         return self._reads.clock.seconds() - self._blocked_since if self._state is State.BLOCKED else 0.0
 
-    def begin(self, end: tuple[Ticks, Ticks] | None) -> None:
+    def begin(self, end: tuple[Ticks, Ticks] | None, events: Sequence[Event] = ()) -> None:
         """Send the first block, and go on.
 
         :param end: if the place is the end of the log: up to when the log is complete, and when the look began that
             found this.
+        :param events: events to be told at once.
         """
         self._tail.use()
         now = self._reads.clock.seconds()
@@ -118,6 +121,7 @@ class LiveStream:
         self._reads.add(self)
         cursor = self._text()
         data = self._format.begin(self._reads.first_retry(), cursor)
+        data += b"".join([self._format.event(event, cursor) for event in events])
         if end is not None and not self._stops:
             self._at_end = self._caught_up = True
             stable, self.seen = end

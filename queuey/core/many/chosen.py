@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import Final
 
@@ -12,10 +13,13 @@ from queuey.model.access import Operation, allowed
 from queuey.model.choice import QueueChoice
 from queuey.model.many import ChangedQueue
 from queuey.model.queue import Queue
-from queuey.model.timeid import MessageId, Ticks
+from queuey.model.timeid import HIGHEST, MessageId, Ticks, upper_bound
 
 MAX_VIEWS: Final = 16
 """Callers whose views of a choice are cached."""
+
+MAX_CHANGES: Final = 1000
+"""Changes of its queues that a choice keeps, for live reads that have not told of them yet."""
 
 
 @attrs.frozen
@@ -34,6 +38,25 @@ class View:
     forbidden: tuple[str, ...]
     missing: tuple[str, ...]
     left_out: int
+
+
+@attrs.frozen
+class QueueChange:
+    """A queue of a choice as it was, and as it is; ``None`` if there was none, or is none."""
+
+    before: Queue | None
+    after: Queue | None
+
+
+@attrs.frozen
+class Unread:
+    """A queue that may have messages after a place.
+
+    :ivar known: a bound above all messages that it had at the last look.
+    """
+
+    queue: Queue
+    known: MessageId
 
 
 class _Member:
@@ -60,6 +83,8 @@ class ChosenQueues:
     :ivar outdated: names of queues that have to be looked up.
     :ivar lock: one request looks them up at a time.
     :ivar looked_up: when all of them were looked up the last time, on a store that does not know its changes.
+    :ivar complete: whether all of them were looked up once. From then on changes are noted, and ``changed`` counts
+        these.
     """
 
     def __init__(self, choice: QueueChoice) -> None:
@@ -69,6 +94,10 @@ class ChosenQueues:
         self.outdated: set[str] = set()
         self.lock = DeferredLock()
         self.looked_up = Ticks(0)
+        self.complete = False
+        self.changed = 0
+        self._changes: deque[QueueChange] = deque(maxlen=MAX_CHANGES)
+        self._end: tuple[int, MessageId] | None = None
         self._members: dict[int, _Member] = {}
         self._by_name: dict[str, int] = {}
         self._generation = 0
@@ -104,10 +133,12 @@ class ChosenQueues:
 
     def put(self, queue: Queue, known: MessageId) -> None:
         """Add a queue, or replace what is known of it."""
-        self._members.pop(queue.incarnation, None)
+        member = self._members.pop(queue.incarnation, None)
         self._by_name[queue.name] = queue.incarnation
         self._members[queue.incarnation] = _Member(queue, known)
-        self._generation += 1
+        before = None if member is None else member.queue
+        if before != queue:
+            self._change(before, queue)
 
     def drop(self, incarnation: int) -> bool:
         """Remove a queue that was deleted; return whether it was here."""
@@ -116,8 +147,32 @@ class ChosenQueues:
             return False
         if self._by_name.get(member.queue.name) == incarnation:
             del self._by_name[member.queue.name]
-        self._generation += 1
+        self._change(member.queue, None)
         return True
+
+    def _change(self, before: Queue | None, after: Queue | None) -> None:
+        self._generation += 1
+        if self.complete:
+            self.changed += 1
+            self._changes.append(QueueChange(before, after))
+
+    def changes_since(self, number: int) -> tuple[QueueChange, ...] | None:
+        """Return the changes after the first ``number``; ``None`` if not all of them are kept."""
+        new = self.changed - number
+        if not new:
+            return ()
+        kept = self._changes
+        return None if new > len(kept) else tuple([kept[at] for at in range(len(kept) - new, len(kept))])
+
+    def is_read_to_its_end(self, stable: MessageId) -> bool:
+        """Return whether a reader of all queues that has read everything below a bound has read all that ever comes."""
+        if self.grows or not self._members:
+            return False
+        if self._end is None or self._end[0] != self._generation:
+            closed = [member.queue.closed for member in self._members.values()]
+            last = HIGHEST if None in closed else max([upper_bound(at) for at in closed if at is not None])
+            self._end = self._generation, last
+        return self._end[1] <= stable and self._end[1] != HIGHEST
 
     def named(self, name: str) -> int | None:
         """Return the incarnation of a queue of the choice."""
@@ -131,7 +186,15 @@ class ChosenQueues:
         """Return all queues of the choice."""
         return [member.queue for member in self._members.values()]
 
-    def unread(self, place: MessageId, view: View) -> list[Queue]:
+    def least_ttl(self, default: int | None) -> int | None:
+        """Return the least number of seconds that messages of one of the queues live unless they say otherwise.
+
+        :param default: of queues without a ttl of their own; ``None``: it is not known.
+        """
+        found = [member.queue.settings.ttl or default for member in self._members.values()]
+        return min([ttl for ttl in found if ttl is not None], default=default)
+
+    def unread(self, place: MessageId, view: View) -> list[Unread]:
         """Return the queues that a caller may read and that may have messages at a place or after it."""
         found, readable = [], view.readable
         for incarnation in reversed(self._members):
@@ -139,7 +202,7 @@ class ChosenQueues:
             if member.known <= place:
                 break
             if readable is None or incarnation in readable:
-                found.append(member.queue)
+                found.append(Unread(member.queue, member.known))
         return found
 
     def view(self, caller: frozenset[str]) -> View:

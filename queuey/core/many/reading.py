@@ -8,7 +8,7 @@ from typing import Final
 
 import attrs
 
-from queuey.core.many.chosen import ChosenQueues, View
+from queuey.core.many.chosen import ChosenQueues, Unread, View
 from queuey.core.many.waiter import ManyWaiter
 from queuey.core.many.watching import ManyWatch
 from queuey.errors import TooManyQueues
@@ -22,6 +22,8 @@ from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, lower_bound
 
 MAX_QUEUES_UNKNOWN: Final = 100
 """Queues of one read on a store that does not know which of them were changed."""
+
+NEVER: Final = Ticks(0)
 
 MAX_SLICES: Final = 64
 """Slices that are read for one page: there are several if much has expired."""
@@ -48,8 +50,10 @@ class ManyPage:
     :ivar places: the place of each message.
     :ivar position: where the reader goes on.
     :ivar more: whether there is more now.
+    :ivar over: whether everything was read that is visible now; there may be more unless it is stable.
     :ivar stable: the bound up to which the page is complete.
     :ivar view: the choice as its reader may read it.
+    :ivar ended: closed queues whose last message is on the page.
     """
 
     messages: tuple[Message, ...]
@@ -57,9 +61,11 @@ class ManyPage:
     places: tuple[StorePosition, ...]
     position: StorePosition
     more: bool
+    over: bool
     stable: MessageId
     gaps: tuple[Gap, ...]
     view: View
+    ended: tuple[Queue, ...] = ()
 
 
 @attrs.frozen
@@ -143,17 +149,18 @@ class ManyReader:
                 place = StorePosition(bound)
             view = chosen.view(caller)
             permit(view)
-            page = await self._read(chosen, asked, place, bound, view, policy)
+            self.check_number(chosen, place, view)
+            page = await self.read(chosen, asked, place, bound, view, policy)
             if page.messages or page.gaps or page.more or waiter is None:
                 return page
             place = page.position
-            self.watch.check_room()
+            self.watch.check_room(chosen)
             if not await waiter.told(place):
                 waiter = None  # one last read, so that the place is a current one
             if again is not None:
                 caller = await again()
 
-    async def _read(
+    async def read(
         self,
         chosen: ChosenQueues,
         asked: ManyAsked,
@@ -161,13 +168,17 @@ class ManyReader:
         bound: MessageId,
         view: View,
         policy: Policy,
+        seen: Ticks = NEVER,
     ) -> ManyPage:
-        """Read the queues that may have messages after a place, up to a bound."""
+        """Read the queues that may have messages after a place, up to a bound.
+
+        :param seen: when the reader found the place to be the end of the log: it has seen what expired by then.
+        """
         end = max(place, StorePosition(bound))
-        queues = chosen.unread(place.id, view)
-        self._check(queues)
+        unread = chosen.unread(place.id, view)
+        queues = [one.queue for one in unread]
         if not queues:
-            return ManyPage((), (), (), end, False, bound, (), view)
+            return ManyPage((), (), (), end, False, True, bound, (), view)
         acks = [policy.read_ack(queue.settings.consistency) for queue in queues]
         upper = HIGHEST if asked.fresh and not self.watch.knows else bound
         lower, gaps = place, list[Gap]()
@@ -181,21 +192,28 @@ class ManyReader:
             lower = max(lower, min(slice.position, end))
             if slice.messages or slice.over:
                 break
+        stable = min(bound, slice.stable)
         if asked.resumed:
-            gaps += self._expired(queues, place, min(bound, slice.stable), policy)
+            gaps += self._expired(unread, place, lower, stable, policy, seen)
         return ManyPage(
             slice.messages,
             tuple([names[incarnation] for incarnation in slice.queues]),
             tuple([position_of(queue, one) for queue, one in zip(slice.queues, slice.messages, strict=True)]),
             lower,
             not slice.over and not (asked.fresh and lower == place),
-            min(bound, slice.stable),
+            slice.over,
+            stable,
             tuple(gaps),
             view,
+            tuple([queue for queue in queues if _ends(queue, lower) and not _ends(queue, place)]),
         )
 
-    def _check(self, queues: list[Queue]) -> None:
-        most = self.max_queues
+    def check_number(self, chosen: ChosenQueues, place: StorePosition, view: View) -> None:
+        """Refuse a read if too many queues may have messages after its place.
+
+        :raise TooManyQueues: saying so.
+        """
+        queues, most = [one.queue for one in chosen.unread(place.id, view)], self.max_queues
         if self.watch.knows:
             number = sum([queue.settings.partitions for queue in queues])
             what = f"{number} partitions of queues may have messages after this place"
@@ -204,16 +222,35 @@ class ManyReader:
         if number > most:
             raise TooManyQueues(f"{what}, and a read looks at {most} at most.")
 
-    def _expired(self, queues: list[Queue], place: StorePosition, stable: MessageId, policy: Policy) -> list[Gap]:
-        """Return the queues whose messages after a place may have expired."""
+    def _expired(
+        self,
+        unread: list[Unread],
+        place: StorePosition,
+        end: StorePosition,
+        stable: MessageId,
+        policy: Policy,
+        seen: Ticks,
+    ) -> list[Gap]:
+        """Return the queues whose messages after a place may have expired: each is told on one page, before the first
+        message that is left, or on the last page for which the queue is read.
+
+        :param end: of the page.
+        :param seen: see ``read``.
+        """
         now, found = self.now(), []
-        for queue in queues:
+        for one in unread:
+            queue = one.queue
             kept = Ticks(max(0, now - (queue.settings.ttl or policy.ttl) * SECOND))
             first = min(stable, lower_bound(kept))
             # A younger queue has not lost any message yet, however early the place is.
-            if kept > queue.created and place.id < first:
+            if kept > max(queue.created, seen) and place.id < min(first, one.known) <= end.id:
                 found.append(Gap(queue.name, "expired", StorePosition(first)))
         return found
+
+
+def _ends(queue: Queue, place: StorePosition) -> bool:
+    """Return whether a queue has nothing after a place, and will not have."""
+    return queue.is_read_to_its_end(place.id)
 
 
 def _purged(slice: ManySlice, lower: StorePosition, names: dict[int, str]) -> list[Gap]:

@@ -31,7 +31,7 @@ from queuey.model.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, lower_bound
 
 EVERY: Final = 1.0
-"""Seconds between two looks while readers wait: each, if the store does not know its changes; else if some came."""
+"""Seconds between two looks while readers wait."""
 
 MAX_IDLE: Final = 100
 """Choices that are kept although no request uses them, and ``MAX_IDLE_QUEUES`` queues of them."""
@@ -67,7 +67,6 @@ class ManyWatch:
         self._looking = False
         self._next: SingleFlight[MessageId] = SingleFlight()
         self._again = False
-        self._arrivals = False
         self._count = 0
         self._woken: dict[ChosenQueues, bool] = {}
         self._waking: IDelayedCall | None = None
@@ -164,7 +163,7 @@ class ManyWatch:
             chosen.stale, chosen.looked_up = True, self._now()
         if not chosen.stale and not chosen.outdated:
             return
-        before_it = self._count
+        before_it = self._count, chosen.changed
         found, every = await outdated(self._store, chosen)
         if every:
             there = {queue.incarnation for queue in found.values() if queue is not None}
@@ -176,8 +175,10 @@ class ManyWatch:
                 self._put(chosen, queue)
             elif gone is not None:
                 self._drop(chosen, gone)
-        if self._count != before_it:
-            self._wake(chosen, only_fresh=False)  # what came meanwhile may be of queues that were not known yet
+        chosen.complete = chosen.complete or every
+        if (self._count, chosen.changed) != before_it:
+            # What came meanwhile may be of queues that were not known yet.
+            self._wake(chosen, only_fresh=False)
 
     def _look(self) -> Deferred[MessageId]:
         """Ask the store which queues were changed, by a call that begins after this one. Those who ask meanwhile share
@@ -192,7 +193,7 @@ class ManyWatch:
         return answer
 
     def _begin_look(self) -> None:
-        self._looking, self._again, self._arrivals = True, False, False
+        self._looking, self._again = True, False
         flight, self._next = self._next, SingleFlight()
         Deferred.fromCoroutine(self._look_once()).addBoth(self._looked, flight)
 
@@ -218,12 +219,14 @@ class ManyWatch:
             return
         for changed in changes.queues:
             for chosen in self._by_incarnation.get(changed.incarnation, ()):
-                chosen.note(changed, changes.stable)
+                if chosen.note(changed, changes.stable):
+                    self._wake(chosen, only_fresh=False)
             if changed.incarnation not in self._seen:
                 self._compare(changed, changes.stable)
         for incarnation in changes.ended:
             for chosen in self._by_incarnation.get(incarnation, ()):
                 self._drop(chosen, incarnation)
+                self._wake(chosen, only_fresh=False)
 
     def _compare(self, changed: ChangedQueue, stable: MessageId) -> None:
         """Let a queue that was not seen before join the choices that it belongs to."""
@@ -232,6 +235,7 @@ class ManyWatch:
                 changed.application, changed.name
             ):
                 chosen.note(changed, stable)
+                self._wake(chosen, only_fresh=False)
         if len(self._seen) >= MAX_SEEN:
             self._seen.clear()
         self._seen.add(changed.incarnation)
@@ -255,12 +259,12 @@ class ManyWatch:
             self.waits.listen_to_all(self._arrived)
         return waiter
 
-    def check_room(self) -> None:
-        """Refuse a wait if the store would have to be asked too often.
+    def check_room(self, chosen: ChosenQueues) -> None:
+        """Refuse a wait for a choice if the store would have to be asked too often.
 
         :raise TooManyRequests: saying so.
         """
-        if not self.knows and sum(map(len, self._waiters)) > MAX_AWAITED:
+        if not self.knows and sum(map(len, {*self._waiters, chosen})) > MAX_AWAITED:
             text = f"{MAX_AWAITED} queues of choices may be waited for at once in this process, and they are."
             raise TooManyRequests(text, limit="max_live_queues")
 
@@ -287,8 +291,9 @@ class ManyWatch:
                 if chosen not in self._probing:
                     self._probing.add(chosen)
                     Deferred.fromCoroutine(self._probe(chosen)).addErrback(_missed).addBoth(self._probed, chosen)
-        elif self._arrivals and not self._looking:
-            # So that what was changed is asked for before the store has forgotten it.
+        elif not self._looking:
+            # Nothing else tells of queues that are created, changed or deleted; and what was changed is asked for
+            # before the store has forgotten it.
             self._look().addErrback(_missed)
 
     async def _probe(self, chosen: ChosenQueues) -> None:
@@ -316,7 +321,6 @@ class ManyWatch:
         """Learn that something may have come to a queue."""
         if not self._waiters:
             return
-        self._arrivals = True
         self._count += 1
         found = self._by_incarnation.get(incarnation)
         if found is None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -20,6 +21,16 @@ from queuey.model.pushes.places import PushPlace
 
 EVERY: Final = 1.0
 """Seconds between two looks at the registry."""
+
+SOON: Final = 0.1
+"""Seconds until that look after this process has changed a push; changes that come meanwhile share it."""
+
+MAX_STARTS: Final = 100
+"""Pushes that begin in the same second: each of them looks for its group and for messages."""
+
+MAX_LOOKS: Final = 100
+"""Looks of idle pushes a second, of this process, on a store that does not report every arrival. With more idle pushes
+each of them looks less often."""
 
 
 class PushEngine:
@@ -45,6 +56,7 @@ class PushEngine:
         self._leaving: dict[PushPlace, Deferred[None]] = {}
         self._round: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
+        self._hurry: IDelayedCall | None = None
         self._stopping = False
         self._changed = False
         self._next_beat = 0.0
@@ -91,6 +103,11 @@ class PushEngine:
         runner = self._runners.get(place)
         if runner is not None:
             runner.look()
+        if self._hurry is None and not self._stopping:
+            self._hurry = self._means.clock.callLater(SOON, self._hurry_up)
+
+    def _hurry_up(self) -> None:
+        self._hurry = None
         if self._pausing is not None:
             self._pausing.cancel()
 
@@ -100,6 +117,9 @@ class PushEngine:
         self._stopping = True
         ending = [runner.stop() for runner in self._runners.values()]
         self._runners.clear()
+        if self._hurry is not None:
+            self._hurry.cancel()
+            self._hurry = None
         if self._pausing is not None:
             self._pausing.cancel()
         if self._round is not None:
@@ -135,8 +155,8 @@ class PushEngine:
                 self._leave(place, runner)
                 self._changed = True
                 await self._registry.drop(place, self._exists)
-            elif place.shard in changed:
-                runner.look()
+        for place in changed & self._runners.keys():
+            self._runners[place].look()
         if changed or self._changed or living != self._shared_among:
             self._changed, self._shared_among = False, living
             self._share(living)
@@ -149,12 +169,14 @@ class PushEngine:
         for place, runner in list(self._runners.items()):
             if place not in owned:
                 self._leave(place, runner)
+        started = 0
         for place in owned - self._runners.keys():
             if place in self._leaving:
                 self._changed = True  # its last requests are under way; look again in the next round
                 continue
-            runner = self._runners[place] = PushRunner(place, self._means, self._count)
-            runner.start()
+            runner = self._runners[place] = PushRunner(place, self._means, self._count, self._look_pause)
+            runner.start(started // MAX_STARTS)
+            started += 1
 
     def _leave(self, place: PushPlace, runner: PushRunner) -> None:
         """Stop a push of which others are in charge now, or which is gone."""
@@ -167,6 +189,10 @@ class PushEngine:
 
         leaving = self._leaving[place] = Deferred()
         runner.stop().addBoth(over).addBoth(leaving.callback)
+
+    def _look_pause(self) -> float:
+        """Return the seconds between two looks of a push that waits for messages."""
+        return len(self._runners) / MAX_LOOKS
 
     def _count(self, application: str, verdict: str) -> None:
         self._attempts.add((application, verdict))

@@ -30,6 +30,7 @@ from queuey.model.pushes.places import (
 )
 
 _TOKEN: Final = 16
+_STAMP: Final = 4
 
 Exists = Callable[[PushPlace], Coroutine[Deferred[Any], Any, bool]]
 """Looks whether a push is there."""
@@ -42,15 +43,19 @@ class PushRegistry:
     """The registry. Every Deferred may fail with ``Unavailable``.
 
     :param new_bytes: returns so many random bytes.
+    :param root: the key of the index, and the beginning of the keys of the shards; schedules have their own.
     """
 
-    def __init__(self, states: IStateStore, retries: Retries, new_bytes: Callable[[int], bytes]) -> None:
+    def __init__(
+        self, states: IStateStore, retries: Retries, new_bytes: Callable[[int], bytes], root: str = INDEX
+    ) -> None:
         self._states = states
+        self._root = root
         self._new_bytes = new_bytes
         self._index: Gathered[str, tuple[str, str], None] = Gathered(retries, self._announce, _contended)
         self._changes: Gathered[str, _Change, None] = Gathered(retries, self._attempt, _contended)
         self._versions: dict[str, str] = {}
-        self._shards: dict[str, frozenset[PushPlace]] = {}
+        self._shards: dict[str, dict[PushPlace, str]] = {}
 
     @property
     def known(self) -> frozenset[PushPlace]:
@@ -69,50 +74,50 @@ class PushRegistry:
         return self._changes.make(place.shard, (place, exists))
 
     @deferred
-    async def refresh(self) -> frozenset[str]:
+    async def refresh(self) -> frozenset[PushPlace]:
         """Read what has changed since the last call.
 
-        :return: fires with the shards that have changed.
+        :return: fires with the pushes that were listed, changed or removed.
         """
-        state = await self._states.read(INDEX)
+        state = await self._states.read(self._root)
         versions = {} if state is None else _readable(decode_numbers, state.value)
         differ = [shard for shard, version in versions.items() if self._versions.get(shard) != version]
-        changed = set()
+        changed: set[PushPlace] = set()
         for shard, (version, places) in zip(differ, await in_parallel(differ, self._read), strict=True):
             # A version that was announced, and is not stored yet, differs once more the next time.
             if self._versions.get(shard) != version:
+                before = self._shards.get(shard, {})
                 self._versions[shard], self._shards[shard] = version, places
-                changed.add(shard)
+                changed.update(place for place, _ in before.items() ^ places.items())
         return frozenset(changed)
 
     @deferred
     async def read(self) -> frozenset[PushPlace]:
         """Read all pushes as they are now; what ``refresh`` returns next is the same as without this call."""
-        state = await self._states.read(INDEX)
+        state = await self._states.read(self._root)
         shards = () if state is None else tuple(_readable(decode_numbers, state.value))
         found = await in_parallel(shards, self._read)
         return frozenset().union(*(places for _, places in found))
 
     @deferred
-    async def _read(self, shard: str) -> tuple[str, frozenset[PushPlace]]:
-        state = await self._states.read(shard_key(shard))
-        return ("", frozenset()) if state is None else (state.version, _readable(decode_shard, state.value))
+    async def _read(self, shard: str) -> tuple[str, dict[PushPlace, str]]:
+        state = await self._states.read(shard_key(self._root, shard))
+        return ("", {}) if state is None else (state.version, _readable(decode_shard, state.value))
 
     async def _attempt(self, shard: str, changes: Sequence[_Change]) -> Sequence[None] | None:
         """Change a shard once; ``None`` if another process was first."""
         version, places = await self._read(shard)
-        found = set(places)
         for place, exists in changes:
             if exists is None:
-                found.add(place)
-            elif place in found and not await exists(place):
-                found.discard(place)
-        value = encode_shard(found)
+                places[place] = self._new_bytes(_STAMP).hex()
+            elif place in places and not await exists(place):
+                del places[place]
+        value = encode_shard(places)
         if len(value) > MAX_STATE:
-            raise StorageFull("There are too many pushes in the store.", limit="pushes")
+            raise StorageFull(f"There are too many {self._root} in the store.", limit=self._root)
         fresh = self._new_bytes(_TOKEN).hex()
-        await self._index.make(INDEX, (shard, fresh))
-        outcome = await self._states.replace(shard_key(shard), version or None, value, fresh)
+        await self._index.make(self._root, (shard, fresh))
+        outcome = await self._states.replace(shard_key(self._root, shard), version or None, value, fresh)
         if outcome is Outcome.UNKNOWN:
             outcome = Outcome.APPLIED if (await self._read(shard))[0] == fresh else Outcome.REFUSED
         return None if outcome is Outcome.REFUSED else [None] * len(changes)
@@ -131,8 +136,8 @@ def _readable(decode: Callable[[bytes], Any], value: bytes) -> Any:
     try:
         return decode(value)
     except UnreadablePushes as error:
-        raise Unavailable(f"The registry of pushes {error}.") from None
+        raise Unavailable(f"The registry {error}.") from None
 
 
 def _contended() -> Unavailable:
-    return Unavailable("Pushes are being changed by other requests at the same time.")
+    return Unavailable("The registry is being changed by other requests at the same time.")

@@ -17,6 +17,7 @@ from queuey.core.pushes.reports import Reporter
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, TooManyRequests
+from queuey.interfaces import ISeals
 from queuey.model.group_settings import Group
 from queuey.model.groups.terms import Action, Order
 from queuey.model.message import Content, Draft
@@ -55,16 +56,24 @@ class PushRunner:
     """Runs one push until it is stopped or the push is gone.
 
     :param attempted: is called with the application and the verdict of each attempt.
+    :param look_pause: see ``Claiming``.
     :ivar circuit: counts failures in a row.
     :ivar gone: whether the push does not exist any more.
     """
 
-    def __init__(self, place: PushPlace, means: PushMeans, attempted: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        place: PushPlace,
+        means: PushMeans,
+        attempted: Callable[[str, str], None],
+        look_pause: Callable[[], float] | None = None,
+    ) -> None:
         self.place = place
         self.circuit = Circuit()
         self.gone = False
         self._means = means
         self._count = attempted
+        self._look_pause = look_pause
         self._source = f"/v2/{place.application}/queues/{place.queue}"
         self._running: Deferred[None] | None = None
         self._waiting: Deferred[Any] | None = None
@@ -75,15 +84,16 @@ class PushRunner:
         self._url = ""
         self._failing: Ticks | None = None
         self._reporter: Reporter | None = None
+        self._unsealed: tuple[Push, ISeals | None, tuple[bytes, ...]] | None = None
 
     @property
     def busy(self) -> int:
         """Number of requests that are under way."""
         return len(self._in_flight)
 
-    def start(self) -> None:
-        """Begin."""
-        self._running = self._run()
+    def start(self, delay: float = 0.0) -> None:
+        """Begin after so many seconds."""
+        self._running = self._run(delay)
 
     def look(self) -> None:
         """Look at the push again, because it was changed."""
@@ -104,7 +114,9 @@ class PushRunner:
             await self._reporter.end()
 
     @deferred
-    async def _run(self) -> None:
+    async def _run(self, delay: float) -> None:
+        if delay:
+            await self._interruptible(deferLater(self._means.clock, delay))
         while not self._stopping and not self.gone:
             self._changed = False
             try:
@@ -124,6 +136,13 @@ class PushRunner:
                 wait = _TROUBLE * (1 + self._means.random())
             if wait:
                 await self._interruptible(deferLater(self._means.clock, wait))
+
+    def _secrets(self, push: Push) -> tuple[bytes, ...]:
+        """Return the secrets of the push; they are unsealed once for the same push and the same keys."""
+        seals = self._means.seals()
+        if self._unsealed is None or self._unsealed[0] is not push or self._unsealed[1] is not seals:
+            self._unsealed = (push, seals, self._means.secrets(push))
+        return self._unsealed[2]
 
     def _close_circuit(self) -> None:
         self.circuit.reset()
@@ -184,7 +203,7 @@ class PushRunner:
             return IDLE
         policy = await means.policies.policy_for(self.place.application)
         means.check(policy, push)
-        secrets = means.secrets(push)
+        secrets = self._secrets(push)
         self._report_blocked(None)
         room = self.circuit.allowed(push.parallel) - len(self._in_flight)
         if room <= 0:
@@ -213,7 +232,8 @@ class PushRunner:
                 raise _Changed("The push was changed.")
             self._means.check(await self._means.policies.policy_for(self.place.application), push)
 
-        claiming = Claiming(limit=limit, lease=push.timeout + MARGIN, wait=IDLE)
+        lease = push.timeout + MARGIN
+        claiming = Claiming(limit=limit, lease=lease, wait=IDLE, look_pause=self._look_pause)
         claim = Deferred.fromCoroutine(self._means.groups.claim(queue, group, claiming, may))
         delivered = await self._interruptible(claim)
         if delivered is None:
@@ -280,6 +300,7 @@ class PushRunner:
         """Send one message and settle it."""
         means, most = self._means, group.settings.max_deliveries
         made = push_body(push, self._source, delivery.message)
+        began = means.clock.seconds()
         try:
             policy = await means.policies.policy_for(self.place.application)
             done = await means.send(policy, push, secrets, made)
@@ -292,17 +313,19 @@ class PushRunner:
         error = done.error
         if judgement.verdict is Verdict.ACK and push.replies is not None:
             judgement, error = await self._reply(queue, group, push, delivery, done)
-        self._note(made.id, delivery, done, judgement, error)
+        self._note(made.id, delivery, began, done, judgement, error)
         if judgement.verdict is Verdict.PAUSE:
             await self._pause(queue, group)
         await self._settle(queue, group, delivery, judgement, done.reason if error == done.error else error or "")
 
-    def _note(self, id: str, delivery: Delivery, done: Attempted, judgement: Judgement, error: str | None) -> None:
+    def _note(
+        self, id: str, delivery: Delivery, began: float, done: Attempted, judgement: Judgement, error: str | None
+    ) -> None:
         """Count an attempt for the circuit, the report and the metrics."""
         means = self._means
         if judgement.failed:
             asked = judgement.delay if done.status in (429, 503) else 0.0
-            self.circuit.failed(means.clock.seconds(), means.random(), asked)
+            self.circuit.failed(began, means.clock.seconds(), means.random(), asked)
         else:
             self.circuit.succeeded()
         if not self.circuit.open:

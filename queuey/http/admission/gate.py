@@ -75,8 +75,10 @@ class AdmittedToChoice(Admitted):
         return await self.gate.prove_again(request, self.policy.application, self.signature)
 
     async def look_again(self, request: Request, operation: Operation) -> None:
-        """Raise an error if the caller has lost its access."""
-        await self.prove_again(request)
+        """Raise an error if the caller has lost its access, or some of what it has proven to be."""
+        lost = self.caller - await self.prove_again(request)
+        if lost:
+            raise Forbidden("Access was denied: this caller does not prove any more what it proved at the beginning.")
 
     check_now = look_again
 

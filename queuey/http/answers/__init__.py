@@ -1,1 +1,1 @@
-"""Parts of answers: messages and pages as JSON, and errors."""
+"""What answers consist of: messages and pages as JSON, and errors."""

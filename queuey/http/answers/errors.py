@@ -180,7 +180,7 @@ def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str]
     :param request: given where at least its path is known.
     """
     if request is not None and sqs.wanted(request):
-        return sqs.of_refusal(refusal)
+        return sqs.of_refusal(request, refusal)
     if request is None or not problems.wanted(request):
         return render_refusal(request, refusal)
     found = problems.document(problems.of_refusal(refusal, request.max_body), request.request_id)

@@ -10,8 +10,8 @@ SHOWN: Final = frozenset(
     {
         b"after", b"before", b"close", b"counts", b"data", b"delay", b"details", b"end", b"errors", b"fresh",
         b"include_count", b"json", b"limit", b"max_bytes", b"offset", b"order", b"partition", b"partitions",
-        b"prefix", b"results", b"signed_by", b"signed_for", b"signed_rate", b"signed_until", b"since", b"start",
-        b"ttl", b"until", b"wait",
+        b"prefix", b"queue", b"results", b"signed_by", b"signed_for", b"signed_rate", b"signed_until", b"since",
+        b"start", b"ttl", b"until", b"wait",
     }
 )  # fmt: skip
 """The parameters of the APIs whose values are shown.

@@ -1,1 +1,1 @@
-"""Queries and bodies: decoded, and checked with all mistakes said at once."""
+"""What queries and bodies say: decoded, checked, and with all that is wrong said at once."""

@@ -1,4 +1,4 @@
-"""The SQS API as a whole: one path takes all operations, by AWS JSON 1.0."""
+"""The SQS API as a whole: one path takes all operations, by AWS JSON 1.0 or by the Query protocol."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from werkzeug.exceptions import NotFound
 
 from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
-from queuey.http.sqs import errors
+from queuey.http.sqs import errors, query, xml
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
-from queuey.http.sqs.errors import PATHS, SqsError
+from queuey.http.sqs.errors import NO_POLICIES, PATH, PATHS, QUEUE_PATHS, SqsError
+from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.operations import MISSING, OPERATIONS, Members, decoded, read
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
@@ -44,6 +45,7 @@ class SqsApi:
         sending: SqsSending,
         receiving: SqsReceiving,
         settling: SqsSettling,
+        moving: SqsMoving,
     ) -> None:
         self._gate = gate
         self._receiving = receiving
@@ -66,11 +68,14 @@ class SqsApi:
             "DeleteMessageBatch": settling.delete_batch,
             "ChangeMessageVisibility": settling.change,
             "ChangeMessageVisibilityBatch": settling.change_batch,
+            "StartMessageMoveTask": moving.start,
+            "ListMessageMoveTasks": moving.list,
+            "CancelMessageMoveTask": moving.cancel,
         }
 
     def routes(self) -> tuple[BodyRoute, ...]:
         """Return the routes."""
-        return tuple(BodyRoute("POST", path, self.serve, self._look) for path in PATHS)
+        return tuple(BodyRoute("POST", path, self.serve, self._look) for path in (*PATHS, *QUEUE_PATHS))
 
     def _look(self, request: Request) -> None:
         _check_wanted(request)
@@ -79,28 +84,35 @@ class SqsApi:
     async def serve(self, request: Request) -> None:
         """Serve a request."""
         _check_wanted(request)
-        name = _operation(request)
         try:
-            answer = await self._serve(request, name)
+            name, answer = await self._serve(request)
         except TooManyRequests:
+            name = _named(request)[0]
             if name != _RECEIVE:
                 raise
             answer = await self._receiving.pause()
-        fields = (errors.JSON, (b"x-amzn-RequestId", request.request_id.encode("ascii")))
-        request.answer(200, fields, msgspec.json.encode(answer))
+        id = (b"x-amzn-RequestId", request.request_id.encode("ascii"))
+        if errors.is_query(request):
+            request.answer(200, (xml.TYPE, id), xml.document(name, answer, request.request_id))
+        else:
+            request.answer(200, (errors.JSON, id), msgspec.json.encode(answer))
 
-    async def _serve(self, request: Request, name: str) -> Mapping[str, Any]:
+    async def _serve(self, request: Request) -> tuple[str, Mapping[str, Any]]:
+        """Return the name of the operation, and the members of the answer."""
         caller = await self._gate.admit(request)
+        name, form = _named(request)
         operation = OPERATIONS.get(name)
         if operation is None:
             if name in MISSING:
-                raise SqsError("UnsupportedOperation", f"{name} is not there in Queuey.")
+                raise SqsError("UnsupportedOperation", f"{name}: {NO_POLICIES}")
             raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
-        given = read(operation.members, decoded(request.body))
+        request.route = f"{PATH}/{name}"  # so that metrics and the access log tell operations apart
+        document = decoded(request.body) if form is None else query.members(name, operation.members, form, request)
+        given = read(operation.members, document)
         queue: Queue | None = None
         if operation.right is not None:
             queue = await self._gate.queue(caller, given["QueueUrl"], operation.right)
-        return await self._handlers[name](caller, queue, given)
+        return name, await self._handlers[name](caller, queue, given)
 
 
 def _check_wanted(request: Request) -> None:
@@ -112,8 +124,12 @@ def _check_wanted(request: Request) -> None:
         raise NotFound
 
 
-def _operation(request: Request) -> str:
+def _named(request: Request) -> tuple[str, Mapping[str, str] | None]:
+    """Return the name of the operation, and the fields of the form if it is one."""
+    if errors.is_query(request):
+        form = query.fields(request.body)
+        return query.action(form), form
     target = request.fields.get(b"x-amz-target", ())
     if len(target) == 1 and target[0].startswith(_TARGET):
-        return target[0].removeprefix(_TARGET).decode("ascii", "replace")
-    return ""
+        return target[0].removeprefix(_TARGET).decode("ascii", "replace"), None
+    return "", None

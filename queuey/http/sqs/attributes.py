@@ -10,7 +10,8 @@ import attrs
 
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.queues import QueueChanges
-from queuey.http.sqs.errors import SqsError, out_of_range
+from queuey.http.sqs import redrive_allow
+from queuey.http.sqs.errors import NO_POLICIES, SqsError, out_of_range
 from queuey.http.sqs.names import arn, name_of_arn
 from queuey.model import fields
 from queuey.model.group_settings import Group
@@ -43,9 +44,9 @@ SWITCHES: Final[Mapping[str, str]] = {
 OF_FIFO: Final = frozenset(("FifoQueue", "ContentBasedDeduplication", "DeduplicationScope", "FifoThroughputLimit"))
 
 KEPT: Final = frozenset(
-    ("KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled", "RedriveAllowPolicy")
+    ("KmsMasterKeyId", "KmsDataKeyReusePeriodSeconds", "SqsManagedSseEnabled", redrive_allow.ATTRIBUTE)
 )
-"""Attributes that are kept and shown, and have no effect."""
+"""Attributes that are kept and shown as they are. Those of KMS and SSE have no effect."""
 
 COUNTS: Final = (
     "ApproximateNumberOfMessages",
@@ -150,11 +151,12 @@ def wanted(given: Mapping[str, str], application: str) -> Wanted:
         elif name in KEPT:
             if len(value) > MAX_KEPT:
                 raise _bad(name)
+            if name == redrive_allow.ATTRIBUTE and value:
+                redrive_allow.check(value)
             others[name] = value
         elif name == "Policy":
             if value:
-                text = "Policies of queues are not enforced here; the principals of a queue say who may use it."
-                raise SqsError("UnsupportedOperation", text)
+                raise SqsError("UnsupportedOperation", NO_POLICIES)
         else:
             raise unknown(name)
     return Wanted(state, others, retention, redrive)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
@@ -10,8 +11,10 @@ import msgspec
 
 from queuey import errors
 from queuey.http.connection.limits import Refusal
+from queuey.http.sqs import xml
 from queuey.http.wire import Request
 
+FORM: Final = b"application/x-www-form-urlencoded"
 JSON: Final = (b"Content-Type", b"application/x-amz-json-1.0")
 _TYPE: Final = "com.amazonaws.sqs#"
 _OLD: Final = "AWS.SimpleQueueService."
@@ -29,6 +32,7 @@ CODES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
         "ReceiptHandleIsInvalid": ("ReceiptHandleIsInvalid", 400),
         "InvalidMessageContents": ("InvalidMessageContents", 400),
         "OverLimit": ("OverLimit", 403),
+        "ResourceNotFoundException": ("ResourceNotFoundException", 404),
         "BatchEntryIdsNotDistinct": (f"{_OLD}BatchEntryIdsNotDistinct", 400),
         "BatchRequestTooLong": (f"{_OLD}BatchRequestTooLong", 400),
         "EmptyBatchRequest": (f"{_OLD}EmptyBatchRequest", 400),
@@ -73,9 +77,16 @@ PATH: Final = "/sqs"
 PATHS: Final = ("/", PATH, f"{PATH}/")
 """The paths of the API: some clients can be given a path, and some cannot."""
 
+QUEUE_PATHS: Final = (f"{PATH}/<account>/<queue>", "/<int(fixed_digits=12):account>/<queue>")
+"""The paths of queues, which clients of the Query protocol use."""
+
+_OF_QUEUE: Final = re.compile(rb"(?:/sqs/[^/]+|/[0-9]{12})/[^/]+")
+
 _TARGET: Final = b"x-amz-target"
 
 _PATHS: Final = frozenset(path.encode() for path in PATHS)
+
+NO_POLICIES: Final = "Policies of queues are not enforced here; the principals of a queue say who may use it."
 
 NO_QUEUE: Final = "The specified queue does not exist."
 
@@ -107,9 +118,18 @@ def wanted(request: Request) -> bool:
 
     A request for the root is one if it names an operation or has a signature of AWS.
     """
-    if request.method != b"POST" or request.path not in _PATHS:
+    path = request.path
+    if request.method != b"POST":
         return False
-    return request.path != b"/" or _TARGET in request.fields or _is_signed(request)
+    if path in _PATHS:
+        return path != b"/" or _TARGET in request.fields or _is_signed(request)
+    return (path.startswith(b"/sqs/") or path[1:13].isdigit()) and _OF_QUEUE.fullmatch(path) is not None
+
+
+def is_query(request: Request) -> bool:
+    """Whether a request is of the Query protocol, so that its answer has to be XML."""
+    kind = request.fields.get(b"content-type", (b"",))[0]
+    return _TARGET not in request.fields and kind.partition(b";")[0].strip().lower() == FORM
 
 
 def _is_signed(request: Request) -> bool:
@@ -140,9 +160,12 @@ def of(error: BaseException | None) -> SqsError | None:
     return None
 
 
-def of_refusal(refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
+def of_refusal(request: Request, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
     """Return the header fields and the body of an answer to a request that the HTTP server refuses."""
     code = "ServiceUnavailable" if refusal.status >= 500 else "InvalidParameterValueException"
+    if is_query(request):
+        body = xml.error(CODES[code][0], refusal.text, refusal.status < 500, request.request_id)
+        return {xml.TYPE[0].decode(): xml.TYPE[1].decode()}, body
     return {JSON[0].decode(): JSON[1].decode(), "x-amzn-query-error": query_error(code)}, document(code, refusal.text)
 
 
@@ -159,11 +182,12 @@ def document(code: str, text: str) -> bytes:
 
 def answer(request: Request, error: SqsError) -> None:
     """Answer with an error."""
-    fields = [
-        JSON,
-        (b"x-amzn-RequestId", request.request_id.encode("ascii")),
-        (b"x-amzn-query-error", query_error(error.code).encode("ascii")),
-    ]
+    fields = [(b"x-amzn-RequestId", request.request_id.encode("ascii"))]
     if error.status == 503:
         fields.append((b"Retry-After", b"1"))
-    request.answer(error.status, fields, document(error.code, error.text))
+    if is_query(request):
+        body = xml.error(error.old_code, error.text, error.status < 500, request.request_id)
+        request.answer(error.status, [xml.TYPE, *fields], body)
+        return
+    fields.append((b"x-amzn-query-error", query_error(error.code).encode("ascii")))
+    request.answer(error.status, [JSON, *fields], document(error.code, error.text))

@@ -212,19 +212,29 @@ _EVERY: Final = (
         Right.SETTLE_MESSAGES,
         (_URL, _HANDLE, attrs.evolve(_VISIBILITY, required=True)),
     ),
+    Operation(
+        "StartMessageMoveTask",
+        None,
+        (
+            Member("SourceArn", Kind.TEXT, required=True),
+            Member("DestinationArn", Kind.TEXT),
+            _number("MaxNumberOfMessagesPerSecond", 1, 500, "Must be between 1 and 500, if provided."),
+        ),
+    ),
+    Operation(
+        "ListMessageMoveTasks",
+        None,
+        (
+            Member("SourceArn", Kind.TEXT, required=True),
+            _number("MaxResults", 1, 10, "Must be between 1 and 10, if provided."),
+        ),
+    ),
+    Operation("CancelMessageMoveTask", None, (Member("TaskHandle", Kind.TEXT, required=True),)),
     Operation("ChangeMessageVisibilityBatch", Right.SETTLE_MESSAGES, (_URL, _entries(_HANDLE, _VISIBILITY))),
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = {one.name: one for one in _EVERY}
 """The operations that there are, by name."""
 
-MISSING: Final = frozenset(
-    (
-        "AddPermission",
-        "RemovePermission",
-        "StartMessageMoveTask",
-        "ListMessageMoveTasks",
-        "CancelMessageMoveTask",
-    )
-)
-"""The operations of SQS that there are not."""
+MISSING: Final = frozenset(("AddPermission", "RemovePermission"))
+"""The operations of SQS that are refused: policies are not enforced here, and one that is not enforced is a lie."""

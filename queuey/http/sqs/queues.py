@@ -11,10 +11,10 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.rows import in_parallel
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
-from queuey.core.sqs_queues import SqsQueues
+from queuey.core.sqs_queues import SqsQueues, check_fits
 from queuey.deferreds import KeyedLock, deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue
-from queuey.http.sqs import attributes
+from queuey.http.sqs import attributes, redrive_allow
 from queuey.http.sqs.attributes import RETENTION, Wanted
 from queuey.http.sqs.callers import Caller
 from queuey.http.sqs.errors import NO_QUEUE, SqsError, invalid, out_of_range
@@ -58,8 +58,9 @@ class SqsAdministration:
         check_new_name(name)
         wanted = attributes.wanted(asked, caller.application)
         attributes.check_fifo(name, wanted)
-        await self._check_target(caller, wanted)
+        await self._check_target(caller, wanted, name, wanted.state.get("fifo", False))
         tags = _tags(given.get("tags", {}))
+        check_fits(wanted.of_state(SqsQueue(tags=tags), int(self.now())))
         turn = (caller.application, name)
         await self._turns.take(turn, lambda: self._create(caller, name, asked, wanted, tags))
         return {"QueueUrl": queue_url(caller.request, caller.application, name)}
@@ -94,13 +95,26 @@ class SqsAdministration:
         state = await self.states.change(queue, lambda old: wanted.of_state(new if old is None else old, now))
         await self.groups.put(queue, GROUP, wanted.of_group(state), lambda _: None)
 
-    async def _check_target(self, caller: Caller, wanted: Wanted) -> None:
+    async def _check_target(self, caller: Caller, wanted: Wanted, name: str, fifo: bool) -> None:
+        """Refuse a dead-letter queue that is not there, is of the other type, or does not allow this queue.
+
+        :param name: of the queue whose dead letters would go there.
+        """
         target = None if wanted.redrive is None else wanted.redrive.queue
-        if target is not None:
-            try:
-                await self.directory.find(caller.application, target)
-            except NoSuchQueue:
-                raise out_of_range(target, attributes.REDRIVE, "Dead letter target does not exist.") from None
+        if target is None:
+            return
+        try:
+            found = await self.directory.find(caller.application, target)
+        except NoSuchQueue:
+            raise out_of_range(target, attributes.REDRIVE, "Dead letter target does not exist.") from None
+        state = await self.states.find(found) or SqsQueue()
+        if state.fifo != fifo:
+            reason = "Dead-letter queue must be same type of queue as the source."
+            raise out_of_range(target, attributes.REDRIVE, reason)
+        source = f"{account(caller.application)}:{name}"
+        if not redrive_allow.allows(state.others.get(redrive_allow.ATTRIBUTE, ""), source):
+            reason = f"The {redrive_allow.ATTRIBUTE} of the dead-letter queue does not allow this queue."
+            raise out_of_range(target, attributes.REDRIVE, reason)
 
     @deferred
     async def group(self, queue: Queue) -> Group | None:
@@ -176,7 +190,7 @@ class SqsAdministration:
         if wanted.state.get("fifo", state.fifo) != state.fifo:
             raise attributes.unknown("FifoQueue")
         attributes.check_of_fifo(asked, state)
-        await self._check_target(caller, wanted)
+        await self._check_target(caller, wanted, queue.name, state.fifo)
         if wanted.retention is not None:
             queue = await self.directory.change(queue, wanted.of_queue())
         await self._apply(queue, wanted, SqsQueue())

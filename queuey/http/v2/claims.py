@@ -65,7 +65,7 @@ class V2Claims:
         found = self.groups.cached(queue, group) or await self._found(admitted, group)
         claiming, parsed = wanted(request, admitted)
         settings = GroupSettings() if found is None else found.settings
-        if claiming.key is not None and guarantee_of(settings, admitted) is Guarantee.AT_MOST_ONCE:
+        if claiming.key is not None and guarantee_of(settings, queue, admitted.policy) is Guarantee.AT_MOST_ONCE:
             raise bad_field("Idempotency-Key", "is not taken by a group that is given each message at most once")
         if found is None:
             check_name(group)

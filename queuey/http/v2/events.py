@@ -55,7 +55,7 @@ class V2Events:
         thousand live reads."""
         queue, query = admitted.queue, live_query(request, admitted.queue)
         if request.method == b"HEAD":
-            request.answer(200, _fields(query.format), b"")
+            request.answer(200, fields_of(query.format), b"")
             return
         # Where every message is stable at once, readers of unstable messages are readers like all others.
         fresh = query.fresh and self.exchange.settles
@@ -87,7 +87,7 @@ class V2Events:
         queue, reads = admitted.queue, self.reads
         reads.limits.enter(admitted.policy, queue.name)
         request.traced.begin(RECEIVE)
-        request.begin(200, _fields(query.format))
+        request.begin(200, fields_of(query.format))
         guard = LiveGuard(request, admitted, self.now)
         stream = LiveStream(
             reads,
@@ -107,7 +107,8 @@ class V2Events:
         stream.begin(None if seen is None else (ticks_of(position.id), seen))
 
 
-def _fields(format: Format) -> tuple[tuple[bytes, bytes], ...]:
+def fields_of(format: Format) -> tuple[tuple[bytes, bytes], ...]:
+    """Return the header fields of a live read."""
     return ((b"Content-Type", format.media_type.encode("ascii")), NO_STORE, _UNBUFFERED)
 
 
@@ -132,5 +133,5 @@ class EventsForErrors:
         seconds = next((int(value) for name, value in problem.headers if name == b"Retry-After"), 1)
         retry = round(self.random(seconds, 2 * seconds + 1) * 1000)
         data = format.end(retry) + format.refusal(document(problem, request.request_id))
-        request.answer(200, _fields(format), data)
+        request.answer(200, fields_of(format), data)
         return True

@@ -9,7 +9,7 @@ from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from queuey.core.live.source import LivePage, Source
+from queuey.core.live.source import Event, LivePage, Source
 from queuey.errors import QueueyError
 from queuey.http.answers.problems import document, of
 from queuey.http.answers.writing import encoded
@@ -42,14 +42,19 @@ class Events:
 
     def page(self, source: Source, page: LivePage) -> bytes:
         """See :class:`~queuey.core.live.outlet.Format`; each event has the place after it as its id."""
-        before = source.cursor(page.start).encode("ascii")
-        parts = [_event(event.name, event.data, before) for event in page.events]
+        before = source.cursor(page.start)
+        parts = [self.event(event, before) for event in page.events]
         data = self._data(page)
         parts += [
             b"id: %b\n%b\n" % (source.cursor(place).encode("ascii"), text)
             for place, text in zip(page.places, data, strict=True)
         ]
+        parts += [self.event(event, source.cursor(page.place)) for event in page.last_events]
         return b"".join(parts)
+
+    def event(self, event: Event, cursor: str) -> bytes:
+        """See :class:`~queuey.core.live.outlet.Format`."""
+        return _event(event.name, event.data, cursor.encode("ascii"))
 
     def _data(self, page: LivePage) -> Sequence[bytes]:
         """The fields of each message besides its id, as lines."""
@@ -115,12 +120,17 @@ class Lines:
     def page(self, source: Source, page: LivePage) -> bytes:
         """See :class:`~queuey.core.live.outlet.Format`."""
         before = source.cursor(page.start)
-        parts = [_line({event.name: event.data, "next": before}) for event in page.events]
+        parts = [self.event(event, before) for event in page.events]
         parts += [
             b'{"message":%b,"next":"%b"}\n' % (text, source.cursor(place).encode("ascii"))
             for place, text in zip(page.places, _messages_json(page), strict=True)
         ]
+        parts += [self.event(event, source.cursor(page.place)) for event in page.last_events]
         return b"".join(parts)
+
+    def event(self, event: Event, cursor: str) -> bytes:
+        """See :class:`~queuey.core.live.outlet.Format`."""
+        return _line({event.name: event.data, "next": cursor})
 
     def caught_up(self, stable: Ticks, cursor: str) -> bytes:
         """See :class:`~queuey.core.live.outlet.Format`."""

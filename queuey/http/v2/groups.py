@@ -26,6 +26,7 @@ from queuey.model.cursor import Cursor
 from queuey.model.fields import LEASE, MAX_DELIVERIES, MAX_IN_FLIGHT
 from queuey.model.group_settings import Group, GroupSettings, group_name_problem
 from queuey.model.groups.terms import Order
+from queuey.model.policy import Policy
 from queuey.model.queue import Guarantee, Queue, name_problem
 from queuey.model.start import NO_PLACE, Start, parse_place
 from queuey.model.text import shown
@@ -40,10 +41,10 @@ _READ_ONLY: Final = ("name", "created", "version", "lag")
 _KIND: Final = "group"
 
 
-def guarantee_of(settings: GroupSettings, admitted: AdmittedToQueue) -> Guarantee:
+def guarantee_of(settings: GroupSettings, queue: Queue, policy: Policy) -> Guarantee:
     """Return the delivery guarantee of a group with these settings; its default is that of the queue, then of the
     policy."""
-    return settings.guarantee or admitted.queue.settings.guarantee or admitted.policy.guarantee
+    return settings.guarantee or queue.settings.guarantee or policy.guarantee
 
 
 def start_text(start: Start | Ticks) -> str:
@@ -61,7 +62,7 @@ def group_json(group: Group, admitted: AdmittedToQueue) -> dict[str, Any]:
         "max_deliveries": settings.max_deliveries,
         "dead_letter": settings.dead_letter,
         "order": settings.order.value,
-        "guarantee": guarantee_of(settings, admitted).value,
+        "guarantee": guarantee_of(settings, admitted.queue, admitted.policy).value,
         "max_in_flight": settings.max_in_flight,
         "created": to_rfc3339(group.created),
         "version": group.version,

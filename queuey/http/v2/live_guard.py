@@ -7,8 +7,7 @@ from math import inf
 from typing import Final
 
 from queuey.deferreds import deferred
-from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.admission.ongoing import End, Entry
+from queuey.http.admission.ongoing import End, Entry, Lasting
 from queuey.http.inputs.reading import credentials
 from queuey.http.wire import Request
 from queuey.model.access import Operation
@@ -22,7 +21,7 @@ class LiveGuard(Entry):
 
     __slots__ = ("_now",)
 
-    def __init__(self, request: Request, admitted: AdmittedToQueue, now: Callable[[], float]) -> None:
+    def __init__(self, request: Request, admitted: Lasting, now: Callable[[], float]) -> None:
         """:param now: the wall clock, in seconds since 1970."""
         super().__init__(admitted.gate.ongoing, request, admitted, Operation.READ_MESSAGES, None)
         self._now = now

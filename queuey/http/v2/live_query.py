@@ -81,7 +81,6 @@ def live_query(request: Request, queue: Queue) -> LiveQuery:
     if lines and data is Data.BODY:
         query.wrong("data", f"body is for {SSE}")
     query.check()
-    format = LINES if lines else BODIES if data is Data.BODY else EVENTS
     again = last_event_id(request)
     place = again or after
     position: Position | None
@@ -92,7 +91,16 @@ def live_query(request: Request, queue: Queue) -> LiveQuery:
         position = Position(lower_bound(since))
     else:
         position = OLDEST if (since or start) is Start.OLDEST else None
+    format = format_of(data, lines=lines)
     return LiveQuery(format, position, place is not None, again is not None, partitions, fresh, limit, max_bytes, end)
+
+
+def format_of(data: Data | None, *, lines: bool) -> Format:
+    """Return the format of a live read.
+
+    :param lines: whether the client prefers lines of JSON.
+    """
+    return LINES if lines else BODIES if data is Data.BODY else EVENTS
 
 
 def last_event_id(request: Request) -> str | None:

@@ -19,10 +19,11 @@ from queuey.http.answers.problems import Problem
 from queuey.http.answers.writing import encoded
 from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
+from queuey.http.v2 import repeats
 from queuey.http.v2.answers import HEAD, WHOLE, answer_in_pieces
 from queuey.http.v2.application import APPLICATION
 from queuey.http.v2.claims import BEGIN, BLOCKED, deliveries_json, pieces
-from queuey.http.v2.groups import named
+from queuey.http.v2.groups import guarantee_of, named
 from queuey.http.v2.header_fields import bad_field
 from queuey.http.v2.parameters import Members, members, refuse_query
 from queuey.http.wire import Request
@@ -30,8 +31,8 @@ from queuey.model import fields
 from queuey.model.access import Operation, is_application
 from queuey.model.choice import QueueChoice, choice_of
 from queuey.model.columns import sizes
-from queuey.model.group_settings import Group, group_name_problem
-from queuey.model.queue import Queue, name_problem
+from queuey.model.group_settings import Group, GroupSettings, group_name_problem
+from queuey.model.queue import Guarantee, Queue, name_problem
 from queuey.model.served import RECEIVE
 
 CLAIMS_OF_MANY: Final = f"{APPLICATION}/claims"
@@ -82,14 +83,15 @@ class V2ManyClaims:
 
     async def claim(self, request: Request, admitted: AdmittedToChoice) -> None:
         """Claim messages. With the application's key, groups that do not exist are created."""
-        if b"idempotency-key" in request.fields:
-            what = "is not taken by a claim of several groups; claim of one of them, or send no key"
-            raise bad_field("Idempotency-Key", what)
+        key = repeats.key(request)
         asked = wanted(request)
         queues = await self._queues(admitted, asked)
         if not admitted.own:
             admitted.gate.count(request, admitted.policy)
-        groups = await self._groups(admitted, asked, queues)
+        groups = await self._groups(admitted, asked, queues, keyed=key is not None)
+        if key is not None:
+            claiming = attrs.evolve(asked.claiming, key=repeats.claim_key(request, admitted.caller, key))
+            asked = attrs.evolve(asked, claiming=claiming)
         if request.traced is not UNTRACED:
             request.traced.begin(RECEIVE)
         try:
@@ -137,10 +139,13 @@ class V2ManyClaims:
         _refuse(asked, problems)
         return found
 
-    async def _groups(self, admitted: AdmittedToChoice, asked: ManyClaimWanted, queues: list[Queue]) -> list[Group]:
+    async def _groups(
+        self, admitted: AdmittedToChoice, asked: ManyClaimWanted, queues: list[Queue], *, keyed: bool
+    ) -> list[Group]:
         """Return the group of each source.
 
-        :raise Problem: naming the groups that do not exist.
+        :param keyed: whether the claim has an Idempotency-Key.
+        :raise Problem: naming the groups that do not exist, or that take no key.
         """
         found, problems = dict[int, Group](), dict[int, QueueyError]()
         for at, ((_, name), queue) in enumerate(zip(asked.names, queues, strict=True)):
@@ -150,6 +155,11 @@ class V2ManyClaims:
                 if not is_application(admitted.caller, queue.application):
                     problems[at] = error
         _refuse(asked, problems)
+        for at, queue in enumerate(queues if keyed else ()):
+            settings = found[at].settings if at in found else GroupSettings()
+            if guarantee_of(settings, queue, admitted.policy) is Guarantee.AT_MOST_ONCE:
+                what = f"is not taken by {'/'.join(asked.names[at])}, which is given each message at most once"
+                raise bad_field("Idempotency-Key", what)
         for at, ((_, name), queue) in enumerate(zip(asked.names, queues, strict=True)):
             if at not in found:
                 found[at], _ = await self.groups.put(queue, name, GroupChanges(), lambda _: None)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import attrs
@@ -11,16 +10,16 @@ import attrs
 from queuey.core.many.reading import Gap, ManyAsked, ManyPage
 from queuey.http.answers.writing import encoded
 from queuey.http.v2.answers import Piece, messages_json, portions
-from queuey.http.v2.pages import address_of
+from queuey.http.v2.choices import Chosen, begins_at, choice_in_body, chosen_in_body
 from queuey.http.v2.parameters import Members, members
 from queuey.http.wire import Request
 from queuey.model import cursor
-from queuey.model.choice import MAX_NAMES, MAX_PREFIXES, QueueChoice, choice_of
+from queuey.model.choice import QueueChoice
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT
-from queuey.model.many import STORE_OLDEST, StorePosition, after_id
+from queuey.model.many import StorePosition
 from queuey.model.message import Message
-from queuey.model.queue import name_problem
-from queuey.model.timeid import lower_bound, ticks_of, to_rfc3339
+from queuey.model.start import Start
+from queuey.model.timeid import ticks_of, to_rfc3339
 
 _MEMBERS: Final = ("queues", "prefixes", "after", "since", "start", "limit", "max_bytes", "wait", "fresh", "json")
 
@@ -28,23 +27,15 @@ MAX_GAPS: Final = 1000
 """Gaps that a page names."""
 
 
-class Start(Enum):
-    """Where a read begins that names no place."""
-
-    NEWEST = "newest"
-    OLDEST = "oldest"
-
-
 @attrs.frozen
 class ManyWanted:
     """The body of a read of many queues.
 
-    :ivar given: the place of each name in the body.
     :ivar json: whether bodies that are JSON are shown as JSON.
     """
 
+    chosen: Chosen
     asked: ManyAsked
-    given: Mapping[str, int]
     json: bool
 
 
@@ -53,10 +44,7 @@ def choice(request: Request, application: str) -> QueueChoice:
 
     :raise Problem: lists every error in it.
     """
-    asked = Members(members(request, _MEMBERS))
-    found, _ = _choice(asked, application)
-    asked.check()
-    return found
+    return choice_in_body(request, application, _MEMBERS)
 
 
 def wanted(request: Request, application: str) -> ManyWanted:
@@ -66,7 +54,7 @@ def wanted(request: Request, application: str) -> ManyWanted:
     :raise QueueyError: the cursor is damaged, or of another kind of read.
     """
     asked = Members(members(request, _MEMBERS))
-    chosen, given = _choice(asked, application)
+    chosen = chosen_in_body(asked, application)
     after, since = asked.text("after"), asked.time("since")
     start = asked.choice("start", Start)
     places = [name for name in ("after", "since", "start") if asked.value(name) is not None]
@@ -74,65 +62,12 @@ def wanted(request: Request, application: str) -> ManyWanted:
         asked.wrong(name, f"cannot be given together with {places[0]}")
     limit = asked.number(LIMIT) or LIMIT.default
     max_bytes = asked.number(MAX_BYTES) or MAX_BYTES.default
-    wait, fresh, json = asked.seconds(WAIT) or 0.0, _boolean(asked, "fresh"), _boolean(asked, "json")
+    wait, fresh, json = asked.seconds(WAIT) or 0.0, asked.boolean("fresh"), asked.boolean("json")
     asked.check()
     assert limit is not None
     assert max_bytes is not None
-    place: StorePosition | None = None
-    if after is not None:
-        address = address_of(after)
-        place = cursor.parse_many(after) if address is None else after_id(address.id)
-    elif since is not None:
-        place = StorePosition(lower_bound(since))
-    elif start is Start.OLDEST:
-        place = STORE_OLDEST
-    return ManyWanted(ManyAsked(chosen, place, after is not None, limit, max_bytes, wait, fresh), given, json)
-
-
-def _boolean(asked: Members, name: str) -> bool:
-    value = asked.value(name)
-    if value is not None and not isinstance(value, bool):
-        asked.wrong(name, "is neither true nor false")
-    return value is True
-
-
-def _choice(asked: Members, application: str) -> tuple[QueueChoice, dict[str, int]]:
-    """Return the choice, and the place of each name in the body."""
-    names, prefixes = _texts(asked, "queues", MAX_NAMES), _texts(asked, "prefixes", MAX_PREFIXES)
-    given: dict[str, int] = {}
-    for at, name in enumerate(names):
-        problem = name_problem(name)
-        if problem is not None:
-            asked.wrong(f"queues/{at}", problem)
-        elif name in given:
-            asked.wrong(f"queues/{at}", "is there twice")
-        given[name] = at
-    for at, prefix in enumerate(prefixes):
-        problem = None if prefix in ("", ".", "..") else name_problem(prefix)
-        if problem is not None:
-            asked.wrong(f"prefixes/{at}", problem)
-    if asked.value("queues") is None and asked.value("prefixes") is None:
-        asked.wrong("", "chooses no queue; queues has names, and prefixes what names begin with")
-    return choice_of(application, tuple(names), tuple(prefixes)), given
-
-
-def _texts(asked: Members, name: str, most: int) -> Sequence[str]:
-    value = asked.value(name)
-    if value is None:
-        return ()
-    if not isinstance(value, list) or not value:
-        asked.wrong(name, "is not a list with at least one text")
-        return ()
-    if len(value) > most:
-        asked.wrong(name, f"has {len(value)} texts, and may have {most}")
-        return ()
-    found = []
-    for at, text in enumerate(value):
-        if isinstance(text, str):
-            found.append(text)
-        else:
-            asked.wrong(f"{name}/{at}", "is not text")
-    return found
+    place = begins_at(after, since, start)
+    return ManyWanted(chosen, ManyAsked(chosen.choice, place, after is not None, limit, max_bytes, wait, fresh), json)
 
 
 def pieces(page: ManyPage, *, lines: bool, parsed: bool) -> Iterator[Piece]:

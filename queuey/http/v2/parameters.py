@@ -125,6 +125,10 @@ class Query(_Checked):
         values = self._given.get(name)
         return values[0] if values else None
 
+    def texts(self, name: str) -> Sequence[str]:
+        """Return the values of a repeatable parameter as they came."""
+        return self._given.get(name, ())
+
     def number(self, field: Whole) -> int | None:
         """Return a whole number, or ``None`` if it is absent or wrong."""
         raw = self.text(field.name)

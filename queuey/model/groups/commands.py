@@ -28,6 +28,7 @@ class Take(msgspec.Struct, frozen=True, gc=False, tag=True):
     :ivar lease: length of the leases.
     :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
     :ivar key: see ``Wanted.key``.
+    :ivar known: whether to give only what an earlier claim with the key was given, and nothing new.
     """
 
     partitions: tuple[int, ...]
@@ -35,6 +36,7 @@ class Take(msgspec.Struct, frozen=True, gc=False, tag=True):
     lease: Ticks
     max_bytes: int
     key: bytes | None = None
+    known: bool = False
 
 
 class GiveBack(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -26,11 +26,15 @@ MAX_MOVES: Final = 128
 MAX_TARGETS: Final = 4
 """Maximum number of different dead-letter queues of the moves under way."""
 
-MAX_REASON: Final = 256
+MAX_REASON: Final = 1024
 """Maximum size in bytes of the reason that is stored with a move."""
 
 MAX_REASONS: Final = 2048
-"""Maximum size in bytes of all those reasons together; a reason that does not fit is not stored."""
+"""Maximum size in bytes of all those reasons together. A reason is cut to half of what is left, but not to less than
+``SHORT_REASON`` as long as there is room for that."""
+
+SHORT_REASON: Final = 256
+"""Size in bytes to which a reason is cut if other moves are under way; see ``MAX_REASONS``."""
 
 MAX_DELIVERIES: Final = 65_535
 """Maximum value of the count of deliveries."""
@@ -166,6 +170,7 @@ def targets(moves: Iterable[Move]) -> list[Target]:
 
 def fitting(reason: str, moves: Mapping[MessageId, Move]) -> str:
     """Return the start of a reason that fits into the limits if one more move is stored."""
-    kept = reason.encode("utf-8", "replace")[:MAX_REASON]
     used = sum(len(move.reason.encode()) for move in moves.values() if isinstance(move, Out))
-    return kept.decode("utf-8", "ignore") if used + len(kept) <= MAX_REASONS else ""
+    room = MAX_REASONS - used
+    kept = reason.encode("utf-8", "replace")[: min(MAX_REASON, room, max(room // 2, SHORT_REASON))]
+    return kept.decode("utf-8", "ignore")

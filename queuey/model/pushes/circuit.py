@@ -21,6 +21,8 @@ class Circuit:
 
     def __init__(self) -> None:
         self.failures = 0
+        self._pauses = 0
+        self._decided = 0.0
         self._not_before = 0.0
 
     @property
@@ -38,18 +40,27 @@ class Circuit:
 
     def succeeded(self) -> None:
         """Note that the endpoint took a message, or refused one for what is in it."""
-        self.failures = 0
+        self.reset()
 
-    def failed(self, now: float, random: float, retry_after: float = 0.0) -> None:
+    def failed(self, began: float, now: float, random: float, retry_after: float = 0.0) -> None:
         """Note a failure.
 
+        The pauses grow with each attempt that was let through for a test. Attempts that began before a pause do not
+        make the next one longer: when an endpoint goes down, all requests that are under way fail at once.
+
+        :param began: when the attempt began.
         :param random: from 0 to 1, spreads the attempts of many pushes.
         :param retry_after: seconds that the endpoint asks for.
         """
         self.failures += 1
-        if self.open:
-            self._not_before = now + max(pause(self.failures - FAILURES + 1, random, LONGEST), retry_after)
+        if not self.open:
+            return
+        wait = retry_after
+        if not self._pauses or began > self._decided:
+            self._pauses, self._decided = self._pauses + 1, now
+            wait = max(wait, pause(self._pauses, random, LONGEST))
+        self._not_before = max(self._not_before, now + wait)
 
     def reset(self) -> None:
         """Begin again, because an operator or a client has changed the push."""
-        self.failures = 0
+        self.failures, self._pauses, self._not_before = 0, 0, 0.0

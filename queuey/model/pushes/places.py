@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import Enum
 from hashlib import sha256
 from typing import Any, Final
@@ -50,9 +50,9 @@ class PushPlace:
         return sha256(f"{self.incarnation:032x}/{self.name}".encode()).hexdigest()[:2]
 
 
-def shard_key(shard: str) -> str:
-    """Return the key of a shard of the registry."""
-    return f"{INDEX}/{shard}"
+def shard_key(root: str, shard: str) -> str:
+    """Return the key of a shard of a registry."""
+    return f"{root}/{shard}"
 
 
 def report_key(incarnation: int, gid: bytes) -> str:
@@ -60,19 +60,19 @@ def report_key(incarnation: int, gid: bytes) -> str:
     return f"{states_prefix(incarnation)}push/{gid.hex()}"
 
 
-def encode_shard(places: Iterable[PushPlace]) -> bytes:
-    """Encode the pushes of a shard."""
-    rows = [[one.application, one.queue, f"{one.incarnation:x}", one.name] for one in sorted(places)]
+def encode_shard(places: Mapping[PushPlace, str]) -> bytes:
+    """Encode the pushes of a shard, each with a stamp that is another one after each change of the push."""
+    rows = [[one.application, one.queue, f"{one.incarnation:x}", one.name, places[one]] for one in sorted(places)]
     return _encoded({"pushes": rows})
 
 
-def decode_shard(value: bytes) -> frozenset[PushPlace]:
-    """Decode the pushes of a shard.
+def decode_shard(value: bytes) -> dict[PushPlace, str]:
+    """Decode the pushes of a shard, and their stamps.
 
     :raise UnreadablePushes: saying why.
     """
     try:
-        return frozenset(PushPlace(a, q, int(i, 16), n) for a, q, i, n in _decoded(value)["pushes"])
+        return {PushPlace(a, q, int(i, 16), n): stamp for a, q, i, n, stamp in _decoded(value)["pushes"]}
     except (KeyError, TypeError, ValueError) as error:
         raise UnreadablePushes(f"is damaged: {error!r}") from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection, Iterable
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -62,6 +63,7 @@ class Target:
         return f"{self.scheme}://{self.authority}{self.rest}"
 
 
+@lru_cache(1024)
 def parse_url(text: str) -> Target:
     """Parse the URL of an endpoint.
 

@@ -94,6 +94,12 @@ class SqsTestCase(V2TestCase):
         found: list[Any] = answer.get("Messages", [])
         return found
 
+    def arn(self, url: str) -> str:
+        """The ARN of a queue."""
+        found = self.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["QueueArn"])
+        text: str = found["Attributes"]["QueueArn"]
+        return text
+
     def counts(self, url: str) -> tuple[int, int, int]:
         """How many messages are visible, hidden and delayed."""
         names = [f"ApproximateNumberOfMessages{end}" for end in ("", "NotVisible", "Delayed")]

@@ -236,11 +236,6 @@ class MessageTests(SqsTestCase):
         self.assertEqual(self.call("ListDeadLetterSourceQueues", QueueUrl=dead), {"queueUrls": [work]})
         self.assertEqual(self.call("ListDeadLetterSourceQueues", QueueUrl=work), {"queueUrls": []})
 
-    def arn(self, url: str) -> str:
-        found = self.call("GetQueueAttributes", QueueUrl=url, AttributeNames=["QueueArn"])
-        text: str = found["Attributes"]["QueueArn"]
-        return text
-
     def test_a_purge(self) -> None:
         self.sent(self.q, "flying")
         (flying,) = self.received(self.q)

@@ -10,6 +10,7 @@ from queuey import config
 from queuey.http.sqs.errors import CODES
 from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import MISSING
+from queuey.model.counts import Counter
 from tests.http.api_support import SETTINGS
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
 from tests.http.wire_support import Connection, Response, encode_request
@@ -239,6 +240,31 @@ class CallTests(SqsTestCase):
         response = self.raw("ListQueues", b" " * ((8 << 20) + 1))
         self.assertEqual(response.status, 413)
         self.assertTrue(response.header("x-amzn-query-error"))
+
+    def test_tags_that_take_too_much(self) -> None:
+        """As many and as long as there may be, of characters that take four bytes each: nothing changes."""
+        url = self.made("q")
+        tags = {f"{n:03}" + "\U0001f600" * 125: "\U0001f600" * 256 for n in range(50)}
+        text = self.fails("InvalidAttributeValue", "TagQueue", QueueUrl=url, Tags=tags)
+        self.assertIn("bytes together", text)
+        self.assertEqual(self.call("ListQueueTags", QueueUrl=url), {})
+        self.fails("InvalidAttributeValue", "CreateQueue", QueueName="new", tags=tags)
+        self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="new")
+        plain = {f"{n:03}" + "x" * 125: "y" * 256 for n in range(50)}
+        self.call("TagQueue", QueueUrl=url, Tags=plain)
+        self.assertEqual(self.call("ListQueueTags", QueueUrl=url)["Tags"], plain)
+
+    def test_the_route_is_the_operation(self) -> None:
+        """Metrics and the access log tell operations apart, and names that clients make up are no routes."""
+        self.made("q")
+        for name in ("Fly", "ListQueues"):
+            self.raw(name, {})
+        self.path = "/"
+        self.raw("ListQueues", {})
+        (metric,) = [one for one in self.assembly.metrics if one.name == "queuey_http_requests_total"]
+        assert isinstance(metric, Counter)
+        found = {labels[0]: number for labels, number in metric.values.items()}
+        self.assertEqual(found, {"/sqs/CreateQueue": 1, "/sqs": 1, "/sqs/ListQueues": 2})
 
     def test_other_methods(self) -> None:
         self.assertEqual((self.ask("GET", "/sqs").status, self.ask("GET", "/").status), (405, 404))

@@ -44,6 +44,7 @@ OPTIONS: Final = (
     "--disable-extensions",
     "--disable-sync",
     "--disable-quic",
+    "--hide-scrollbars",
     "--disable-breakpad",
     "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",

@@ -32,6 +32,14 @@ class RotationTests(FrontTestCase):
             front.wait_until_it_serves(300)
         keys = rotate(to, [second.port, first.port], CLIENTS, PAUSE, self.say)
         self.assertEqual(len(call(other, "keys.list", application="shop")), 1)
+        for place in (to, other):
+            # Each tells the rates of what it served itself, and says so; what a queue holds is the same for both.
+            report = call(place, "queues.report", application="shop")
+            self.assertEqual(report["scope"], "front-end")
+            self.assertGreater(report["total"]["stored"], 0)
+            busiest, *_ = report["queues"]
+            self.assertGreater(busiest["messages"], 0)
+            self.assertGreater(busiest["rates"]["stored"], 0)
         for front in (first, second):
             self.assertEqual(self.defects(front), [])
             front.stop()

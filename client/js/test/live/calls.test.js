@@ -260,6 +260,26 @@ test("a worker stops: what waits is given back, and what is not finished in time
   assert.equal((await group.claim(10, { wait: 0 })).length, 3);
 });
 
+test("makes, tests, changes and removes a push", async () => {
+  const queue = await newQueue();
+  const push = queue.push("p");
+  const made = await push.ensure({ url: process.env.QUEUEY_ENDPOINT, maxDeliveries: 5 });
+  assert.match(made.secret, /^whsec_/);
+  const changed = await push.ensure({ parallel: 2 });
+  assert.deepEqual([changed.secret, changed.document.max_deliveries, changed.document.parallel], [null, 5, 2]);
+  assert.equal((await push.test()).status, 204);
+  assert.equal((await push.pause()).state, "paused");
+  assert.equal((await push.resume()).state, "active");
+  const { id } = await push.addSecret();
+  await push.removeSecret(id);
+  assert.deepEqual(
+    (await queue.pushes()).map(({ name }) => name),
+    ["p"],
+  );
+  await push.remove();
+  await assert.rejects(push.info(), NotFound);
+});
+
 test("a worker whose key is wrong ends with that", async () => {
   const worker = new Client(URL, "queuey", { key: "wrong" })
     .queue("q")

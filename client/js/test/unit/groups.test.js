@@ -74,8 +74,8 @@ test("a reason is cut between two characters", async () => {
   const server = serverOf(json(200, { outcomes: [] }));
   await queueOf(server)
     .group("g")
-    .reject("r1", { reason: `a${"ä".repeat(200)}` });
-  assert.equal(JSON.parse(server.asked[0].body).reject[0].reason, `a${"ä".repeat(127)}`);
+    .reject("r1", { reason: `a${"ä".repeat(600)}` });
+  assert.equal(JSON.parse(server.asked[0].body).reject[0].reason, `a${"ä".repeat(511)}`);
 });
 
 test("a handler's error decides what becomes of a message", () => {

@@ -10,7 +10,7 @@ import attrs
 from queuey.errors import QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IMessageStore
 from queuey.model.group_settings import Group
-from queuey.model.groups.claims import home_of, look, point, pointed, reused
+from queuey.model.groups.claims import home_of, look, point, pointed, repeated, reused
 from queuey.model.groups.commands import After, Share, Take, TakeAnswer
 from queuey.model.groups.entries import Claim
 from queuey.model.groups.index import GroupIndex
@@ -156,6 +156,7 @@ class _Taking:
         self._lease = asked.lease
         self._limit = asked.limit
         self._bytes = asked.max_bytes
+        self._known = asked.known
         self._shares: list[Share] = []
         self._after: dict[int, After] = {}
         self._blocked = self._reused = self._again = False
@@ -188,6 +189,9 @@ class _Taking:
         """Claim under a key, of one partition: the key has a home among all partitions, which points to the one where
         the claim is made, if that is another one."""
         home = home_of(key, self._queue.settings.partitions)
+        if self._known:
+            await self._repeat(key, home)
+            return
         if home in partitions:
             claimed = await self._of_one(home, self._lease, key)
             if claimed.taken or claimed.again or claimed.reused:
@@ -214,6 +218,19 @@ class _Taking:
             await self._of_one(home, self._lease, key)
         else:
             await self._of_one(pointer.first, self._lease, key, pointer.until)
+
+    async def _repeat(self, key: bytes, home: int) -> None:
+        """Give what an earlier claim with a key was given, if there was one."""
+        elsewhere = await self._cell(home).change(self._pointer(key))
+        if self._reused:
+            return
+        partition = home if elsewhere is None else elsewhere
+
+        def step(index: GroupIndex) -> bool:
+            return repeated(index, key, self._claims.now()) is not None
+
+        if await self._cell(partition).change(step):
+            await self._of_one(partition, self._lease, key)
 
     def _cell(self, number: int) -> Cell:
         return self._claims.cell(self._queue, self._group, number)

@@ -1,0 +1,1 @@
+"""Schedules: messages that are posted at times that a cron expression names."""

@@ -1,0 +1,103 @@
+"""Requests of the Query protocol: forms, whose fields become the members that JSON would have."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from queuey.http.sqs.errors import SqsError
+from queuey.http.sqs.operations import Kind, Member
+from queuey.http.wire import Request
+
+VERSION: Final = "2012-11-05"
+
+MAX_FIELDS: Final = 2000
+"""Maximum number of fields; a batch of ten messages with ten attributes each has fewer than 500."""
+
+_NUMBER: Final = re.compile(r"-?[0-9]{1,9}", re.ASCII)
+_INDEX: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
+_ENTRIES: Final = {
+    "SendMessageBatch": "SendMessageBatchRequestEntry",
+    "DeleteMessageBatch": "DeleteMessageBatchRequestEntry",
+    "ChangeMessageVisibilityBatch": "ChangeMessageVisibilityBatchRequestEntry",
+}
+_FLAT: Final = {"tags": "Tag"}
+"""Lists and maps whose fields are not called as one of their items."""
+
+
+def fields(body: bytes) -> dict[str, str]:
+    """Return the fields of a form; of those that are given twice the last.
+
+    :raise SqsError: it is no form, or has too many fields.
+    """
+    try:
+        return dict(parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS))
+    except ValueError:
+        raise SqsError("SerializationException", "The body of the request is not a form of SQS.") from None
+
+
+def action(given: Mapping[str, str]) -> str:
+    """Return the name of the operation.
+
+    :raise SqsError: the request is of another version.
+    """
+    if given.get("Version", VERSION) != VERSION:
+        raise SqsError("InvalidParameterValueException", f"The Version of a request is {VERSION}.")
+    return given.get("Action", "")
+
+
+def members(operation: str, known: tuple[Member, ...], given: Mapping[str, str], request: Request) -> dict[str, Any]:
+    """Return the members of a request as JSON would have them. Values that are wrong stay as they are.
+
+    :param known: the members of the operation.
+    """
+    found = _members(operation, known, given)
+    if "QueueUrl" not in found and request.path.count(b"/") > 1:
+        found["QueueUrl"] = request.path.decode("ascii", "replace")
+    return found
+
+
+def _members(operation: str, known: tuple[Member, ...], given: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for member in known:
+        if member.kind in (Kind.TEXT, Kind.NUMBER):
+            if member.name in given:
+                text = given[member.name]
+                is_number = member.kind is Kind.NUMBER and _NUMBER.fullmatch(text) is not None
+                found[member.name] = int(text) if is_number else text
+            continue
+        items = _numbered(given, _ENTRIES.get(operation, "") if member.kind is Kind.ENTRIES else _flat(member.name))
+        if items or member.kind is Kind.ENTRIES:  # a batch of no entries has no fields
+            found[member.name] = _collected(operation, member, items)
+    return found
+
+
+def _flat(name: str) -> str:
+    """Return how the fields of a list or a map begin."""
+    return _FLAT.get(name, name.removesuffix("s"))
+
+
+def _numbered(given: Mapping[str, str], flat: str) -> list[dict[str, str]]:
+    """Return the items of a list or a map in their order: what follows the number of each, and the value."""
+    found: dict[int, dict[str, str]] = {}
+    start = f"{flat}."
+    for name, value in given.items():
+        if name.startswith(start):
+            number, _, rest = name.removeprefix(start).partition(".")
+            if _INDEX.fullmatch(number) is not None:
+                found.setdefault(int(number), {})[rest] = value
+    return [found[number] for number in sorted(found)]
+
+
+def _collected(operation: str, member: Member, items: list[dict[str, str]]) -> Any:
+    if member.kind is Kind.TEXTS:
+        return [one.get("", "") for one in items]
+    if member.kind is Kind.ENTRIES:
+        return [_members(operation, member.entry, one) for one in items]
+    keys = [one.get("Name", one.get("Key", "")) for one in items]
+    if member.kind is Kind.MAP:
+        return dict(zip(keys, [one.get("Value", "") for one in items], strict=True))
+    values = [{name.removeprefix("Value."): value for name, value in one.items() if name != "Name"} for one in items]
+    return dict(zip(keys, values, strict=True))

@@ -1,0 +1,1 @@
+"""Schedules: the rules of cron, and the stored formats."""

@@ -1,0 +1,1 @@
+"""The dashboard: a page for operators, on a listener of its own."""

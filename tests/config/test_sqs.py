@@ -1,0 +1,43 @@
+"""The section [sqs]: signatures are ignored on loopback only, and for one application that allows it."""
+
+from __future__ import annotations
+
+from queuey.config import needs_restart
+from tests.config.support import SettingsTestCase
+
+APPLICATION = "[application_keys]\nshop = a-key-of-some-length\n[application:shop]\nsqs = true\n"
+IGNORED = f"{APPLICATION}[sqs]\nsignatures = ignore\napplication = shop\n"
+
+
+class SqsTests(SettingsTestCase):
+    def test_checked_by_default(self) -> None:
+        self.assertIsNone(self.load(APPLICATION).sqs.everyone)
+
+    def test_ignored(self) -> None:
+        """The owner is warned, and a running daemon does not take it over."""
+        settings = self.load(IGNORED)
+        self.assertEqual(settings.sqs.everyone, "shop")
+        (warning,) = settings.warnings
+        self.assertIn("[sqs] signatures: are not checked", warning)
+        self.assertIn("signatures = ignore", settings.describe())
+        self.assertEqual(needs_restart(self.load(APPLICATION), settings), ("[sqs] signatures", "[sqs] application"))
+
+    def test_on_loopback_only(self) -> None:
+        for http in ("tcp:5000", "tcp:5000:interface=10.0.0.1", "systemd:domain=INET:name=q", "unix:q.sock"):
+            (problem,) = self.problems(f"[server]\nhttp =\n  tcp:1:interface=127.0.0.1\n  {http}\n{IGNORED}")
+            self.assertIn("[sqs] signatures: cannot be ignored on", problem)
+        for http in ("tcp6:5000:interface=\\:\\:1", "unix:q.sock:mode=600", "tcp:5000:interface=127.0.0.2"):
+            self.load(f"[server]\nhttp = {http}\n{IGNORED}")
+
+    def test_mistakes(self) -> None:
+        for text, expected in (
+            ("[sqs]\nsignatures = no\n", "[sqs] signatures: 'no' is not known"),
+            ("[sqs]\nsignatures = ignore\n", "[sqs] application: has to be an application of this file"),
+            (IGNORED.replace("sqs = true", ""), "[sqs] application: has to be an application of this file"),
+            (IGNORED.replace("application = shop", "application = other"), "[sqs] application: has to be"),
+            ("[sqs]\napplication = shop\n", "[sqs] application: has no effect without signatures = ignore"),
+            ("[sqs]\napplication = a/b\n", "[sqs] application: 'a/b' is not a name of an application"),
+            ("[sqs]\nsignature = check\n", "[sqs] signature: is not known"),
+        ):
+            (problem,) = self.problems(text)
+            self.assertIn(expected, problem)
