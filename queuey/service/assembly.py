@@ -58,7 +58,7 @@ from queuey.service.following import following
 from queuey.service.health import free_bytes, liveness, readiness
 from queuey.service.in_force import InForce
 from queuey.service.listening import Listeners
-from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, statsd_of
+from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_http_server, statsd_of
 from queuey.service.operators import in_thread, new_key, operators_rpc, operators_site
 from queuey.service.pushing import MakeSender, make_sender, pushing
 from queuey.service.reactor_lag import Pulse
