@@ -354,6 +354,6 @@ class TableTests(SynchronousTestCase):
         inside = {"ConfigurationError", "Conflict"}
         inside |= {"PreconditionFailed", "IdOutOfRange", "KeyReused", "KeyInUse", "NoSuchGroup", "NoSuchMessage"}
         inside |= {"BadCursor", "CursorMismatch", "QueueReplaced", "TooManyQueues"}
-        inside |= {"NoSuchPush", "PushBlocked", "_Changed"}
+        inside |= {"NoSuchPush", "NoSuchSchedule", "PushBlocked", "_Changed"}
         kinds: Sequence[type[QueueyError]] = [*QueueyError.__subclasses__(), BadIdentity, IdentityUnavailable]
         self.assertEqual({kind for kind in kinds if kind.__name__ not in inside}, set(STATUS))

@@ -13,6 +13,8 @@ from typing import Any
 from tests.live.running import LIMIT, free_port
 from tests.live.test_operators import QUEUEY, OperatorsCase
 
+run_in = "test"
+
 CALL = {"Content-Type": "application/json", "Sec-Fetch-Site": "same-origin"}
 
 

@@ -38,6 +38,7 @@ LOOKS: Final = ((1440, "light"), (1440, "dark"), (360, "light"), (360, "dark"))
 class PersonTests(DashboardCase):
     """What an operator does on a day."""
 
+    @runs_in("test")
     def test_from_the_printed_url_to_a_claim(self) -> None:
         """Sign in, see a message, peek at a hostile one, redrive a selection, and claim it."""
         browser = self.browser
@@ -123,6 +124,7 @@ class PersonTests(DashboardCase):
             with error:
                 return error.code
 
+    @runs_in("test")
     def test_a_token_that_only_watches(self) -> None:
         """The page offers no change, and the daemon refuses one that is asked for all the same."""
         self.fill()

@@ -29,6 +29,15 @@ NOT_RUN = (
     "./bin/cassandra/",
     "kill -2 $(cat cassandra.pid)",
 )
+#: What the page about pushes asks for.
+PUSHES = f"""
+[application:queuey]
+push = true
+push_hosts = hooks.example.com
+
+[push]
+secrets = {"7a9c" * 16}
+"""
 #: Printed after each command: its exit status, on a line that no answer of the daemon has.
 MARK = "-- ended with "
 
@@ -49,7 +58,10 @@ class DocumentedCommandsTests(SynchronousTestCase):
         """
         port = free_port()
         twistd = Path(sys.executable).parent / "twistd"
-        daemon = Daemon(twistd, ["--config", str(write_settings(folder, port))], folder, {})
+        settings = write_settings(folder, port)
+        with settings.open("a", encoding="ascii") as file:
+            file.write(PUSHES)
+        daemon = Daemon(twistd, ["--config", str(settings)], folder, {})
         self.addCleanup(daemon.kill)
         daemon.wait_until_it_serves(port)
         return port
