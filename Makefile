@@ -74,7 +74,7 @@ run: $(SERVES) ## serve the API and the dashboard, development settings, on PORT
 test: $(READY) ## prove every capability, in ten minutes (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
-test-one: $(READY) ## one module, class or method: make test-one T=tests.http.test_v1_queues
+test-one: $(READY) ## one module, class or method: make test-one T=tests.http.v1.test_queues
 	@[ -n "$(T)" ] || { echo 'name it: make test-one T=tests.model.test_timeid' >&2; exit 2; }
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	    $(BIN)/python -b -m twisted.trial --temp-directory "$$folder/trial" $(T)

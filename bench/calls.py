@@ -50,7 +50,7 @@ _SERVER: Final = (
 )  # fmt: skip
 _ANSWER: Final = (
     "requests/", "answers/problems.py", "answers/writing.py", "admission/cors.py", "admission/rates.py",
-    "connection/limits.py", "v2/answers.py",
+    "connection/limits.py", "v2/representations/answers.py",
 )  # fmt: skip
 
 PARTS: Final = (

@@ -113,7 +113,7 @@ class PartsTests(SynchronousTestCase):
         for file, told in (
             ("/x/queuey/http/connection/channel.py", "the HTTP server"),
             ("/x/queuey/http/requests/request.py", "the answer"),
-            ("/x/queuey/http/v2/answers.py", "the answer"),
+            ("/x/queuey/http/v2/representations/answers.py", "the answer"),
             ("/x/queuey/http/v1.py", "who asks, and for what"),
             ("/x/queuey/logs/styles.py", "the log"),
             ("/x/queuey/deferreds.py", "Deferreds and coroutines"),

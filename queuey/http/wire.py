@@ -7,7 +7,7 @@ complete, or at the end of the header if it wants to read the body in pieces. HT
 twisted.web does not read or write the connection: its HTTPChannel accepts requests that have to be refused here, sends
 errors without a body or in HTML, and restarts its timeout with every byte. Its Request is the base class of ours,
 because Klein finds its adapter by that class. **Private names of twisted.web used here: none.** The public ones that
-are used are pinned by ``tests/http/test_wire_contract.py``.
+are used are pinned by ``tests/http/wire/test_contract.py``.
 """
 
 from __future__ import annotations

@@ -32,26 +32,27 @@ from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
 from queuey.http.sqs.settling import Removals, SqsSettling
 from queuey.http.v1 import V1
-from queuey.http.v2 import api, stream
-from queuey.http.v2.answers import NO_STORE
+from queuey.http.v2 import api
 from queuey.http.v2.application import V2Application
-from queuey.http.v2.claims import V2Claims
 from queuey.http.v2.description import Description
-from queuey.http.v2.events import EventsForErrors, V2Events
-from queuey.http.v2.groups import V2Groups
-from queuey.http.v2.many_claims import V2ManyClaims
-from queuey.http.v2.many_events import V2ManyEvents
-from queuey.http.v2.messages import V2Messages
-from queuey.http.v2.moving import V2Moving
-from queuey.http.v2.push_actions import V2PushActions
-from queuey.http.v2.pushes import V2Pushes
+from queuey.http.v2.groups.claims import V2Claims
+from queuey.http.v2.groups.groups import V2Groups
+from queuey.http.v2.groups.moving import V2Moving
+from queuey.http.v2.groups.settlements import V2Settlements
+from queuey.http.v2.live.events import EventsForErrors, V2Events
+from queuey.http.v2.many.claims import V2ManyClaims
+from queuey.http.v2.many.events import V2ManyEvents
+from queuey.http.v2.many.reads import V2Reads
+from queuey.http.v2.messages.messages import V2Messages
+from queuey.http.v2.messages.restores import V2Restores
+from queuey.http.v2.messages.single import V2Single
+from queuey.http.v2.pushes.actions import V2PushActions
+from queuey.http.v2.pushes.pushes import V2Pushes
 from queuey.http.v2.queues import V2Queues
-from queuey.http.v2.reads import V2Reads
-from queuey.http.v2.restores import V2Restores
+from queuey.http.v2.representations.answers import NO_STORE
 from queuey.http.v2.schedules import V2Schedules
-from queuey.http.v2.settlements import V2Settlements
-from queuey.http.v2.single import V2Single
-from queuey.http.v2.stream import V2Stream
+from queuey.http.v2.streams import stream
+from queuey.http.v2.streams.stream import V2Stream
 from queuey.http.wire import Limits, Refusal, Request, Site
 from queuey.interfaces import IAwsSignatures
 from queuey.service.components import Components

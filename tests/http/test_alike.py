@@ -18,12 +18,13 @@ from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
 from queuey.http.inputs import reading
-from queuey.http.v2 import appends, lines
+from queuey.http.v2.messages import appends
+from queuey.http.v2.streams import lines
 from queuey.interfaces import IStore
 from queuey.model.batch import NewMessages
 from queuey.service import assembly
 from tests.http.api_support import BATCH, LINES, OWNER, SETTINGS, V2TestCase
-from tests.http.test_v1_stores import OnCassandra, OnSQLite
+from tests.http.v1.test_stores import OnCassandra, OnSQLite
 from tests.http.wire_support import Client, Response
 
 LIMITED = f"""{SETTINGS}

@@ -8,9 +8,10 @@ from typing import Any
 from twisted.trial.reporter import TestResult
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.v2 import pages
+from queuey.http.v2.messages import pages
 from queuey.model import fields
-from tests.http import test_refusals, test_v1_fields
+from tests.http import test_refusals
+from tests.http.v1 import test_fields
 
 run_in = "test-long"
 
@@ -58,6 +59,6 @@ class MutantTests(SynchronousTestCase):
     def test_v1(self) -> None:
         """In v1 the fields themselves are the table, so what is noticed is a place that has another field."""
         result = TestResult()
-        self.patch(test_v1_fields, "NUMBERS", ((fields.LIMIT, "ttl", test_v1_fields.header("POST")),))
-        test_v1_fields.FieldTests("test_numbers_are_refused").run(result)
+        self.patch(test_fields, "NUMBERS", ((fields.LIMIT, "ttl", test_fields.header("POST")),))
+        test_fields.FieldTests("test_numbers_are_refused").run(result)
         self.assertFalse(result.wasSuccessful())

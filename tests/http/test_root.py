@@ -22,11 +22,11 @@ from queuey.http.routes import Endpoint, Handler, OpenRoute, Route
 from queuey.http.v1 import APPLICATION, MESSAGES, QUEUE, V1
 from queuey.http.v2 import api, queues
 from queuey.http.v2.application import V2Application
-from queuey.http.v2.claims import V2Claims
-from queuey.http.v2.groups import V2Groups
-from queuey.http.v2.moving import V2Moving
+from queuey.http.v2.groups.claims import V2Claims
+from queuey.http.v2.groups.groups import V2Groups
+from queuey.http.v2.groups.moving import V2Moving
+from queuey.http.v2.groups.settlements import V2Settlements
 from queuey.http.v2.queues import V2Queues
-from queuey.http.v2.settlements import V2Settlements
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from tests.http.wire_support import Client, make_site

@@ -20,7 +20,7 @@ import requests
 import schemathesis
 from schemathesis import Case, DeserializationContext, HookContext, Response, SerializationContext
 
-from queuey.http.v2.appends import BATCH
+from queuey.http.v2.messages.appends import BATCH
 from queuey.model.timeid import RANDOM_BITS, from_seconds, make_random
 from tests.live.clients import HEADERS
 

@@ -17,8 +17,8 @@ from urllib.parse import quote, urlencode
 
 from twisted.trial.unittest import SkipTest
 
-from queuey.http.v2.appends import BATCH
-from queuey.http.v2.items import MAX_HEADERS
+from queuey.http.v2.inputs.items import MAX_HEADERS
+from queuey.http.v2.messages.appends import BATCH
 from tests.checks import end_group
 from tests.live.clients import HEADERS, TIMEOUT, ask
 from tests.live.running import LIMIT, Daemon, free_port

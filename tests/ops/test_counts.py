@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.http.v2.answers import WHOLE
+from queuey.http.v2.representations.answers import WHOLE
 from tests.http.api_support import BATCH, LINES, OTHER, OWNER, SETTINGS
 from tests.http.wire_support import Client, Connection, Fields, Response, encode_chunks, encode_request
 from tests.ops.test_metrics_page import PageCase, turn

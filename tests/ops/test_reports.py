@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queuey.core.activity import ENTRIES, GIVEN, SPAN
-from queuey.http.v2.answers import WHOLE
+from queuey.http.v2.representations.answers import WHOLE
 from tests.http.api_support import OWNER, SETTINGS
 from tests.ops.support import OpsTestCase
 

@@ -12,11 +12,11 @@ from queuey.http.admission.gate import Admitted
 from queuey.http.answers.writing import json_line
 from queuey.http.inputs.json_size import MAX_VALUES
 from queuey.http.routes import Route
-from queuey.http.v2.answers import HEAD, consistency_word
-from queuey.http.v2.appends import MAX_MESSAGES
-from queuey.http.v2.items import MAX_HEADERS, MAX_KEY
-from queuey.http.v2.parameters import Query
-from queuey.http.v2.settlements import MAX_RECEIPTS
+from queuey.http.v2.groups.settlements import MAX_RECEIPTS
+from queuey.http.v2.inputs.items import MAX_HEADERS, MAX_KEY
+from queuey.http.v2.inputs.parameters import Query
+from queuey.http.v2.messages.appends import MAX_MESSAGES
+from queuey.http.v2.representations.answers import HEAD, consistency_word
 from queuey.http.wire import Limits, Request
 from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model import fields

@@ -10,8 +10,8 @@ from typing import Final
 import attrs
 
 from queuey.http.answers.writing import JSON
-from queuey.http.v2.parameters import Query
-from queuey.http.v2.tags import tags
+from queuey.http.v2.inputs.parameters import Query
+from queuey.http.v2.inputs.tags import tags
 from queuey.http.wire import Request
 
 PATH: Final = "/v2/openapi.json"

@@ -14,10 +14,10 @@ from queuey.http.admission.gate import Admitted, AdmittedToQueue
 from queuey.http.answers.problems import Problem
 from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
-from queuey.http.v2.answers import HEAD, consistency_word
-from queuey.http.v2.conditions import check_read_only, conditions
-from queuey.http.v2.parameters import Members, Query, members
-from queuey.http.v2.tags import tags
+from queuey.http.v2.inputs.conditions import check_read_only, conditions
+from queuey.http.v2.inputs.parameters import Members, Query, members
+from queuey.http.v2.inputs.tags import tags
+from queuey.http.v2.representations.answers import HEAD, consistency_word
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.depth import Depth

@@ -8,7 +8,7 @@ from queuey.core.groups.dead_list import DeadAsked, DeadMessage
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import MAX_REDRIVEN, Redriven, Redriving
 from queuey.core.queues import QueueDirectory
-from queuey.http.v2.pages import address_of
+from queuey.http.v2.messages.pages import address_of
 from queuey.model.fields import Whole
 from queuey.model.message import Address
 from queuey.model.start import Start

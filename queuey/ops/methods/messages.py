@@ -12,7 +12,7 @@ import attrs
 from queuey.core.peeking import Peek, PeekAsked, Peeked, Peeks
 from queuey.core.queues import QueueDirectory
 from queuey.errors import Forbidden
-from queuey.http.v2.pages import address_of
+from queuey.http.v2.messages.pages import address_of
 from queuey.model.fields import LIMIT, Whole
 from queuey.model.message import Address, Content
 from queuey.model.queue import MAX_PARTITIONS

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from queuey.core.pushes.directory import PushDirectory
 from queuey.core.queues import QueueDirectory
-from queuey.http.v2.push_json import attempt_json, push_json
+from queuey.http.v2.pushes.push_json import attempt_json, push_json
 from queuey.model.fields import LIMIT
 from queuey.model.group_settings import Group
 from queuey.model.pushes.places import PushReport, State

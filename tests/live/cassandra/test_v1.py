@@ -15,8 +15,8 @@ from twisted.internet.threads import blockingCallFromThread, deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.interfaces import IStore
-from tests.http import test_v1_messages, test_v1_queues, test_v1_refusals, test_v1_stores
 from tests.http.api_support import ApiTestCase
+from tests.http.v1 import test_messages, test_queues, test_refusals, test_stores
 from tests.live.cassandra.shared import new_keyspace
 from tests.live.cassandra.test_contracts import LIMIT, NodeSubject, connected, reactor
 from tests.live.cassandra.test_thrift_store import connected as connected_over_thrift
@@ -115,120 +115,120 @@ class OnThrift(OnCQL):
 
 
 @in_threads
-class CQLPostTests(OnCQL, test_v1_messages.PostTests):
+class CQLPostTests(OnCQL, test_messages.PostTests):
     pass
 
 
 @in_threads
-class CQLBatchTests(OnCQL, test_v1_messages.BatchTests):
+class CQLBatchTests(OnCQL, test_messages.BatchTests):
     pass
 
 
 @in_threads
-class CQLReadTests(OnCQL, test_v1_messages.ReadTests):
+class CQLReadTests(OnCQL, test_messages.ReadTests):
     pass
 
 
 @in_threads
-class CQLLookupTests(OnCQL, test_v1_messages.LookupTests):
+class CQLLookupTests(OnCQL, test_messages.LookupTests):
     pass
 
 
 @in_threads
-class CQLCreateTests(OnCQL, test_v1_queues.CreateTests):
+class CQLCreateTests(OnCQL, test_queues.CreateTests):
     pass
 
 
 @in_threads
-class CQLChangeTests(OnCQL, test_v1_queues.ChangeTests):
+class CQLChangeTests(OnCQL, test_queues.ChangeTests):
     pass
 
 
 @in_threads
-class CQLListTests(OnCQL, test_v1_queues.ListTests):
+class CQLListTests(OnCQL, test_queues.ListTests):
     pass
 
 
 @in_threads
-class CQLDeleteTests(OnCQL, test_v1_queues.DeleteTests):
+class CQLDeleteTests(OnCQL, test_queues.DeleteTests):
     pass
 
 
 @in_threads
-class CQLCallerTests(OnCQL, test_v1_refusals.CallerTests):
+class CQLCallerTests(OnCQL, test_refusals.CallerTests):
     pass
 
 
 @in_threads
-class CQLOrderTests(OnCQL, test_v1_refusals.OrderTests):
+class CQLOrderTests(OnCQL, test_refusals.OrderTests):
     pass
 
 
 @in_threads
-class CQLPathTests(OnCQL, test_v1_refusals.PathTests):
+class CQLPathTests(OnCQL, test_refusals.PathTests):
     pass
 
 
 @in_threads
-class CQLLimitTests(OnCQL, test_v1_stores.CassandraLimitTests):
+class CQLLimitTests(OnCQL, test_stores.CassandraLimitTests):
     pass
 
 
 @in_threads
-class ThriftPostTests(OnThrift, test_v1_messages.PostTests):
+class ThriftPostTests(OnThrift, test_messages.PostTests):
     pass
 
 
 @in_threads
-class ThriftBatchTests(OnThrift, test_v1_messages.BatchTests):
+class ThriftBatchTests(OnThrift, test_messages.BatchTests):
     pass
 
 
 @in_threads
-class ThriftReadTests(OnThrift, test_v1_messages.ReadTests):
+class ThriftReadTests(OnThrift, test_messages.ReadTests):
     pass
 
 
 @in_threads
-class ThriftLookupTests(OnThrift, test_v1_messages.LookupTests):
+class ThriftLookupTests(OnThrift, test_messages.LookupTests):
     pass
 
 
 @in_threads
-class ThriftCreateTests(OnThrift, test_v1_queues.CreateTests):
+class ThriftCreateTests(OnThrift, test_queues.CreateTests):
     pass
 
 
 @in_threads
-class ThriftChangeTests(OnThrift, test_v1_queues.ChangeTests):
+class ThriftChangeTests(OnThrift, test_queues.ChangeTests):
     pass
 
 
 @in_threads
-class ThriftListTests(OnThrift, test_v1_queues.ListTests):
+class ThriftListTests(OnThrift, test_queues.ListTests):
     pass
 
 
 @in_threads
-class ThriftDeleteTests(OnThrift, test_v1_queues.DeleteTests):
+class ThriftDeleteTests(OnThrift, test_queues.DeleteTests):
     pass
 
 
 @in_threads
-class ThriftCallerTests(OnThrift, test_v1_refusals.CallerTests):
+class ThriftCallerTests(OnThrift, test_refusals.CallerTests):
     pass
 
 
 @in_threads
-class ThriftOrderTests(OnThrift, test_v1_refusals.OrderTests):
+class ThriftOrderTests(OnThrift, test_refusals.OrderTests):
     pass
 
 
 @in_threads
-class ThriftPathTests(OnThrift, test_v1_refusals.PathTests):
+class ThriftPathTests(OnThrift, test_refusals.PathTests):
     pass
 
 
 @in_threads
-class ThriftLimitTests(OnThrift, test_v1_stores.CassandraLimitTests):
+class ThriftLimitTests(OnThrift, test_stores.CassandraLimitTests):
     pass

@@ -1,0 +1,1 @@
+"""Consumer groups: their settings, claims, settlements, seek and redrive."""

@@ -1,0 +1,1 @@
+"""Live reads of a queue: Server-Sent Events and lines of JSON."""

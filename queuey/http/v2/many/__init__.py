@@ -1,0 +1,1 @@
+"""Requests that choose many queues: pages, claims and live reads."""

@@ -1,0 +1,1 @@
+"""How v2 shows messages: as JSON, alone or in pages."""
