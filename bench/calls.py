@@ -49,8 +49,9 @@ _SERVER: Final = (
     "connection/outgoing.py", "connection/sending.py",
 )  # fmt: skip
 _ANSWER: Final = (
-    "requests/", "answers/problems.py", "answers/writing.py", "admission/cors.py", "admission/rates.py",
-    "connection/limits.py", "v2/representations/answers.py",
+    "requests/", "answers/problems.py", "answers/addresses.py", "answers/encoding.py", "answers/messages.py",
+    "answers/pieces.py", "admission/cors.py", "admission/rates.py",
+    "connection/limits.py", "v1/representations.py", "v2/representations/",
 )  # fmt: skip
 
 PARTS: Final = (

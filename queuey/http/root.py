@@ -21,8 +21,8 @@ from queuey.errors import TooManyRequests
 from queuey.http.admission.cors import Cors
 from queuey.http.admission.first_look import first_look
 from queuey.http.admission.gate import Gate
+from queuey.http.answers.encoding import JSON, encoded
 from queuey.http.answers.errors import ErrorAnswers
-from queuey.http.answers.writing import ok
 from queuey.http.heads.plan import Plan
 from queuey.http.routes import BodyRoute, Endpoint, Handler, OpenRoute, Route, Served
 from queuey.http.wire import Refusal, Request
@@ -69,7 +69,7 @@ def make_root(
             request.refuse(DRAINING, close=False)
             return
         await store.ping()
-        ok(request)
+        request.answer(200, (JSON,), encoded({"status": "ok"}))
 
     app.route(HEARTBEAT, methods=["GET"], strict_slashes=False)(heartbeat)
     shortcuts.add("GET", OpenRoute("GET", HEARTBEAT, heartbeat))

@@ -31,7 +31,7 @@ from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
 from queuey.http.sqs.settling import Removals, SqsSettling
-from queuey.http.v1 import V1
+from queuey.http.v1.api import V1
 from queuey.http.v2 import api
 from queuey.http.v2.application import V2Application
 from queuey.http.v2.description import Description
@@ -49,7 +49,7 @@ from queuey.http.v2.messages.single import V2Single
 from queuey.http.v2.pushes.actions import V2PushActions
 from queuey.http.v2.pushes.pushes import V2Pushes
 from queuey.http.v2.queues import V2Queues
-from queuey.http.v2.representations.answers import NO_STORE
+from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.v2.schedules import V2Schedules
 from queuey.http.v2.streams import stream
 from queuey.http.v2.streams.stream import V2Stream

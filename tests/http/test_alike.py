@@ -17,7 +17,7 @@ from hypothesis import settings as bounded
 from hypothesis import strategies as st
 from twisted.internet.task import Clock
 
-from queuey.http.inputs import reading
+from queuey.http.v1 import inputs
 from queuey.http.v2.messages import appends
 from queuey.http.v2.streams import lines
 from queuey.interfaces import IStore
@@ -75,7 +75,7 @@ class AlikeCase(V2TestCase):
         queue = f"q{next(self.numbers)}"
         quick = self._answers(self.sides[0], queue, partitions, steps)
         with (
-            patch.object(reading, "batch_bodies", _none),
+            patch.object(inputs, "batch_bodies", _none),
             patch.object(appends, "batch_bodies", _none),
             patch.object(lines, "line_bodies", _none),
         ):

@@ -19,7 +19,7 @@ from queuey.http.answers.errors import ErrorAnswers
 from queuey.http.heads.plan import Plan
 from queuey.http.root import Shortcuts, make_root, strict
 from queuey.http.routes import Endpoint, Handler, OpenRoute, Route
-from queuey.http.v1 import APPLICATION, MESSAGES, QUEUE, V1
+from queuey.http.v1.api import APPLICATION, MESSAGES, QUEUE, V1
 from queuey.http.v2 import api, queues
 from queuey.http.v2.application import V2Application
 from queuey.http.v2.groups.claims import V2Claims

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.http.v2.representations.answers import WHOLE
+from queuey.http.answers.pieces import MAX_AT_ONCE
 from tests.http.api_support import BATCH, LINES, OTHER, OWNER, SETTINGS
 from tests.http.wire_support import Client, Connection, Fields, Response, encode_chunks, encode_request
 from tests.ops.test_metrics_page import PageCase, turn
@@ -300,7 +300,7 @@ class MessageTests(CountsCase):
         self.sent(3, 6)
 
     def test_a_large_answer_counts_as_far_as_it_was_sent(self) -> None:
-        size, number = WHOLE // 2, 6
+        size, number = MAX_AT_ONCE // 2, 6
         for _ in range(number):
             self.put(b"x" * size)
         for path, whole in ((f"{MESSAGES}?max_bytes=10000000", number), ("/v1/app/q", number)):

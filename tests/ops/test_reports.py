@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from queuey.core.activity import ENTRIES, GIVEN, SPAN
-from queuey.http.v2.representations.answers import WHOLE
+from queuey.http.answers.pieces import MAX_AT_ONCE
 from tests.http.api_support import OWNER, SETTINGS
 from tests.ops.support import OpsTestCase
 
@@ -116,7 +116,7 @@ class ManyQueuesTests(ReportsTestCase):
     def test_large_reads(self) -> None:
         """In pieces, each of which counts for itself."""
         for queue in ("orders", "quiet", "orders"):
-            self.expect(201, self.ask("POST", MESSAGES.format(queue), PLAIN, b"x" * WHOLE))
+            self.expect(201, self.ask("POST", MESSAGES.format(queue), PLAIN, b"x" * MAX_AT_ONCE))
         body = b'{"queues": ["orders", "quiet"], "start": "oldest"}'
         self.expect(200, self.ask("POST", "/v2/app/reads", JSON, body))
         self.assertEqual(self.given(), {"orders": 5, "quiet": 2})

@@ -13,7 +13,7 @@ from queuey.errors import BodyTooLarge, Forbidden, InvalidRequest, NeedsCredenti
 from queuey.http.admission.ongoing import Ongoing
 from queuey.http.admission.signed import may_be_signed, take_signature
 from queuey.http.heads.plan import Decision, Plan
-from queuey.http.inputs.reading import credentials
+from queuey.http.inputs.header_fields import credentials
 from queuey.http.wire import Request
 from queuey.interfaces import Accepted, IPolicies, ISignatures, Signature
 from queuey.model.access import Operation, allowed, is_application

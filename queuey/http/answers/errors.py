@@ -14,8 +14,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from queuey import errors
 from queuey.http.answers import problems
+from queuey.http.answers.encoding import JSON, encoded, json_line
 from queuey.http.answers.problems import Problem
-from queuey.http.answers.writing import answer, json_line
 from queuey.http.sqs import errors as sqs
 from queuey.http.wire import BrokenBody, Refusal, Request, render_refusal
 from queuey.logs import EventLog
@@ -171,7 +171,7 @@ class ErrorAnswers:
 
 def refuse(request: Request, status: int, problems: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
     """Write a whole answer that says what was wrong."""
-    answer(request, status, {"status": "error", "error_msg": problems}, *headers)
+    request.answer(status, (JSON, *headers), encoded({"status": "error", "error_msg": problems}))
 
 
 def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:

@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 import attrs
 
 from queuey import errors
-from queuey.http.answers.writing import json_line
+from queuey.http.answers.encoding import json_line
 from queuey.http.connection.limits import OVERLOADED, TOO_LARGE, Refusal
 from queuey.http.wire import Request
 

@@ -9,14 +9,15 @@ import attrs
 
 from queuey.core.many.reading import MAX_QUEUES_UNKNOWN
 from queuey.http.admission.gate import Admitted
-from queuey.http.answers.writing import json_line
+from queuey.http.answers.encoding import json_line
 from queuey.http.inputs.json_size import MAX_VALUES
 from queuey.http.routes import Route
 from queuey.http.v2.groups.settlements import MAX_RECEIPTS
 from queuey.http.v2.inputs.items import MAX_HEADERS, MAX_KEY
 from queuey.http.v2.inputs.parameters import Query
 from queuey.http.v2.messages.appends import MAX_MESSAGES
-from queuey.http.v2.representations.answers import HEAD, consistency_word
+from queuey.http.v2.representations.addresses import consistency_word
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Limits, Request
 from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model import fields

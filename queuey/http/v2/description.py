@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from queuey.http.answers.writing import JSON
+from queuey.http.answers.encoding import JSON
 from queuey.http.v2.inputs.parameters import Query
 from queuey.http.v2.inputs.tags import tags
 from queuey.http.wire import Request

@@ -11,13 +11,14 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import Judge, QueueChanges, QueueDirectory, resolved
 from queuey.http.admission.gate import Admitted, AdmittedToQueue
+from queuey.http.answers.encoding import json_line
 from queuey.http.answers.problems import Problem
-from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.inputs.conditions import check_read_only, conditions
 from queuey.http.v2.inputs.parameters import Members, Query, members
 from queuey.http.v2.inputs.tags import tags
-from queuey.http.v2.representations.answers import HEAD, consistency_word
+from queuey.http.v2.representations.addresses import consistency_word
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation, is_application
 from queuey.model.depth import Depth

@@ -13,15 +13,15 @@ import attrs
 from queuey.core.schedules.directory import Judge, ScheduleDirectory
 from queuey.errors import NoSuchSchedule
 from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.encoding import json_line
 from queuey.http.answers.problems import Problem
-from queuey.http.answers.writing import json_line
 from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.routes import Route
 from queuey.http.v2.inputs.conditions import Conditions, check_read_only, conditions
 from queuey.http.v2.inputs.items import Items
 from queuey.http.v2.inputs.parameters import Members, members, problem_of, refuse_query
 from queuey.http.v2.queues import QUEUE
-from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.group_settings import group_name_problem

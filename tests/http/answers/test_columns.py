@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.http.answers import writing
-from queuey.http.v2.representations import answers
+from queuey.http.answers.messages import joined_json
+from queuey.http.v1.representations import MESSAGES
+from queuey.http.v2.representations.messages import PLAIN
 from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, Columns, body_bytes, content_bytes
 from queuey.model.message import Content, NewMessage
 from queuey.model.policy import Ack
@@ -74,10 +75,10 @@ class ColumnsTests(SynchronousTestCase):
         self.assertEqual((hash(page), len(page), page[-1]), (hash(messages), len(messages), messages[-1]))
         for sizes in (body_bytes, content_bytes):
             self.assertEqual(sizes(page), sizes(messages))
-        self.assertEqual(writing.joined_json(page), ",".join(writing.messages_json(messages)).encode())
+        self.assertEqual(joined_json(MESSAGES, page), ",".join(MESSAGES.each(messages)).encode())
         for between in (b",", b"\n"):
-            expected = between.decode().join(answers.messages_json(messages)).encode()
-            self.assertEqual(answers.joined_json(page, between), expected)
+            expected = between.decode().join(PLAIN.each(messages)).encode()
+            self.assertEqual(joined_json(PLAIN, page, between), expected)
 
     def test_other_messages_are_another_page(self) -> None:
         one, other = (columns(NOW, 10**16, [(0, 0, body)], None, None) for body in (b"a", b"b"))
@@ -122,8 +123,8 @@ class PagesTests(SynchronousTestCase):
         self.assertEqual(found, expected)
         self.assertIsInstance(expected.messages, tuple)
         if found.messages:
-            self.assertEqual(writing.joined_json(found.messages), writing.joined_json(expected.messages))
-            self.assertEqual(answers.joined_json(found.messages), answers.joined_json(expected.messages))
+            self.assertEqual(joined_json(MESSAGES, found.messages), joined_json(MESSAGES, expected.messages))
+            self.assertEqual(joined_json(PLAIN, found.messages), joined_json(PLAIN, expected.messages))
         return found
 
     def read(self, queue: Queue, asked: Window | Merge) -> Slice[Window] | MergeSlice:

@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.http.answers.errors import STATUS
 from queuey.http.connection import limits
 from queuey.http.connection.limits import Refusal
-from queuey.http.v1 import V1
+from queuey.http.v1.api import V1
 from tests.manual import DOCS
 
 PAGE = DOCS / "api-v1.rst"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any
 
-from queuey.http.inputs.reading import Order
+from queuey.http.v1.inputs import Order
 from queuey.model import fields
 from queuey.model.fields import Whole
 from queuey.model.queue import Consistency, QueueType

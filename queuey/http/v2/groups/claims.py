@@ -14,6 +14,7 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchGroup, QueueyError
 from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.pieces import MAX_AT_ONCE, Piece, answer_in_pieces, portions
 from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
 from queuey.http.v2.groups.groups import GROUP, check_name, guarantee_of, named
@@ -21,14 +22,8 @@ from queuey.http.v2.groups.settlements import ACTIONS, outcomes_json, settlings
 from queuey.http.v2.inputs import repeats
 from queuey.http.v2.inputs.header_fields import bad_field
 from queuey.http.v2.inputs.parameters import Members, members, refuse_query
-from queuey.http.v2.representations.answers import (
-    HEAD,
-    WHOLE,
-    Piece,
-    answer_in_pieces,
-    messages_json,
-    portions,
-)
+from queuey.http.v2.representations.fields import HEAD
+from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
 from queuey.model import fields
 from queuey.model.access import Operation, is_application
@@ -86,7 +81,7 @@ class V2Claims:
         plain = claiming.settlings is None and not delivered.blocked
         end = _END if plain else _end(claiming, delivered)
         bodies, contents = sizes(messages)
-        if contents <= WHOLE:
+        if contents <= MAX_AT_ONCE:
             text = f"{BEGIN}{deliveries_json(messages, delivered.deliveries, parsed=parsed)}{end}"
             request.answer(200, HEAD, text.encode("ascii"))
             request.count_messages(len(messages), bodies)
@@ -245,7 +240,7 @@ def deliveries_json(messages: Sequence[Message], deliveries: Sequence[Delivery],
     """Return the JSON of the deliveries, separated by commas."""
     found = []
     last, until = None, ""
-    for text, delivery in zip(messages_json(messages, parsed=parsed), deliveries, strict=True):
+    for text, delivery in zip(message_format(parsed=parsed).each(messages), deliveries, strict=True):
         lease, receipt = "", ""
         if delivery.receipt is not None and delivery.until is not None:
             if delivery.until != last:

@@ -13,13 +13,14 @@ from queuey.core.groups.group_changes import GroupChanges, Judge
 from queuey.core.groups.values import PartitionLag
 from queuey.errors import InvalidRequest, NoSuchGroup
 from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.encoding import json_line
 from queuey.http.answers.problems import Problem
-from queuey.http.answers.writing import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.inputs.conditions import check_read_only, conditions
 from queuey.http.v2.inputs.parameters import Members, Query, members
 from queuey.http.v2.queues import PATCH, QUEUE
-from queuey.http.v2.representations.answers import HEAD, id_text
+from queuey.http.v2.representations.addresses import id_text
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.cursor import Cursor

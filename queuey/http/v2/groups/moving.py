@@ -11,14 +11,14 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Redriving
 from queuey.errors import BadCursor, CursorMismatch, InvalidRequest, QueueReplaced
 from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.answers.writing import json_line
+from queuey.http.answers.encoding import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.groups.claims import partitions
 from queuey.http.v2.groups.groups import GROUP, in_body, named
 from queuey.http.v2.inputs.parameters import Members, Query, members
 from queuey.http.v2.inputs.repeats import refuse_key
 from queuey.http.v2.messages.pages import address_of
-from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.access import Operation

@@ -18,7 +18,7 @@ from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
 from queuey.http.v2.groups.groups import GROUP, named
 from queuey.http.v2.inputs.parameters import Members, members, refuse_query
-from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.fields import DELAY, LEASE

@@ -19,7 +19,7 @@ from queuey.http.v2.live.guard import LiveGuard
 from queuey.http.v2.live.query import LiveQuery, live_query
 from queuey.http.v2.messages.pages import prefers_lines
 from queuey.http.v2.queues import QUEUE
-from queuey.http.v2.representations.answers import NO_STORE
+from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.served import RECEIVE

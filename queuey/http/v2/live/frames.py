@@ -11,9 +11,10 @@ from typing import Any, Final
 
 from queuey.core.live.source import Event, LivePage, Source
 from queuey.errors import QueueyError
+from queuey.http.answers.encoding import encoded
+from queuey.http.answers.messages import joined_json
 from queuey.http.answers.problems import document, of
-from queuey.http.answers.writing import encoded
-from queuey.http.v2.representations.answers import joined_json
+from queuey.http.v2.representations.messages import PLAIN
 from queuey.model.message import Message
 from queuey.model.timeid import Ticks, to_rfc3339
 
@@ -24,7 +25,7 @@ def _messages_json(page: LivePage) -> list[bytes]:
     """Each message of a page as JSON; with the name of its queue if the source has several."""
     if not page.messages:
         return []
-    texts = joined_json(page.messages, b"\n").split(b"\n")
+    texts = joined_json(PLAIN, page.messages, b"\n").split(b"\n")
     if page.names is None:
         return texts
     return [b'{"queue":%b,%b' % (encoded(name), text[1:]) for name, text in zip(page.names, texts, strict=True)]

@@ -8,7 +8,7 @@ from typing import Final
 
 from queuey.deferreds import deferred
 from queuey.http.admission.ongoing import End, Entry, Lasting
-from queuey.http.inputs.reading import credentials
+from queuey.http.inputs.header_fields import credentials
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 

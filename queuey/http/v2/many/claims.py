@@ -15,8 +15,9 @@ from queuey.core.groups.values import Claiming
 from queuey.core.messages import MessageExchange
 from queuey.errors import Forbidden, NeedsCredentials, NoSuchGroup, NoSuchQueue, QueueyError
 from queuey.http.admission.gate import AdmittedToChoice, permit
+from queuey.http.answers.encoding import encoded
+from queuey.http.answers.pieces import MAX_AT_ONCE, answer_in_pieces
 from queuey.http.answers.problems import Problem
-from queuey.http.answers.writing import encoded
 from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
 from queuey.http.v2.application import APPLICATION
@@ -25,7 +26,7 @@ from queuey.http.v2.groups.groups import guarantee_of, named
 from queuey.http.v2.inputs import repeats
 from queuey.http.v2.inputs.header_fields import bad_field
 from queuey.http.v2.inputs.parameters import Members, members, refuse_query
-from queuey.http.v2.representations.answers import HEAD, WHOLE, answer_in_pieces
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model import fields
 from queuey.model.access import Operation, is_application
@@ -269,7 +270,7 @@ async def _answer(request: Request, asked: ManyClaimWanted, served: Served) -> N
         request.traced.received(messages)
     end = _end(asked.names, served)
     bodies, contents = sizes(messages)
-    if contents <= WHOLE:
+    if contents <= MAX_AT_ONCE:
         text = f"{BEGIN}{deliveries_json(messages, delivered.deliveries, parsed=asked.parsed)}{end}"
         request.answer(200, HEAD, text.encode("ascii"))
         request.count_messages(len(messages), bodies, queues)

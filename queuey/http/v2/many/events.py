@@ -28,7 +28,7 @@ from queuey.http.v2.many.choices import (
     permit_choice,
 )
 from queuey.http.v2.messages.pages import prefers_lines
-from queuey.http.v2.representations.answers import NO_STORE
+from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.choice import QueueChoice

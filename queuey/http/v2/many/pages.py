@@ -8,10 +8,11 @@ from typing import Any, Final
 import attrs
 
 from queuey.core.many.reading import Gap, ManyAsked, ManyPage
-from queuey.http.answers.writing import encoded
+from queuey.http.answers.encoding import encoded
+from queuey.http.answers.pieces import Piece, portions
 from queuey.http.v2.inputs.parameters import Members, members
 from queuey.http.v2.many.choices import Chosen, begins_at, choice_in_body, chosen_in_body
-from queuey.http.v2.representations.answers import Piece, messages_json, portions
+from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.choice import QueueChoice
@@ -92,7 +93,7 @@ def _messages(
 ) -> Iterator[str]:
     """Return messages as JSON, each with the name of its queue and the cursor just after it."""
     names: dict[str, str] = {}
-    for (name, place), text in zip(about, messages_json(messages, parsed=parsed), strict=True):
+    for (name, place), text in zip(about, message_format(parsed=parsed).each(messages), strict=True):
         if name not in names:
             names[name] = encoded(name).decode("ascii").strip()
         yield f'{{"queue":{names[name]},"place":"{cursor.many_text(place)}",{text[1:]}'

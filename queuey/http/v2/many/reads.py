@@ -9,6 +9,7 @@ import attrs
 from queuey.core.many.chosen import View
 from queuey.core.many.reading import ManyPage, ManyReader
 from queuey.http.admission.gate import AdmittedToChoice
+from queuey.http.answers.pieces import answer_in_pieces, fits_at_once
 from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
 from queuey.http.v2.application import APPLICATION
@@ -16,7 +17,7 @@ from queuey.http.v2.inputs.parameters import refuse_query
 from queuey.http.v2.many.choices import permit_choice
 from queuey.http.v2.many.pages import choice, pieces, wanted
 from queuey.http.v2.messages.pages import JSON, NDJSON, prefers_lines
-from queuey.http.v2.representations.answers import NO_STORE, answer_in_pieces, fits_at_once
+from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.columns import body_bytes

@@ -21,7 +21,7 @@ from queuey.http.v2.messages import appends, pages, rendered
 from queuey.http.v2.messages.pages import Form, Wanted
 from queuey.http.v2.messages.whole import WholeRead
 from queuey.http.v2.queues import QUEUE
-from queuey.http.v2.representations.answers import answer_stored, stored_json
+from queuey.http.v2.representations.addresses import answer_stored, stored_json
 from queuey.http.v2.streams.stream import V2Stream, is_stream
 from queuey.http.wire import Request
 from queuey.model.access import Operation

@@ -13,10 +13,13 @@ import attrs
 
 from queuey.errors import CursorMismatch, QueueReplaced
 from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.answers.writing import encoded
+from queuey.http.answers.encoding import encoded
+from queuey.http.answers.messages import joined_json
+from queuey.http.answers.pieces import MAX_AT_ONCE, Piece, portions
 from queuey.http.inputs.parameters import MAX_REMEMBERED
 from queuey.http.v2.inputs.parameters import Query
-from queuey.http.v2.representations.answers import WHOLE, Piece, joined_json, portions, reference
+from queuey.http.v2.representations.fields import uri_path
+from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
 from queuey.model import cursor
 from queuey.model.cursor import Cursor
@@ -74,7 +77,7 @@ class Wanted:
 
     def whole(self) -> Wanted:
         """Return the same read with the limits of one part of a whole read."""
-        merge = attrs.evolve(self.merge, limit=LIMIT.high, max_bytes=WHOLE)
+        merge = attrs.evolve(self.merge, limit=LIMIT.high, max_bytes=MAX_AT_ONCE)
         return attrs.evolve(self, all=True, merge=merge)
 
     def cursor(self, position: Position) -> str:
@@ -296,9 +299,10 @@ class Form:
 
         :param begun: whether others stand before them.
         """
+        format = message_format(parsed=self.json)
         if self.lines:
-            return joined_json(messages, b"\n", parsed=self.json) + b"\n"
-        return (b"," if begun else _BEGINNING) + joined_json(messages, parsed=self.json)
+            return joined_json(format, messages, b"\n") + b"\n"
+        return (b"," if begun else _BEGINNING) + joined_json(format, messages)
 
     def ending(self, members: bytes, *, begun: bool) -> bytes:
         """Render the end of a page, after its messages.
@@ -333,7 +337,7 @@ def link(request: Request, next: str) -> bytes:
     parts = [part for part in request.line.query.split(b"&") if _name(part) not in (b"", b"after", b"since")]
     signed = [request.signed] if request.signed else []
     query = b"&".join([*parts, *signed, b"after=" + next.encode("ascii")])
-    return b'<%b?%b>; rel="next"' % (reference(request), query)
+    return b'<%b?%b>; rel="next"' % (uri_path(request.path), query)
 
 
 def _name(part: bytes) -> bytes:

@@ -12,18 +12,11 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from queuey.http.answers.encoding import Field
+from queuey.http.answers.pieces import begin_pieces, fits_at_once, portions, send_piece
 from queuey.http.v2.inputs.conditions import is_known
 from queuey.http.v2.messages.pages import JSON, NDJSON, Form, Page, link
-from queuey.http.v2.representations.answers import (
-    ASK_AGAIN,
-    NO_STORE,
-    Field,
-    begin,
-    count_sent,
-    etag,
-    fits_at_once,
-    portions,
-)
+from queuey.http.v2.representations.fields import ASK_AGAIN, NO_STORE, etag
 from queuey.http.wire import Request
 from queuey.model.columns import body_bytes
 from queuey.model.message import Address
@@ -60,7 +53,7 @@ def answer(
         request.answer(304, (cached,), b"", tagged)
         return None
     request.answer(200, (fields[0], cached), body, (*tagged, *following))
-    count_sent(request, messages)
+    request.count_messages(len(messages), body_bytes(messages))
     return None
 
 
@@ -78,22 +71,19 @@ class _Large:
     async def answer(self, fields: Sequence[Field], own: tuple[Field, ...]) -> None:
         """Write it; messages that are deleted, or expire, before they are sent are left out."""
         request, begun = self._request, False
-        begin(request, fields, own)
+        if not await begin_pieces(request, (*fields, *own)):
+            return
         while self._portions:
-            count, size, sending = self._send(begun=begun)
+            await self._send(begun=begun)
             begun = True
-            await sending
-            if request.method == b"HEAD":
-                return
-            request.count_messages(count, size)
             while self._later and not self._portions:
                 await self._read_on()
         await request.send(self._form.ending(self._members, begun=begun))
 
-    def _send(self, *, begun: bool) -> tuple[int, int, Deferred[None]]:
-        """Send a portion, and forget it; how many messages it has, the bytes of their bodies, and the sending."""
+    def _send(self, *, begun: bool) -> Coroutine[Any, Any, None]:
+        """Send a portion; when this returns, only the coroutine refers to its text, and nothing to its messages."""
         some = self._portions.popleft()
-        return len(some), body_bytes(some), self._request.send(self._form.joined(some, begun=begun))
+        return send_piece(self._request, self._form.joined(some, begun=begun), len(some), body_bytes(some))
 
     async def _read_on(self) -> None:
         """Read the next slice."""

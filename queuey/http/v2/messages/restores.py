@@ -10,7 +10,7 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import TurnQueue
 from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.answers.writing import json_line
+from queuey.http.answers.encoding import json_line
 from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.routes import Route
 from queuey.http.v2.inputs.header_fields import expect_type
@@ -19,7 +19,7 @@ from queuey.http.v2.inputs.parameters import Query
 from queuey.http.v2.messages.appends import BATCH, batch_of, invalid
 from queuey.http.v2.messages.messages import MESSAGES
 from queuey.http.v2.messages.pages import address_of
-from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.fields import REMAINING_TTL

@@ -10,6 +10,7 @@ import attrs
 from queuey.core.messages import MessageExchange
 from queuey.errors import NoSuchMessage
 from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.encoding import Field
 from queuey.http.answers.problems import Problem
 from queuey.http.routes import Route
 from queuey.http.v2.inputs.conditions import is_known
@@ -20,15 +21,8 @@ from queuey.http.v2.messages import ranges
 from queuey.http.v2.messages.appends import headers_of, type_of
 from queuey.http.v2.messages.messages import MESSAGES
 from queuey.http.v2.messages.pages import address_of
-from queuey.http.v2.representations.answers import (
-    ASK_AGAIN,
-    Field,
-    content_type_of,
-    etag,
-    headers_field,
-    id_text,
-    reference,
-)
+from queuey.http.v2.representations.addresses import id_text
+from queuey.http.v2.representations.fields import ASK_AGAIN, content_type_of, etag, headers_field, uri_path
 from queuey.http.wire import Request
 from queuey.interfaces import AHEAD
 from queuey.model.access import Operation
@@ -105,7 +99,7 @@ class V2Single:
         request.traced.begin(SEND)
         made = await self.exchange.put(queue, address, content, lives, _condition(request))
         request.traced.sent((Draft(content, lives),), (address,), single=True)
-        location = (b"Location", reference(request))
+        location = (b"Location", uri_path(request.path))
         request.answer(201 if made else 204, (), b"", (location,) if made else ())
 
     def _seconds_until(self, address: Address) -> int:

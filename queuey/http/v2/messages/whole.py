@@ -13,12 +13,13 @@ from queuey.core.pages import Progress
 from queuey.deferreds import TurnQueue
 from queuey.errors import QueueyError
 from queuey.http.admission.gate import AdmittedToQueue
+from queuey.http.answers.encoding import Field, encoded
 from queuey.http.answers.errors import log_refused
+from queuey.http.answers.pieces import begin_pieces, portions
 from queuey.http.answers.problems import Problem, document, of
-from queuey.http.answers.writing import encoded
 from queuey.http.v2.inputs.conditions import is_known
 from queuey.http.v2.messages.pages import NDJSON, Form, Page, Wanted, page, part
-from queuey.http.v2.representations.answers import NO_STORE, Field, begin, portions
+from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.columns import body_bytes
@@ -73,9 +74,7 @@ class WholeRead:
         if is_known(request, "page", None):
             request.answer(304, (NO_STORE,), b"", ())
             return
-        begin(request, _FIELDS, ())
-        if request.method == b"HEAD":
-            await request.send(b"")
+        if not await begin_pieces(request, _FIELDS):
             return
         stable = slice.stable
         self._note_gap(page(self._admitted, self._wanted, slice, self._began, self._queue))

@@ -8,13 +8,13 @@ import attrs
 
 from queuey.core.pushes.directory import PushDirectory
 from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.answers.writing import json_line
+from queuey.http.answers.encoding import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.inputs.conditions import conditions
 from queuey.http.v2.inputs.parameters import members, refuse_query
 from queuey.http.v2.pushes.push_json import attempt_json
 from queuey.http.v2.pushes.pushes import KIND, PUSH, answer_push, named, tag
-from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 

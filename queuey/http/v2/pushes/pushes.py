@@ -13,14 +13,14 @@ from queuey.core.groups.rows import in_parallel
 from queuey.core.pushes.directory import PushDirectory
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchPush
 from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.answers.writing import json_line
+from queuey.http.answers.encoding import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.groups.groups import check_name, in_body
 from queuey.http.v2.inputs.conditions import Conditions, check_read_only, conditions
 from queuey.http.v2.inputs.parameters import members, refuse_query
 from queuey.http.v2.pushes.push_json import READ_ONLY, SETTINGS, push_json, settings
 from queuey.http.v2.queues import PATCH, QUEUE
-from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.group_settings import Group, group_name_problem

@@ -10,8 +10,8 @@ from typing import Any, Final, NoReturn, overload
 import attrs
 import msgspec
 
+from queuey.http.answers.encoding import encoded
 from queuey.http.answers.problems import Problem, document
-from queuey.http.answers.writing import encoded
 from queuey.http.inputs.fast_json import line_bodies
 from queuey.http.inputs.json_size import has_too_many_values
 from queuey.http.inputs.mistakes import Mistakes

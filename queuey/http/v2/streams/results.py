@@ -8,8 +8,8 @@ from typing import Final
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.deferreds import deferred
+from queuey.http.answers.encoding import encoded
 from queuey.http.answers.problems import Problem, document
-from queuey.http.answers.writing import encoded
 from queuey.http.v2.streams.lines import Line
 from queuey.http.wire import ClientGone, Request
 

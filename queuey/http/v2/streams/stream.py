@@ -25,7 +25,7 @@ from queuey.http.answers.problems import Problem, of, of_refusal
 from queuey.http.v2.inputs import parameters
 from queuey.http.v2.inputs.header_fields import bad_field, expect_type
 from queuey.http.v2.inputs.items import Items
-from queuey.http.v2.representations.answers import addresses_json, addresses_text
+from queuey.http.v2.representations.addresses import ADDRESSES
 from queuey.http.v2.streams.batches import Batches
 from queuey.http.v2.streams.lines import PAUSE, SLICE_LINES, BrokenLine, Keys, Line, PlainLines, Reader
 from queuey.http.v2.streams.results import NDJSON, Failures, Outcomes, Results
@@ -297,13 +297,13 @@ class _Stream:
             if once is None:
                 addresses = await self._exchange.append(self._queue, drafts, counted=True)
                 self._request.traced.sent(drafts, addresses)
-                return addresses_json(addresses) if plain is None else addresses_text(addresses, "\n")
+                return ADDRESSES.each(addresses) if plain is None else ADDRESSES.joined(addresses, "\n")
             appended = await self._exchange.append_once(self._queue, drafts, once, counted=True)
             self._request.traced.sent(drafts, appended.addresses)
         except QueueyError as error:
             return [self._failed(error)] * len(lines)
         duplicate = "true" if appended.duplicate else "false"
-        return [f'{text[:-1]},"duplicate":{duplicate}}}' for text in addresses_json(appended.addresses)]
+        return [f'{text[:-1]},"duplicate":{duplicate}}}' for text in ADDRESSES.each(appended.addresses)]
 
     def _failed(self, error: QueueyError) -> Problem:
         """Return the problem of all lines of a failed write."""

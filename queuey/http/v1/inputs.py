@@ -1,4 +1,4 @@
-"""Requests of the v1 API as model values, or as an error that names every parameter that is wrong."""
+"""Parse requests of the v1 API into model values, or raise one error that names every wrong parameter."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from queuey.core.queues import QueueChanges
 from queuey.errors import BodyTooLarge, InvalidRequest
 from queuey.http.inputs.fast_json import batch_bodies
 from queuey.http.inputs.forms import CHARSETS, MAX_FIELDS, parse_form, parse_query
+from queuey.http.inputs.header_fields import single_header
 from queuey.http.inputs.json_size import TOO_MANY, has_too_many_values
 from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.inputs.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, whole_number
 from queuey.http.wire import Request
-from queuey.interfaces import Credential
 from queuey.model.batch import Drafts
 from queuey.model.fields import LIMIT, PARTITIONS, TTL, Whole, partition
 from queuey.model.message import Address, Content, Draft
@@ -48,15 +48,9 @@ MAX_REPLACED: Final = 16 << 20
 _NOT_READ: Final = "Unable to properly deserialize JSON body."
 """The error of the first version for each body that is not JSON, or is not an object with a list of messages."""
 
-MAX_CREDENTIALS: Final = 8
-"""Credentials in one request: each may cost a request to a remote verifier."""
-
 _JSON: Final = "application/json"
 _DIGITS: Final = re.compile(r"[0-9]+", re.ASCII)
 _ID_LENGTH: Final = 32
-_FIELD: Final = {
-    name: name.lower().encode("ascii") for name in ("Authorization", "Content-Type", "X-TTL", "X-Partition")
-}
 
 
 class Order(Enum):
@@ -74,45 +68,6 @@ class ListQuery:
     limit: int | None
     details: bool
     counts: bool
-
-
-def credentials(request: Request, application: str) -> list[Credential]:
-    """The credentials of the Authorization header, several of which may stand there, separated by semicolons.
-
-    Bytes that are no UTF-8 are kept as surrogates, which no key has.
-
-    :param application: which they are sent to.
-    :raise InvalidRequest: if there are more than ``MAX_CREDENTIALS``.
-    """
-    header = single_header(request, "Authorization", "surrogateescape")
-    if header is None:
-        return []
-    found = []
-    for part in header.split(";"):
-        scheme, _, value = part.strip().partition(" ")
-        value = value.strip()
-        if scheme and value:
-            found.append(Credential(scheme.lower(), value, application, request.client_host))
-    if len(found) > MAX_CREDENTIALS:
-        raise InvalidRequest({"BadRequest": f"The header Authorization has more than {MAX_CREDENTIALS} credentials."})
-    return found
-
-
-def single_header(request: Request, name: str, errors: str = "strict") -> str | None:
-    """The value of a header that may come once; an empty one counts as absent.
-
-    :param errors: what to do with bytes that are no UTF-8.
-    :raise InvalidRequest: if it came more than once, or is no UTF-8 text.
-    """
-    values = request.fields.get(_FIELD[name])
-    if values is None:
-        return None
-    if len(values) > 1:
-        raise InvalidRequest({"BadRequest": f"The header {name} came more than once."})
-    try:
-        return str(values[0], "utf-8", errors).strip() or None
-    except UnicodeDecodeError:
-        raise InvalidRequest({"BadRequest": f"The header {name} is not UTF-8 text."}) from None
 
 
 def list_query(request: Request) -> ListQuery:

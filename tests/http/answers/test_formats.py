@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.answers.bulk_json import ascii_texts_json
-from queuey.http.answers.writing import addresses_json, messages_json, stored
-from queuey.http.v2.representations import answers
+from queuey.http.v1.representations import ADDRESSES, MESSAGES, stored
+from queuey.http.v2.representations.addresses import ADDRESSES as V2_ADDRESSES
+from queuey.http.v2.representations.addresses import answer_stored
+from queuey.http.v2.representations.fields import content_type_of
+from queuey.http.v2.representations.messages import PLAIN
 from queuey.model.batch import Addresses
 from queuey.model.message import Address, Content, Message
 from queuey.model.timeid import (
@@ -52,7 +55,7 @@ class AddressTests(SynchronousTestCase):
             ticks += step
             addresses.append(Address(number % 3 + 1, make(Ticks(ticks), sequence, node)))
         self.assertEqual(
-            [json.loads(text) for text in addresses_json(addresses)],
+            [json.loads(text) for text in ADDRESSES.each(addresses)],
             [{"key": to_v1_hex(a.id), "timestamp": timestamp(a.id), "partition": a.partition} for a in addresses],
         )
 
@@ -79,7 +82,7 @@ class AddressTests(SynchronousTestCase):
                 },
             )
             if ticks >= EPOCH:
-                answers.answer_stored(asked, (address,), '{"a":"%d%%"}', duplicate=number == 1)  # type: ignore[arg-type]
+                answer_stored(asked, (address,), '{"a":"%d%%"}', duplicate=number == 1)  # type: ignore[arg-type]
                 id = f"{address.id.hex()}-{address.partition}"
                 told = {"id": id, "partition": address.partition, "timestamp": to_rfc3339(ticks_of(address.id))}
                 self.assertEqual(
@@ -100,9 +103,9 @@ class AddressTests(SynchronousTestCase):
         asked = _Asked()
         if len(ids) > 1:
             stored(asked, addresses)  # type: ignore[arg-type]
-            self.assertEqual(asked.answered["messages"], [json.loads(text) for text in addresses_json(each)])
+            self.assertEqual(asked.answered["messages"], [json.loads(text) for text in ADDRESSES.each(each)])
         if ticks >= EPOCH + 10_000:
-            self.assertEqual(answers.addresses_text(addresses, "\n"), "\n".join(answers.addresses_json(each)))
+            self.assertEqual(V2_ADDRESSES.joined(addresses, "\n"), "\n".join(V2_ADDRESSES.each(each)))
 
 
 # Whatever is special to JSON, to what joins texts, or to one of the two ways to write it; mostly ASCII.
@@ -143,11 +146,11 @@ class MessagesTests(SynchronousTestCase):
             for number, body in enumerate(bodies)
         ]
         self.assertEqual(
-            [json.dumps(json.loads(text), separators=(",", ":")) for text in messages_json(messages)],
-            messages_json(messages),
+            [json.dumps(json.loads(text), separators=(",", ":")) for text in MESSAGES.each(messages)],
+            MESSAGES.each(messages),
         )
         self.assertEqual(
-            [json.loads(text) for text in messages_json(messages)],
+            [json.loads(text) for text in MESSAGES.each(messages)],
             [
                 {
                     "message_id": to_v1_hex(message.id),
@@ -158,11 +161,11 @@ class MessagesTests(SynchronousTestCase):
                 for message in messages
             ],
         )
-        for message, text in zip(messages, answers.messages_json(messages), strict=True):
+        for message, text in zip(messages, PLAIN.each(messages), strict=True):
             shown = json.loads(text)
             self.assertEqual(json.dumps(shown, separators=(",", ":")), text)
             self.assertEqual(shown["id"], f"{message.id.hex()}-{partition}")
             self.assertEqual(shown["timestamp"], to_rfc3339(ticks_of(message.id)))
             self.assertEqual(shown["expires"], to_rfc3339(message.expires))
-            self.assertEqual(shown["content_type"], answers.content_type_of(message.content))
+            self.assertEqual(shown["content_type"], content_type_of(message.content))
             self.assertEqual(shown["headers"], json.loads(headers or b"{}"))
