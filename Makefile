@@ -17,10 +17,10 @@ SHELL = /bin/sh
 .NOTPARALLEL:
 .PHONY: all run test test-one test-long browser javascript cassandra cassandra-3.11 cassandra-trio run-cassandra
 PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440-light
-.PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims clean help
+.PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims bench-sqs clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard push
+BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard push sqs
 # These need the server that `make cassandra` sets up.
 CASSANDRA_BENCHES := cassandra session
 
@@ -160,6 +160,12 @@ bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims
 	@sh tests/packages.sh 'the benchmark' beanstalkd=beanstalkd redis-server=redis-server \
 	    /usr/share/postgresql-common=postgresql psql=postgresql-client
 	@exec $(BIN)/python -m bench.claims
+
+bench-sqs: $(READY) bin/sqs/ready ## ElasticMQ and moto's server beside SQS, and Celery; fetched where there is Java and Maven
+	@exec $(BIN)/python -m bench.sqs
+
+bin/sqs/ready: $(wildcard etc/sqs/*)
+	@sh etc/sqs/setup.sh $(BIN)/python && touch $@
 
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*

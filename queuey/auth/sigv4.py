@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import hmac
 import re
-from calendar import timegm
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -179,7 +178,9 @@ def _parse(request: AwsRequest) -> _Claim:
 
 def _moment(time: str) -> int:
     try:
-        return timegm(datetime.strptime(time, "%Y%m%dT%H%M%SZ").timetuple())
+        # strptime takes ten times as long, and this is done for every request, twice.
+        day = int(time[:4]), int(time[4:6]), int(time[6:8])
+        return int(datetime(*day, int(time[9:11]), int(time[11:13]), int(time[13:15]), tzinfo=UTC).timestamp())
     except ValueError:
         raise _incomplete("X-Amz-Date is not a time.") from None
 

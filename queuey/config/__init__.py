@@ -25,7 +25,7 @@ from queuey.config.pushes import PushSettings
 from queuey.config.reading import Section, parse, read_text
 from queuey.config.server import OpsSettings, ServerSettings
 from queuey.config.settings import ApplicationSettings, Settings, needs_restart, with_reloadable
-from queuey.config.sqs import refuse_ignored_signatures, sqs
+from queuey.config.sqs import refuse_ignored_signatures, refuse_shared_endpoints, sqs
 from queuey.config.sqs_settings import SqsSettings
 from queuey.config.storage import CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage, Storage
 from queuey.config.tracing import tracing
@@ -137,6 +137,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     if backend == "cassandra":
         refuse_counting(named, report)
     over_sqs = sqs(reader("sqs"))
+    refuse_shared_endpoints(over_sqs, server, report)
     refuse_ignored_signatures(over_sqs, server, named, report)
     refuse_guarantees(named, storage, report)
     sections.refuse_lone_workers(server, storage, report)

@@ -19,6 +19,13 @@ def sqs(reader: Reader) -> SqsSettings:
     return reader.section(SqsSettings)
 
 
+def refuse_shared_endpoints(found: SqsSettings, server: ServerSettings, report: Report) -> None:
+    """Report endpoints that are those of the clients' port too: one of the two could not listen."""
+    for shared in [one for one in found.listen if one in server.http]:
+        place = key_of(SqsSettings, "listen").place
+        report.problem(place, f"{shared} stands in [server] http too, where SQS is served as well")
+
+
 def refuse_ignored_signatures(
     found: SqsSettings, server: ServerSettings, applications: Sequence[ApplicationSettings], report: Report
 ) -> None:
@@ -28,7 +35,7 @@ def refuse_ignored_signatures(
         if found.application is not None:
             report.problem(key_of(SqsSettings, "application").place, "has no effect without signatures = ignore")
         return
-    open_to_others = [one for one in server.http if not local(one)]
+    open_to_others = [one for one in (*server.http, *found.listen) if not local(one)]
     if open_to_others:
         text = f"cannot be ignored on {open_to_others[0]}, which others than this machine may reach"
         report.problem(place, text)

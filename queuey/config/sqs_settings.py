@@ -9,7 +9,8 @@ from typing import Final
 import attrs
 
 from queuey.config.declared import RESTART, setting
-from queuey.config.kinds import Kind, member, optional
+from queuey.config.endpoints import ALLOWED, endpoints
+from queuey.config.kinds import Kind, lines_text, member, optional
 from queuey.config.mistakes import Mistake, shown
 from queuey.model.application import ALLOWED_NAME, name_is_good
 
@@ -33,9 +34,12 @@ def _name(text: str, base: Path) -> str:
 class SqsSettings:
     """Clients of Amazon SQS.
 
+    :ivar listen: endpoint descriptions as Twisted reads them, on which SQS alone is served; without any it is served on
+        the clients' port alone.
     :ivar application: the application that all clients are if their signatures are ignored; ``None``: they are checked.
     """
 
+    listen: tuple[str, ...] = setting(_SECTION, "listen", Kind(ALLOWED, endpoints, lines_text), "", RESTART)
     signatures: Signatures = setting(_SECTION, "signatures", member(Signatures), Signatures.CHECK.value, RESTART)
     application: str | None = setting(_SECTION, "application", optional(Kind(ALLOWED_NAME, _name)), "", RESTART)
 

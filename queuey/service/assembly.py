@@ -39,6 +39,8 @@ from queuey.core.waiting import Waits
 from queuey.deferreds import deferred
 from queuey.http.connection.sending import Turn
 from queuey.http.requests.counting import NOWHERE, Counts
+from queuey.http.sqs.port import SqsPort
+from queuey.http.sqs.removals import Removals
 from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import EventLog, LogObserver, access_logger
@@ -72,6 +74,8 @@ class Assembly:
 
     :ivar by_queue: what this process has counted for each queue and has not passed on yet.
     :ivar activity: how busy queues are, in all processes; ``None`` if the settings switch counting off.
+    :ivar sqs: makes the connections of the port that SQS has for itself.
+    :ivar removals: removes messages that were deleted through SQS.
     :ivar traces: exports spans of requests, if that is asked for.
     :ivar metrics: what is counted; empty if the settings switch it off.
     :ivar let_go: drops counts of applications that do not exist any more.
@@ -89,6 +93,8 @@ class Assembly:
     by_queue: QueueCounts
     activity: Activity | None
     site: Site
+    sqs: SqsPort
+    removals: Removals
     waits: Waits
     live: LiveReads
     log: LogObserver
@@ -158,6 +164,7 @@ def assemble(
     activity = Activity(reactor, by_queue) if settings.metrics.enabled else None
     counts, received = (Counts(by_queue), Received(by_queue)) if settings.metrics.enabled else (None, None)
     exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
+    removals = Removals(exchange, reactor)
     watch = ManyWatch(store, waits, lambda: from_seconds(now()), settle(settings))
     many = ManyReader(watch, store, policies, lambda: from_seconds(now()))
     sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
@@ -194,6 +201,7 @@ def assemble(
         users=users,
         directory=directory,
         exchange=exchange,
+        removals=removals,
         many=many,
         groups=groups,
         pushes=pushes,
@@ -285,6 +293,8 @@ def assemble(
         by_queue=by_queue,
         activity=activity,
         site=site,
+        sqs=SqsPort(site),
+        removals=removals,
         waits=waits,
         live=live,
         log=log,

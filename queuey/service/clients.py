@@ -30,7 +30,7 @@ from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
-from queuey.http.sqs.settling import Removals, SqsSettling
+from queuey.http.sqs.settling import SqsSettling
 from queuey.http.v1.api import V1
 from queuey.http.v2 import api
 from queuey.http.v2.application import V2Application
@@ -160,7 +160,7 @@ def sqs_api(parts: Components, gate: Gate) -> SqsApi:
         administration,
         SqsSending(exchange, states),
         SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
-        SqsSettling(groups, states, Removals(exchange)),
+        SqsSettling(groups, states, parts.removals),
         SqsMoving(sqs_gate, parts.directory, administration, states, moves, now, lambda: uuid.uuid4().hex),
     )
 

@@ -19,6 +19,7 @@ from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.schedules.directory import ScheduleDirectory
 from queuey.http.connection.sending import Turn
+from queuey.http.sqs.removals import Removals
 from queuey.http.wire import AccessLine
 from queuey.interfaces import IStore, ITraces
 from queuey.logs import LogObserver
@@ -48,6 +49,7 @@ class Components:
     users: Users
     directory: QueueDirectory
     exchange: MessageExchange
+    removals: Removals
     many: ManyReader
     groups: GroupExchange
     pushes: PushDirectory

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import signal
-import sys
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
@@ -15,10 +12,11 @@ from twisted.python.failure import Failure
 
 from queuey import __version__, config
 from queuey.config import CassandraStorage
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
+from queuey.service.ending import end_badly, ends_within
 from queuey.service.listening import Listeners
 from queuey.service.log_location import LogPlace, welcome
 from queuey.service.process_tuning import collect_less, raise_file_limit, take_turns
@@ -93,9 +91,12 @@ class QueueyService(Service):
                 signal.SIGUSR1: self._reopen,
             },
         )
-        server = self._house.in_force.settings.server
+        settings = self._house.in_force.settings
+        server = settings.server
         try:
+            # In this order: workers take the sockets over by it.
             self._listeners.listen(self._reactor, server.http, self._house.site)
+            self._listeners.listen(self._reactor, settings.sqs.listen, self._house.sqs)
             if not server.ops.automatic:
                 self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
             self._house.dashboard.listen(self._reactor, server.dashboard)
@@ -228,7 +229,7 @@ class QueueyService(Service):
             _log.failure("start-refused", "the store failed to open", failure)
             self._starter.tell("queuey: the store failed to open; the log says why")
         self._starter.refuse()
-        _end_badly()
+        end_badly()
         self._hurry = True
         self._reactor.callWhenRunning(self._stop)
 
@@ -258,6 +259,7 @@ class QueueyService(Service):
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        await ends_within(limit, self._house.removals.stop(), self._reactor)
         if not await ends_within(limit, pushes, self._reactor):
             _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._house.pushes.busy, limit=limit)
         if workers is not None and not await ends_within(limit + _WORKERS_END, workers.stop(limit), self._reactor):
@@ -361,7 +363,8 @@ class QueueyService(Service):
         """Say that requests are answered, and where."""
         if self._stopping:
             return
-        settings, served = self._house.in_force.settings, self._listeners.addresses()
+        settings, listening = self._house.in_force.settings, self._listeners.addresses()
+        served, for_sqs = listening[: len(settings.server.http)], listening[len(settings.server.http) :]
         _log.info(
             "started",
             "queuey {version} serves {applications} on {addresses}",
@@ -369,6 +372,8 @@ class QueueyService(Service):
             applications=", ".join(each.name for each in settings.applications) or "no application",
             addresses=", ".join(served),
         )
+        if for_sqs:
+            _log.info("sqs", "clients of SQS are served on {addresses}", addresses=", ".join(for_sqs))
         if settings.source is None:
             operators = self._ops_listeners.addresses()
             sign_in = self._house.dashboard.sign_in(settings.server.dashboard)
@@ -385,23 +390,3 @@ class QueueyService(Service):
         self._tell_why(reason)
         self._starter.refuse()
         raise StartRefused(reason)
-
-
-async def ends_within(seconds: float, work: Deferred[Any], reactor: Any) -> bool:
-    """Wait for some work; whether it was done in so many seconds."""
-    try:
-        await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))
-    except Unavailable:
-        return False
-    return True
-
-
-def _end_badly() -> None:
-    """Let the process end with status 1 once all is closed; twistd knows of no other way than a traceback."""
-    atexit.register(_exit_with_1)
-
-
-def _exit_with_1() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)

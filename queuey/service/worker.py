@@ -24,7 +24,7 @@ from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import Assembly, assemble
 from queuey.service.counting import snapshot
-from queuey.service.daemon import ends_within
+from queuey.service.ending import ends_within
 from queuey.service.listening import Listeners
 from queuey.service.process_tuning import collect_less, take_turns
 from queuey.service.worker_messages import LINK, DaemonState, SetUp, WorkerCommand, WorkerReport, packed, unpacked
@@ -98,7 +98,9 @@ class Worker:
         self._house.pushes.start()
         self._house.schedules.start()
         sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
-        self._listeners.take_over(self._reactor, settings.server.http, sockets, self._house.site)
+        count = len(settings.server.http)
+        self._listeners.take_over(self._reactor, settings.server.http, sockets[:count], self._house.site)
+        self._listeners.take_over(self._reactor, settings.sqs.listen, sockets[count:], self._house.sqs)
         self._link.send(0, WorkerReport.UP, None)
 
     def _use(self, settings: Settings) -> None:
@@ -131,6 +133,7 @@ class Worker:
         if not await ends_within(limit, self._house.site.drain(), self._reactor):
             _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
             self._house.site.abort()
+        await ends_within(limit, self._house.removals.stop(), self._reactor)
         if not await ends_within(limit, pushes, self._reactor):
             _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._house.pushes.busy, limit=limit)
         flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()

@@ -12,6 +12,7 @@ from tests.config.support import APPLICATION, SettingsTestCase
 
 CHANGES = {
     "http": "tcp:81",
+    "listen": "tcp:83",
     "max_body": "2MiB",
     "max_header": "2KiB",
     "header_timeout": "1",

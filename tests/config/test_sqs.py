@@ -26,8 +26,18 @@ class SqsTests(SettingsTestCase):
         for http in ("tcp:5000", "tcp:5000:interface=10.0.0.1", "systemd:domain=INET:name=q", "unix:q.sock"):
             (problem,) = self.problems(f"[server]\nhttp =\n  tcp:1:interface=127.0.0.1\n  {http}\n{IGNORED}")
             self.assertIn("[sqs] signatures: cannot be ignored on", problem)
+            (problem,) = self.problems(f"{IGNORED}listen =\n  tcp:9324:interface=127.0.0.1\n  {http}\n")
+            self.assertIn("[sqs] signatures: cannot be ignored on", problem)
         for http in ("tcp6:5000:interface=\\:\\:1", "unix:q.sock:mode=600", "tcp:5000:interface=127.0.0.2"):
             self.load(f"[server]\nhttp = {http}\n{IGNORED}")
+            self.load(f"{IGNORED}listen = {http.replace('5000', '9324')}\n")
+
+    def test_its_own_port(self) -> None:
+        settings = self.load("[sqs]\nlisten =\n  tcp:9324\n  unix:sqs.sock\n")
+        self.assertEqual(settings.sqs.listen, ("tcp:9324", f"unix:{self.folder}/sqs.sock"))
+        self.assertIn("    tcp:9324", settings.describe())
+        self.assertEqual(needs_restart(self.load(""), settings), ("[sqs] listen",))
+        self.assertEqual(self.load("").sqs.listen, ())
 
     def test_mistakes(self) -> None:
         for text, expected in (
@@ -38,6 +48,8 @@ class SqsTests(SettingsTestCase):
             ("[sqs]\napplication = shop\n", "[sqs] application: has no effect without signatures = ignore"),
             ("[sqs]\napplication = a/b\n", "[sqs] application: 'a/b' is not a name of an application"),
             ("[sqs]\nsignature = check\n", "[sqs] signature: is not known"),
+            ("[sqs]\nlisten = http\n", "[sqs] listen: 'http' is not a kind of endpoint"),
+            ("[server]\nhttp = tcp:9324\n[sqs]\nlisten = tcp:9324\n", "[sqs] listen: tcp:9324 stands in [server] http"),
         ):
             (problem,) = self.problems(text)
             self.assertIn(expected, problem)

@@ -25,6 +25,7 @@ from twisted.web.server import NOT_DONE_YET
 from queuey.http.connection.channel import Channel
 from queuey.http.connection.forwarded import Network
 from queuey.http.connection.limits import AccessLine
+from queuey.http.sqs.port import SqsPort
 from queuey.http.wire import Limits, Refusal, Request, Site, render_refusal
 
 LIMITS = Limits(
@@ -240,7 +241,7 @@ class Connection:
     every method here does.
     """
 
-    def __init__(self, site: Site, peer: IAddress | None = None) -> None:
+    def __init__(self, site: Site | SqsPort, peer: IAddress | None = None) -> None:
         self.transport = MemoryTransport(peer or IPv4Address("TCP", "192.0.2.7", 40000))
         self.channel: Channel = site.buildProtocol(self.transport.getPeer())
         self.channel.makeConnection(self.transport)

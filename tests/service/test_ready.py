@@ -10,7 +10,7 @@ from twisted.internet.task import Clock
 from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config import ServerSettings
+from queuey.config import ServerSettings, SqsSettings
 from queuey.service.daemon import QueueyService
 from queuey.service.signals import Signals
 
@@ -44,10 +44,11 @@ class ReadyTests(SynchronousTestCase):
         self.opened: Deferred[None] = Deferred()
         self.accepts: Deferred[None] = Deferred()
         self.told = Told()
+        settings = SimpleNamespace(source="a file", applications=(), server=ServerSettings(), sqs=SqsSettings())
         self.assembly: Any = SimpleNamespace(
             store=SimpleNamespace(opened=lambda: self.opened, capabilities=SimpleNamespace(durable="It is durable.")),
             workers=SimpleNamespace(accepts=lambda: self.accepts),
-            in_force=SimpleNamespace(settings=SimpleNamespace(source="a file", applications=(), server=ServerSettings)),
+            in_force=SimpleNamespace(settings=settings),
         )
 
     def begin(self) -> None:

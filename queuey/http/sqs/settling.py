@@ -6,20 +6,16 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
-from twisted.logger import Logger
-from twisted.python.failure import Failure
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import Settling
-from queuey.core.messages import MessageExchange
 from queuey.core.sqs_queues import SqsQueues
-from queuey.deferreds import deferred
-from queuey.errors import NoSuchGroup, QueueyError
+from queuey.errors import NoSuchGroup
 from queuey.http.sqs.batches import batch
 from queuey.http.sqs.callers import Caller
 from queuey.http.sqs.errors import SqsError, invalid
 from queuey.http.sqs.operations import OPERATIONS, Members
-from queuey.logs import EventLog
+from queuey.http.sqs.removals import Removals
 from queuey.model.group_settings import Group
 from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import Address
@@ -27,51 +23,8 @@ from queuey.model.queue import Queue
 from queuey.model.receipts import Receipts
 from queuey.model.sqs_queue import GROUP, SqsQueue
 
-AT_ONCE: Final = 1000
-"""Messages that are removed in one write."""
-
-MAX_WAITING: Final = 100_000
-"""Deleted messages of a queue that wait for their removal; what is beyond stays until it expires."""
-
-_log = EventLog(Logger(namespace="queuey.http"))
 _DELETE: Final = OPERATIONS["DeleteMessageBatch"].members[1].entry
 _CHANGE: Final = OPERATIONS["ChangeMessageVisibilityBatch"].members[1].entry
-
-
-class Removals:
-    """Removes messages that were deleted through SQS: their ack is stored by then, and answered.
-
-    Each queue has one write under way at most; what is deleted meanwhile is removed by the next one.
-    """
-
-    def __init__(self, exchange: MessageExchange) -> None:
-        self._exchange = exchange
-        self._waiting: dict[int, list[Address]] = {}
-
-    def add(self, queue: Queue, addresses: Sequence[Address]) -> None:
-        """Remove messages soon."""
-        if not addresses:
-            return
-        waiting = self._waiting.get(queue.incarnation)
-        if waiting is None:
-            self._waiting[queue.incarnation] = list(addresses)
-            self._run(queue).addErrback(_defect)
-        elif len(waiting) < MAX_WAITING:
-            waiting.extend(addresses)
-
-    @deferred
-    async def _run(self, queue: Queue) -> None:
-        waiting = self._waiting[queue.incarnation]
-        try:
-            while waiting:
-                some = waiting[:AT_ONCE]
-                del waiting[:AT_ONCE]
-                await self._exchange.remove(queue, some)
-        except QueueyError as error:
-            # They are acked, so nobody receives them; they take room until they expire.
-            _log.warn("deleted-left", "deleted messages could not be removed: {text}", text=error.text)
-        finally:
-            del self._waiting[queue.incarnation]
 
 
 @attrs.frozen
@@ -161,10 +114,6 @@ class SqsSettling:
             return self.groups.cached(queue, GROUP) or await self.groups.find(queue, GROUP)
         except NoSuchGroup:
             return None
-
-
-def _defect(failure: Failure) -> None:
-    _log.failure("removal-defect", "deleted messages could not be removed", failure)
 
 
 def _answer(found: Any, places: Sequence[int], errors: Sequence[SqsError | None]) -> dict[str, Any]:

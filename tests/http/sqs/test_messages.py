@@ -8,6 +8,7 @@ import json
 import struct
 from typing import Any
 
+from queuey.http.sqs.removals import PAUSE
 from tests.http.sqs.support import SqsTestCase
 
 
@@ -77,6 +78,7 @@ class MessageTests(SqsTestCase):
             self.sent(url)
             (one,) = self.received(url)
             self.call("DeleteMessage", QueueUrl=url, ReceiptHandle=one["ReceiptHandle"])
+            self.clock.advance(PAUSE)
             name = url.rpartition("/")[2]
             found = self.expect(200, self.send("GET", f"/queues/{name}/messages"))
             self.assertEqual(len(found["messages"]), left)
