@@ -198,13 +198,16 @@ class PushEngine:
         self._attempts.add((application, verdict))
 
     async def _exists(self, place: PushPlace) -> bool:
-        """Whether a push is there; one of an application that is not served now counts as there."""
+        """Whether a push is there; one of an application that is not served now counts as there.
+
+        The group is read from the store: what is cached may be older than the push.
+        """
         means = self._means
         try:
             queue = await means.directory.find(place.application, place.queue)
             if queue.incarnation != place.incarnation:
                 return False
-            return (await means.groups.find(queue, place.name)).settings.push is not None
+            return (await means.groups.read(queue, place.name)).settings.push is not None
         except (NoSuchQueue, NoSuchGroup):
             return False
         except NoSuchApplication:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
 import attrs
@@ -12,19 +11,18 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from queuey.core.groups.group_changes import GroupChanges
-from queuey.core.groups.values import Claiming, Delivery, Settling
+from queuey.core.groups.values import Claiming, Delivery
 from queuey.core.pushes.reports import Reporter
+from queuey.core.pushes.storing import store_reply, store_settlement
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, TooManyRequests
 from queuey.interfaces import ISeals
 from queuey.model.group_settings import Group
-from queuey.model.groups.terms import Action, Order
-from queuey.model.message import Content, Draft
-from queuey.model.once import Once
+from queuey.model.groups.terms import Order
 from queuey.model.policy import Policy
 from queuey.model.pushes.circuit import Circuit
-from queuey.model.pushes.outcomes import Judgement, Verdict, judge, parse_retry_after, pause
+from queuey.model.pushes.outcomes import Judgement, Verdict, judge, parse_retry_after
 from queuey.model.pushes.places import Attempt, PushPlace
 from queuey.model.pushes.requests import push_body
 from queuey.model.pushes.settings import Paused, Push
@@ -40,9 +38,6 @@ MARGIN: Final = 60
 
 MAX_CLAIMED: Final = 16
 """Maximum number of messages in one claim; with an order it is one, so that each is sent after the one before it."""
-
-TRIES: Final = 6
-"""Attempts to store a settlement; the last one begins before the lease ends."""
 
 _TROUBLE: Final = 5.0
 """Seconds until the next attempt after an error of the store or while the push is blocked, about."""
@@ -78,6 +73,7 @@ class PushRunner:
         self._running: Deferred[None] | None = None
         self._waiting: Deferred[Any] | None = None
         self._changed = False
+        self._outdated = True
         self._stopping = False
         self._in_flight: set[Deferred[None]] = set()
         self._bucket: Bucket | None = None
@@ -97,7 +93,7 @@ class PushRunner:
 
     def look(self) -> None:
         """Look at the push again, because it was changed."""
-        self._changed = True
+        self._changed = self._outdated = True
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -169,7 +165,7 @@ class PushRunner:
             self._waiting = None
 
     async def _found(self) -> tuple[Queue, Group, Push]:
-        """Find the queue and the group as they are now.
+        """Find the queue and the group; the group is read from the store if it was changed since it was read last.
 
         :raise NoSuchQueue: the queue is gone. NoSuchGroup: the push is.
         """
@@ -179,7 +175,15 @@ class PushRunner:
             queue = await means.directory.find(place.application, place.queue)
         if queue.incarnation != place.incarnation:
             raise NoSuchQueue("The queue was deleted.")
-        group = means.groups.cached(queue, place.name) or await means.groups.find(queue, place.name)
+        if self._outdated:
+            self._outdated = False  # before the read, so that a change that comes meanwhile is not missed
+            try:
+                group = await means.groups.read(queue, place.name)
+            except QueueyError:
+                self._outdated = True
+                raise
+        else:
+            group = means.groups.cached(queue, place.name) or await means.groups.find(queue, place.name)
         push = group.settings.push
         if push is None:
             raise NoSuchGroup("The group has no push.")
@@ -305,18 +309,19 @@ class PushRunner:
             policy = await means.policies.policy_for(self.place.application)
             done = await means.send(policy, push, secrets, made)
         except PushBlocked:
-            await self._settle(queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
+            await store_settlement(means, queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
             return
         answer = done.answer
         asked = None if answer is None else parse_retry_after(answer.retry_after, means.now())
         judgement = judge(push, done.status, asked, delivery.deliveries, most, means.random())
         error = done.error
         if judgement.verdict is Verdict.ACK and push.replies is not None:
-            judgement, error = await self._reply(queue, group, push, delivery, done)
+            judgement, error = await store_reply(means, queue, group, push, delivery, done)
         self._note(made.id, delivery, began, done, judgement, error)
         if judgement.verdict is Verdict.PAUSE:
             await self._pause(queue, group)
-        await self._settle(queue, group, delivery, judgement, done.reason if error == done.error else error or "")
+        reason = done.reason if error == done.error else error or ""
+        await store_settlement(means, queue, group, delivery, judgement, reason)
 
     def _note(
         self, id: str, delivery: Delivery, began: float, done: Attempted, judgement: Judgement, error: str | None
@@ -337,30 +342,6 @@ class PushRunner:
             attempt = Attempt(means.ticks(), id, delivery.deliveries, done.status, done.milliseconds, error)
             self._reporter.attempted(attempt, self.circuit.failures, self._failing)
 
-    async def _reply(
-        self, queue: Queue, group: Group, push: Push, delivery: Delivery, done: Attempted
-    ) -> tuple[Judgement, str | None]:
-        """Post the answer to the queue for replies, once for each message."""
-        means, answer, message = self._means, done.answer, delivery.message
-        assert answer is not None
-        assert push.replies is not None
-        if not answer.whole:
-            return Judgement(Verdict.REJECT), "answer-not-whole"
-        id = f"{message.id.hex()}-{message.partition}"
-        key = sha256(b"push reply" + group.gid + id.encode("ascii")).digest()
-        headers = f'{{"in-reply-to":"{id}"}}'.encode("ascii")
-        content = Content(answer.body, answer.content_type, headers)
-        try:
-            policy = await means.policies.policy_for(self.place.application)
-            replies = await means.directory.find(self.place.application, push.replies)
-            ttl = policy.ttl if replies.settings.ttl is None else replies.settings.ttl
-            # The first answer counts: an attempt that is repeated, because its ack was not stored, changes nothing.
-            once = Once(key, key, "", policy.idempotency_ttl)
-            await means.messages.append_once(replies, [Draft(content, ttl)], once)
-        except QueueyError:
-            return Judgement(Verdict.RETRY, pause(delivery.deliveries, means.random())), "reply-not-stored"
-        return Judgement(Verdict.ACK), None
-
     async def _pause(self, queue: Queue, group: Group) -> None:
         """Pause the push, because its endpoint is gone."""
         paused = Paused(self._means.ticks(), "gone")
@@ -375,24 +356,3 @@ class PushRunner:
         except QueueyError:
             return
         self.look()
-
-    async def _settle(self, queue: Queue, group: Group, delivery: Delivery, judgement: Judgement, reason: str) -> None:
-        """Store what becomes of a message; it is tried several times, since the endpoint will not take it back."""
-        if delivery.receipt is None:
-            return
-        verdict = judgement.verdict
-        if verdict is Verdict.ACK:
-            settling = Settling(Action.ACK, delivery.receipt)
-        elif verdict is Verdict.REJECT:
-            settling = Settling(Action.REJECT, delivery.receipt, None, reason)
-        else:
-            settling = Settling(Action.RETRY, delivery.receipt, judgement.delay)
-        for number in range(TRIES):
-            try:
-                await self._means.groups.settle(queue, group, (settling,))
-            except (NoSuchGroup, NoSuchQueue):
-                return
-            except QueueyError:
-                await deferLater(self._means.clock, 0.5 * 2.0**number)
-            else:
-                return
