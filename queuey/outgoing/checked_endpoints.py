@@ -13,14 +13,17 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHostnameResolver,
     IHostResolution,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
@@ -40,6 +43,10 @@ MAX_TRIED: Final = 4
 MAX_ANSWER: Final = 256 << 10
 """Bytes that may come on a connection after the last byte that was written: head and body of an answer. More of it is
 never read, because a head has no limit of its own in Twisted's client."""
+
+LINGER: Final = 5.0
+"""Seconds for which a connection that is being closed waits for the endpoint; then it is aborted. Otherwise an endpoint
+that reads no more, or does not answer the end of TLS, would hold it for ever."""
 
 MayConnect = Callable[[Address], bool]
 
@@ -121,9 +128,17 @@ class _Addresses:
 
 
 class _Bounded(ProtocolWrapper):
-    """Aborts a connection on which more comes than an answer may have."""
+    """Aborts a connection on which more comes than an answer may have, or whose end takes too long.
+
+    :param clock: measures how long that takes.
+    """
 
     _came = 0
+    _ending: IDelayedCall | None = None
+
+    def __init__(self, factory: Any, wrapped: IProtocol, clock: IReactorTime) -> None:
+        super().__init__(factory, wrapped)
+        self._clock = clock
 
     def write(self, data: bytes) -> None:
         """Write; what comes from now on is counted again."""
@@ -143,18 +158,34 @@ class _Bounded(ProtocolWrapper):
         else:
             super().dataReceived(data)
 
+    def loseConnection(self) -> None:
+        """Close the connection, and abort it if that takes too long."""
+        if self._ending is None:
+            self._ending = self._clock.callLater(LINGER, self._abort)
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """Note the end of the connection."""
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+        super().connectionLost(reason)
+
+    def _abort(self) -> None:
+        self.abortConnection()
+
 
 @implementer(IStreamClientEndpoint)
 @attrs.frozen
 class _BoundedEndpoint:
-    """Connects, and bounds what may come on the connection."""
+    """Connects, and bounds what may come on the connection and how long its end may take."""
 
     endpoint: IStreamClientEndpoint
+    clock: IReactorTime
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """See IStreamClientEndpoint."""
         wrapping = WrappingFactory(factory)
-        wrapping.protocol = _Bounded
+        wrapping.protocol = lambda factory, wrapped: _Bounded(factory, wrapped, self.clock)
         connecting: Deferred[Any] = self.endpoint.connect(wrapping)
         return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
 
@@ -178,4 +209,4 @@ class CheckedEndpoints:
         endpoint: Any = CheckedEndpoint(self.reactor, self.resolver, host.strip("[]"), uri.port, self.may)
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.tls.creatorForNetloc(uri.host, uri.port), endpoint)
-        return _BoundedEndpoint(endpoint)
+        return _BoundedEndpoint(endpoint, self.reactor)
