@@ -75,11 +75,13 @@ class NotSent(Exception):
 class PushRequest:
     """A request of a push.
 
+    :ivar application: whose push it is; applications share what a sender can do at the same time.
     :ivar headers: names and values, visible ASCII.
     :ivar timeout: seconds until the head of the answer has to be there.
     :ivar named: whether ``push_hosts`` names the host itself, so that networks of the operator may be reached.
     """
 
+    application: str
     target: Target
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)

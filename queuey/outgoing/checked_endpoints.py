@@ -28,7 +28,7 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import FairSlots, bounded, deferred
 from queuey.model.pushes.addresses import Address
 
 RESOLVE: Final = 5.0
@@ -64,11 +64,16 @@ class NoAddress(Exception):
 class CheckedEndpoint:
     """Connects to one of the addresses of a host that may be connected to.
 
+    :ivar lookups: the lookups of names at the same time, which applications share: those whose name servers do not
+        answer keep no other application waiting.
+    :ivar application: whose request it is.
     :ivar may: decides about each address.
     """
 
     reactor: Any
     resolver: IHostnameResolver
+    lookups: FairSlots
+    application: str
     host: str
     port: int
     may: MayConnect
@@ -96,21 +101,28 @@ class CheckedEndpoint:
         try:
             return (ipaddress.ip_address(self.host),)
         except ValueError:
-            pass
-        receiver = _Addresses()
+            return await bounded(self._looked_up(), RESOLVE, self.reactor, NoAddress)
+
+    @deferred
+    async def _looked_up(self) -> Sequence[Address]:
+        while not self.lookups.take(self.application):
+            await self.lookups.wait(self.application)
+        receiver = _Addresses(lambda: self.lookups.release(self.application))
         self.resolver.resolveHostName(receiver, self.host, self.port)
-        return await bounded(receiver.done, RESOLVE, self.reactor, NoAddress)
+        return await receiver.done
 
 
 @implementer(IResolutionReceiver)
 class _Addresses:
     """Gathers the addresses of a name.
 
+    :param ended: is called when the lookup has ended, also if it took too long for who waited for it.
     :ivar done: fires with them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[], None]) -> None:
         self.done: Deferred[Sequence[Address]] = Deferred()
+        self._ended = ended
         self._found: dict[Address, None] = {}
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
@@ -123,6 +135,7 @@ class _Addresses:
 
     def resolutionComplete(self) -> None:
         """Fire, unless it took too long."""
+        self._ended()
         if not self.done.called:
             self.done.callback(tuple(self._found))
 
@@ -195,18 +208,23 @@ class _BoundedEndpoint:
 class CheckedEndpoints:
     """Makes the endpoints of an agent.
 
+    :ivar lookups: see ``CheckedEndpoint``, and ``application``.
     :ivar tls: verifies certificates.
     """
 
     reactor: Any
     resolver: IHostnameResolver
+    lookups: FairSlots
     may: MayConnect
     tls: BrowserLikePolicyForHTTPS
+    application: str = ""
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for a URL."""
-        host = uri.host.decode("ascii")
-        endpoint: Any = CheckedEndpoint(self.reactor, self.resolver, host.strip("[]"), uri.port, self.may)
+        host = uri.host.decode("ascii").strip("[]")
+        endpoint: Any = CheckedEndpoint(
+            self.reactor, self.resolver, self.lookups, self.application, host, uri.port, self.may
+        )
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.tls.creatorForNetloc(uri.host, uri.port), endpoint)
         return _BoundedEndpoint(endpoint, self.reactor)

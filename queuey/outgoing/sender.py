@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import attrs
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,10 +15,10 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IResponse
+from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import FairSlots, bounded, deferred
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.addresses import Network, is_public, may_connect
 from queuey.outgoing.bodies import BoundedBody, WholeBody
@@ -44,6 +45,7 @@ class PushSender:
     operator allows, so requests of other applications never use them.
 
     :param networks: returns the networks that the operator allows.
+    :param lookups: number of names that the resolver can look up at the same time.
     :param tls: verifies certificates; by default against the authorities of the system.
     """
 
@@ -52,25 +54,19 @@ class PushSender:
         reactor: Any,
         resolver: IHostnameResolver,
         networks: Callable[[], Iterable[Network]],
+        lookups: int,
         tls: BrowserLikePolicyForHTTPS | None = None,
     ) -> None:
-        def agent(may: Callable[[Any], bool]) -> tuple[IAgent, HTTPConnectionPool]:
-            pool = HTTPConnectionPool(reactor)
-            pool.retryAutomatically = False
-            pool.maxPersistentPerHost = MAX_KEPT
-            pool.cachedConnectionTimeout = _KEPT  # type: ignore[assignment]
-            policy = BrowserLikePolicyForHTTPS() if tls is None else tls
-            endpoints = CheckedEndpoints(reactor, resolver, may, policy)
-            return Agent.usingEndpointFactory(reactor, endpoints, pool), pool
-
+        policy = BrowserLikePolicyForHTTPS() if tls is None else tls
+        endpoints = CheckedEndpoints(reactor, resolver, FairSlots(lookups), is_public, policy)
         self._clock = reactor
-        self._public, public_pool = agent(is_public)
-        self._named, named_pool = agent(lambda address: may_connect(address, networks()))
-        self._pools = (public_pool, named_pool)
+        self._public = endpoints
+        self._named = attrs.evolve(endpoints, may=lambda address: may_connect(address, networks()))
+        self._pools = {True: _pool(reactor), False: _pool(reactor)}
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        for pool in self._pools:
+        for pool in self._pools.values():
             pool.closeCachedConnections()
 
     @deferred
@@ -79,7 +75,8 @@ class PushSender:
         headers = Headers()
         for name, value in request.headers:
             headers.addRawHeader(name.encode("ascii"), value.encode("ascii"))
-        agent = self._named if request.named else self._public
+        endpoints = attrs.evolve(self._named if request.named else self._public, application=request.application)
+        agent = Agent.usingEndpointFactory(self._clock, endpoints, self._pools[request.named])
         url = request.target.url.encode("ascii")
         asking: Deferred[IResponse] = agent.request(b"POST", url, headers, WholeBody(request.body))
         until = self._clock.seconds() + request.timeout
@@ -108,6 +105,14 @@ class PushSender:
             bytes(body.found),
             whole,
         )
+
+
+def _pool(reactor: Any) -> HTTPConnectionPool:
+    pool = HTTPConnectionPool(reactor)
+    pool.retryAutomatically = False
+    pool.maxPersistentPerHost = MAX_KEPT
+    pool.cachedConnectionTimeout = _KEPT  # type: ignore[assignment]
+    return pool
 
 
 def _field(response: IResponse, name: bytes) -> str | None:

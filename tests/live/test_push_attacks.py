@@ -21,15 +21,16 @@ from cryptography.x509.oid import NameOID
 from twisted.internet import reactor as _reactor  # noqa: TID251
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate
+from twisted.internet.task import deferLater
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
-from queuey.interfaces import PushAnswer, PushRequest
+from queuey.interfaces import NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.targets import parse_url
 from queuey.outgoing import checked_endpoints
 from queuey.outgoing.sender import PushSender
-from tests.live.endpoints import FakeResolver
+from tests.live.endpoints import Endpoint, FakeResolver
 
 reactor: Any = _reactor
 LIMIT = 60
@@ -121,7 +122,7 @@ class ConnectionTests(TestCase):
         hostile = Hostile(answer, file)
         self.addCleanup(hostile.close)
         networks = (ipaddress.ip_network("127.0.0.0/8"),)
-        self.sender = PushSender(reactor, FakeResolver(("127.0.0.1",)), lambda: networks, policy)
+        self.sender = PushSender(reactor, FakeResolver(("127.0.0.1",)), lambda: networks, 4, policy)
         self.addCleanup(self.sender.close)
         return hostile
 
@@ -132,7 +133,7 @@ class ConnectionTests(TestCase):
 
     def send(self, hostile: Hostile, scheme: str = "http", body: bytes = b"hello") -> Deferred[PushAnswer]:
         target = parse_url(f"{scheme}://{HOST}:{hostile.port}/")
-        return self.sender.send(PushRequest(target, (("webhook-id", "m"),), body, 20.0, True))
+        return self.sender.send(PushRequest("app", target, (("webhook-id", "m"),), body, 20.0, True))
 
     async def check(self, hostile: Hostile, scheme: str, body: bytes = b"hello", times: int = 3) -> None:
         for _ in range(times):
@@ -158,3 +159,57 @@ class ConnectionTests(TestCase):
         """An endpoint that answers before it has read the request, and does not go on reading."""
         hostile = self.endpoint(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
         await self.check(hostile, "http", bytes(16 << 20))
+
+
+class NameServers(FakeResolver):
+    """Names that begin with "slow" are never answered, as far as those who ask can tell.
+
+    :ivar asking: what asks for them.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1",))
+        self.asking: list[Any] = []
+
+    def resolveHostName(self, resolutionReceiver: Any, hostName: str, *rest: Any, **named: Any) -> Any:
+        if hostName.startswith("slow"):
+            self.asking.append(resolutionReceiver)
+            return None
+        return super().resolveHostName(resolutionReceiver, hostName, *rest, **named)
+
+
+class NamesTests(TestCase):
+    """Names whose servers do not answer."""
+
+    timeout = LIMIT
+    run_in = "test"
+
+    async def test_slow_names(self) -> None:
+        """They keep the threads of their own application, and no other one waits for them."""
+        endpoint, names = Endpoint(), NameServers()
+        listening = reactor.listenTCP(0, endpoint, interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        networks = (ipaddress.ip_network("127.0.0.0/8"),)
+        sender = PushSender(reactor, names, lambda: networks, 8)
+
+        def send(application: str, host: str, seconds: float) -> Deferred[PushAnswer]:
+            target = parse_url(f"http://{host}:{listening.getHost().port}/")
+            return sender.send(PushRequest(application, target, (), b"", seconds, True))
+
+        slow = [send("hostile", f"slow{number}.example", 0.5) for number in range(20)]
+        answer = await send("app", "quick.example", 5)
+        self.assertEqual((answer.status, len(names.asking)), (204, 6))
+        for one in slow:
+            await self.assertFailure(one, NotSent)
+        # The threads are still busy, although no request waits for them any more.
+        late = send("hostile", "slow.example", 5)
+        self.assertEqual(len(names.asking), 6)
+        for asking in tuple(names.asking):
+            asking.resolutionComplete()
+        self.assertEqual(len(names.asking), 7)
+        names.asking[-1].resolutionComplete()
+        error: Any = await self.assertFailure(late, NotSent)
+        self.assertIs(error.reason, Unsent.NO_ADDRESS)
+        sender.close()
+        while endpoint.connections:
+            await deferLater(reactor, 0.01)

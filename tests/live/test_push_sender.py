@@ -46,7 +46,7 @@ class SenderTests(TestCase):
 
     def use(self, resolver: FakeResolver) -> None:
         self.resolver = resolver
-        self.sender = PushSender(reactor, resolver, lambda: self.networks)
+        self.sender = PushSender(reactor, resolver, lambda: self.networks, 4)
         self.addCleanup(self.settle)
 
     def listen(self, factory: Any, interface: str = "127.0.0.1") -> int:
@@ -67,7 +67,7 @@ class SenderTests(TestCase):
     ) -> Deferred[PushAnswer]:
         url = f"{of.get('scheme', 'http')}://{host}:{of.get('port', self.port)}{path}"
         headers = (("content-type", "text/plain"), ("webhook-id", "m-1"))
-        return self.sender.send(PushRequest(parse_url(url), headers, of.get("body", b"hello"), seconds, named))
+        return self.sender.send(PushRequest("app", parse_url(url), headers, of.get("body", b"hello"), seconds, named))
 
     async def not_sent(self, reason: Unsent, sending: Deferred[PushAnswer]) -> None:
         error: Any = await self.assertFailure(sending, NotSent)

@@ -215,7 +215,11 @@ class PushDirectory:
         made = attrs.evolve(made, id=f"test-{means.new_bytes(16).hex()}")
         policy = await self._policy(queue)
         try:
-            return await means.send(policy, push, means.secrets(push), made)
+            await means.take_slot(queue.application)
+            try:
+                return await means.send(policy, push, means.secrets(push), made)
+            finally:
+                means.slots.release(queue.application)
         except PushBlocked as error:
             raise Forbidden(error.text) from None
 

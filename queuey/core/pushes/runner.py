@@ -47,6 +47,16 @@ class _Changed(QueueyError):
     """The push was paused, changed or deleted while its claim waited."""
 
 
+@attrs.frozen
+class _Current:
+    """A push as it is now, with its opened secrets."""
+
+    queue: Queue
+    group: Group
+    push: Push
+    secrets: tuple[bytes, ...] = attrs.field(repr=False)
+
+
 class PushRunner:
     """Runs one push until it is stopped or the push is gone.
 
@@ -217,35 +227,57 @@ class PushRunner:
         wait = max(self.circuit.wait(now), self._rate_wait(push, now), self._allowed_wait(policy))
         if wait:
             return wait
-        if not means.slots.tokens:
-            await self._interruptible(means.slots.run(lambda: None))
+        if not means.slots.has_room(policy.application):
+            await self._interruptible(means.slots.wait(policy.application))
             return 0
         limit = 1 if group.settings.order is not Order.NONE else min(room, MAX_CLAIMED)
         if self._bucket is not None:
             limit = min(limit, max(1, self._bucket.left(now)))
         if policy.rates is not None:
             limit = 1
-        await self._claim(queue, group, push, secrets, limit)
+        await self._claim(_Current(queue, group, push, secrets), limit)
         return 0
 
-    async def _claim(self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], limit: int) -> None:
+    async def _claim(self, current: _Current, limit: int) -> None:
+        """Claim messages for which there are slots, and send them.
+
+        The slots are taken before the claim, and given back before it waits: so other pushes do not wait for them, and
+        no push claims messages that it cannot send. Otherwise they would be given back after a while as delivered.
+        """
+        slots, application, taken = self._means.slots, self.place.application, 0
+
+        def let_go(_: object = None) -> None:
+            nonlocal taken
+            if taken:
+                number, taken = taken, 0
+                slots.release(application, number)
+
         async def may() -> None:
             """Check that what the claim was made for is still so, since it may have waited for long."""
+            if not taken and not slots.has_room(application):
+                raise _Changed("All requests that may be made at the same time are under way.")
             _, now, as_now = await self._found()
-            if self._stopping or now.gid != group.gid or as_now != push:
+            if self._stopping or now.gid != current.group.gid or as_now != current.push:
                 raise _Changed("The push was changed.")
-            self._means.check(await self._means.policies.policy_for(self.place.application), push)
+            self._means.check(await self._means.policies.policy_for(application), as_now)
 
-        lease = push.timeout + MARGIN
-        claiming = Claiming(limit=limit, lease=lease, wait=IDLE, look_pause=self._look_pause)
-        claim = Deferred.fromCoroutine(self._means.groups.claim(queue, group, claiming, may))
-        delivered = await self._interruptible(claim)
-        if delivered is None:
-            return
-        for delivery in delivered.deliveries:
-            if self._bucket is not None:
-                self._bucket.take(1, self._means.clock.seconds())
-            self._begin(queue, group, push, secrets, delivery)
+        lease = current.push.timeout + MARGIN
+        taken = slots.take(application, limit)
+        claiming = Claiming(limit=max(1, taken), lease=lease, wait=IDLE, look_pause=self._look_pause)
+        try:
+            claim = self._means.groups.claim(current.queue, current.group, claiming, may, let_go)
+            delivered = await self._interruptible(Deferred.fromCoroutine(claim))
+            deliveries = () if delivered is None else delivered.deliveries
+            if not taken:
+                taken = slots.take(application, len(deliveries))
+            for delivery in deliveries:
+                if self._bucket is not None:
+                    self._bucket.take(1, self._means.clock.seconds())
+                has_slot = taken > 0
+                taken -= has_slot
+                self._begin(current, delivery, has_slot)
+        finally:
+            let_go()
 
     def _one_is_over(self) -> Deferred[None]:
         """Return a Deferred that fires when a request is over."""
@@ -282,8 +314,8 @@ class PushRunner:
             return float(error.retry_after)
         return 0
 
-    def _begin(self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery) -> None:
-        attempt = Deferred.fromCoroutine(self._attempt(queue, group, push, secrets, delivery))
+    def _begin(self, current: _Current, delivery: Delivery, has_slot: bool) -> None:
+        attempt = Deferred.fromCoroutine(self._attempt(current, delivery, has_slot))
         self._in_flight.add(attempt)
 
         def over(result: Any) -> Any:
@@ -298,22 +330,29 @@ class PushRunner:
         if not failure.check(QueueyError):
             self._means.defect(failure)
 
-    async def _attempt(
-        self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery
-    ) -> None:
-        """Send one message and settle it."""
-        means, most = self._means, group.settings.max_deliveries
+    async def _attempt(self, current: _Current, delivery: Delivery, has_slot: bool) -> None:
+        """Send one message and settle it.
+
+        :param has_slot: whether a slot was taken for it; this call gives it back.
+        """
+        means, queue, group, push = self._means, current.queue, current.group, current.push
         made = push_body(push, self._source, delivery.message)
-        began = means.clock.seconds()
         try:
-            policy = await means.policies.policy_for(self.place.application)
-            done = await means.send(policy, push, secrets, made)
+            policy = await means.policies.policy_for(queue.application)
+            if not has_slot:
+                await means.take_slot(queue.application)
+                has_slot = True
+            began = means.clock.seconds()
+            done = await means.send(policy, push, current.secrets, made)
         except PushBlocked:
             await store_settlement(means, queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
             return
+        finally:
+            if has_slot:
+                means.slots.release(queue.application)
         answer = done.answer
         asked = None if answer is None else parse_retry_after(answer.retry_after, means.now())
-        judgement = judge(push, done.status, asked, delivery.deliveries, most, means.random())
+        judgement = judge(push, done.status, asked, delivery.deliveries, group.settings.max_deliveries, means.random())
         error = done.error
         if judgement.verdict is Verdict.ACK and push.replies is not None:
             judgement, error = await store_reply(means, queue, group, push, delivery, done)
