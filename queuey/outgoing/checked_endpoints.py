@@ -68,6 +68,8 @@ class CheckedEndpoint:
         answer keep no other application waiting.
     :ivar application: whose request it is.
     :ivar may: decides about each address.
+    :ivar named: whether the operator has named the host. Otherwise a name with refused addresses looks like one without
+        addresses, so that no client can find out which names the private network has.
     """
 
     reactor: Any
@@ -77,6 +79,7 @@ class CheckedEndpoint:
     host: str
     port: int
     may: MayConnect
+    named: bool
 
     @deferred
     async def connect(self, factory: IProtocolFactory) -> IProtocol:
@@ -85,7 +88,7 @@ class CheckedEndpoint:
         addresses = await self._resolved()
         allowed = [address for address in addresses if self.may(address)]
         if not allowed:
-            raise AddressRefused() if addresses else NoAddress()
+            raise AddressRefused() if addresses and (self.named or _is_address(self.host)) else NoAddress()
         for address in allowed[:MAX_TRIED]:
             kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
             try:
@@ -98,10 +101,9 @@ class CheckedEndpoint:
 
     @deferred
     async def _resolved(self) -> Sequence[Address]:
-        try:
+        if _is_address(self.host):
             return (ipaddress.ip_address(self.host),)
-        except ValueError:
-            return await bounded(self._looked_up(), RESOLVE, self.reactor, NoAddress)
+        return await bounded(self._looked_up(), RESOLVE, self.reactor, NoAddress)
 
     @deferred
     async def _looked_up(self) -> Sequence[Address]:
@@ -110,6 +112,14 @@ class CheckedEndpoint:
         receiver = _Addresses(lambda: self.lookups.release(self.application))
         self.resolver.resolveHostName(receiver, self.host, self.port)
         return await receiver.done
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @implementer(IResolutionReceiver)
@@ -208,7 +218,7 @@ class _BoundedEndpoint:
 class CheckedEndpoints:
     """Makes the endpoints of an agent.
 
-    :ivar lookups: see ``CheckedEndpoint``, and ``application``.
+    :ivar lookups: see ``CheckedEndpoint``, and ``named`` and ``application``.
     :ivar tls: verifies certificates.
     """
 
@@ -217,13 +227,14 @@ class CheckedEndpoints:
     lookups: FairSlots
     may: MayConnect
     tls: BrowserLikePolicyForHTTPS
+    named: bool = False
     application: str = ""
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for a URL."""
         host = uri.host.decode("ascii").strip("[]")
         endpoint: Any = CheckedEndpoint(
-            self.reactor, self.resolver, self.lookups, self.application, host, uri.port, self.may
+            self.reactor, self.resolver, self.lookups, self.application, host, uri.port, self.may, self.named
         )
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.tls.creatorForNetloc(uri.host, uri.port), endpoint)
