@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
@@ -187,7 +188,7 @@ class _Bounded(ProtocolWrapper):
             self._ending = self._clock.callLater(LINGER, self._abort)
         super().loseConnection()
 
-    def connectionLost(self, reason: Failure) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Note the end of the connection."""
         if self._ending is not None and self._ending.active():
             self._ending.cancel()

@@ -250,6 +250,8 @@ class SettingsTests(SynchronousTestCase):
             ("content-LENGTH", "1"),
             ("Transfer-Encoding", "chunked"),
             ("webhook-id", "1"),
+            ("Webhook_Id", "1"),
+            ("transfer_encoding", "chunked"),
             ("ce-id", "1"),
             ("A B", "1"),
             ("", "1"),

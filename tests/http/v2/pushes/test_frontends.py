@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tests.http.push_support import URL, PushTestCase
-from tests.http.test_v1_stores import OnCassandra
+from tests.http.v1.test_stores import OnCassandra
 from tests.http.wire_support import Client
 
 A_BEAT = 10.0
