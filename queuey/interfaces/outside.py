@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from queuey.model.pushes.targets import Target
 from queuey.model.served import Served
@@ -122,6 +122,8 @@ class Unsealable(Exception):
 
 class ISeals(Interface):
     """Encrypts secrets for the store, with keys of the settings."""
+
+    usable: bool = Attribute("Whether there is a key.")
 
     def seal(secret: bytes) -> bytes:
         """Encrypt a secret with the first key.

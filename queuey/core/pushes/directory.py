@@ -57,6 +57,11 @@ class PushDirectory:
     registry: PushRegistry
     engine: PushEngine
 
+    def may_be_made(self, policy: Policy) -> bool:
+        """Return whether an application can make pushes, by its settings and those of the deployment."""
+        seals = self.means.seals()
+        return policy.push and bool(policy.push_hosts) and seals is not None and seals.usable
+
     @deferred
     async def names(self, queue: Queue) -> tuple[Group, ...]:
         """Return all groups of a queue that have a push, sorted by name."""
