@@ -90,8 +90,9 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 generators: ## what the test of generated TypeScript clients needs, by npm: installed where there is Node.js
 	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/generated
 
-receivers: ## what the test of receivers of pushes needs, by npm: installed where there is Node.js
+receivers: ## what the test of receivers of pushes needs, by npm and Composer: installed where there is Node.js, and PHP
 	@sh tests/npm.sh 'the test of receivers of pushes' tests/live/receivers
+	@sh tests/composer.sh 'the test of the receiver in PHP' tests/live/receivers
 
 sqs-clients: $(READY) ## what the tests of clients of SQS need: the AWS CLI and Celery by pip, the SDK for Node.js by npm
 	@$(BIN)/python -m tests.environments $(BIN)/python .venvs/sqs tests/live/aws/requirements.txt
@@ -177,7 +178,7 @@ bin/sqs/ready: $(wildcard etc/sqs/*)
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
-	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules tests/live/aws/javascript/node_modules
+	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules tests/live/aws/javascript/node_modules tests/live/receivers/vendor
 	rm -rf client/build client/dist client/queuey_client.egg-info client/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -45,6 +45,8 @@ TEST = [
     # A client of Amazon SQS, and the model that our table of its operations is compared with.
     "boto3>=1.40,<2",
     "coverage>=7.9",
+    # What a receiver of pushes in the documentation is made of.
+    "flask>=3.1,<4",
     "import-linter>=2.1",
     "mypy>=1.15",
     "mypy-zope>=1.0.11",

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 from twisted.internet.defer import Deferred
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from queuey.model.pushes.targets import Target
 from queuey.model.served import Served
@@ -75,11 +75,13 @@ class NotSent(Exception):
 class PushRequest:
     """A request of a push.
 
+    :ivar application: whose push it is; applications share what a sender can do at the same time.
     :ivar headers: names and values, visible ASCII.
     :ivar timeout: seconds until the head of the answer has to be there.
     :ivar named: whether ``push_hosts`` names the host itself, so that networks of the operator may be reached.
     """
 
+    application: str
     target: Target
     headers: tuple[tuple[str, str], ...] = attrs.field(repr=False)
     body: bytes = attrs.field(repr=False)
@@ -120,6 +122,8 @@ class Unsealable(Exception):
 
 class ISeals(Interface):
     """Encrypts secrets for the store, with keys of the settings."""
+
+    usable: bool = Attribute("Whether there is a key.")
 
     def seal(secret: bytes) -> bytes:
         """Encrypt a secret with the first key.

@@ -13,19 +13,23 @@ from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP6ClientEndpoint, wrapClientTLS
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IHostnameResolver,
     IHostResolution,
     IProtocol,
     IProtocolFactory,
+    IReactorTime,
     IResolutionReceiver,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import connectionDone
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
 from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import FairSlots, bounded, deferred
 from queuey.model.pushes.addresses import Address
 
 RESOLVE: Final = 5.0
@@ -40,6 +44,10 @@ MAX_TRIED: Final = 4
 MAX_ANSWER: Final = 256 << 10
 """Bytes that may come on a connection after the last byte that was written: head and body of an answer. More of it is
 never read, because a head has no limit of its own in Twisted's client."""
+
+LINGER: Final = 5.0
+"""Seconds for which a connection that is being closed waits for the endpoint; then it is aborted. Otherwise an endpoint
+that reads no more, or does not answer the end of TLS, would hold it for ever."""
 
 MayConnect = Callable[[Address], bool]
 
@@ -57,14 +65,22 @@ class NoAddress(Exception):
 class CheckedEndpoint:
     """Connects to one of the addresses of a host that may be connected to.
 
+    :ivar lookups: the lookups of names at the same time, which applications share: those whose name servers do not
+        answer keep no other application waiting.
+    :ivar application: whose request it is.
     :ivar may: decides about each address.
+    :ivar named: whether the operator has named the host. Otherwise a name with refused addresses looks like one without
+        addresses, so that no client can find out which names the private network has.
     """
 
     reactor: Any
     resolver: IHostnameResolver
+    lookups: FairSlots
+    application: str
     host: str
     port: int
     may: MayConnect
+    named: bool
 
     @deferred
     async def connect(self, factory: IProtocolFactory) -> IProtocol:
@@ -73,7 +89,7 @@ class CheckedEndpoint:
         addresses = await self._resolved()
         allowed = [address for address in addresses if self.may(address)]
         if not allowed:
-            raise AddressRefused() if addresses else NoAddress()
+            raise AddressRefused() if addresses and (self.named or _is_address(self.host)) else NoAddress()
         for address in allowed[:MAX_TRIED]:
             kind = TCP4ClientEndpoint if address.version == 4 else TCP6ClientEndpoint
             try:
@@ -86,24 +102,38 @@ class CheckedEndpoint:
 
     @deferred
     async def _resolved(self) -> Sequence[Address]:
-        try:
+        if _is_address(self.host):
             return (ipaddress.ip_address(self.host),)
-        except ValueError:
-            pass
-        receiver = _Addresses()
+        return await bounded(self._looked_up(), RESOLVE, self.reactor, NoAddress)
+
+    @deferred
+    async def _looked_up(self) -> Sequence[Address]:
+        while not self.lookups.take(self.application):
+            await self.lookups.wait(self.application)
+        receiver = _Addresses(lambda: self.lookups.release(self.application))
         self.resolver.resolveHostName(receiver, self.host, self.port)
-        return await bounded(receiver.done, RESOLVE, self.reactor, NoAddress)
+        return await receiver.done
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @implementer(IResolutionReceiver)
 class _Addresses:
     """Gathers the addresses of a name.
 
+    :param ended: is called when the lookup has ended, also if it took too long for who waited for it.
     :ivar done: fires with them.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[], None]) -> None:
         self.done: Deferred[Sequence[Address]] = Deferred()
+        self._ended = ended
         self._found: dict[Address, None] = {}
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
@@ -116,14 +146,23 @@ class _Addresses:
 
     def resolutionComplete(self) -> None:
         """Fire, unless it took too long."""
+        self._ended()
         if not self.done.called:
             self.done.callback(tuple(self._found))
 
 
 class _Bounded(ProtocolWrapper):
-    """Aborts a connection on which more comes than an answer may have."""
+    """Aborts a connection on which more comes than an answer may have, or whose end takes too long.
+
+    :param clock: measures how long that takes.
+    """
 
     _came = 0
+    _ending: IDelayedCall | None = None
+
+    def __init__(self, factory: Any, wrapped: IProtocol, clock: IReactorTime) -> None:
+        super().__init__(factory, wrapped)
+        self._clock = clock
 
     def write(self, data: bytes) -> None:
         """Write; what comes from now on is counted again."""
@@ -143,18 +182,34 @@ class _Bounded(ProtocolWrapper):
         else:
             super().dataReceived(data)
 
+    def loseConnection(self) -> None:
+        """Close the connection, and abort it if that takes too long."""
+        if self._ending is None:
+            self._ending = self._clock.callLater(LINGER, self._abort)
+        super().loseConnection()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Note the end of the connection."""
+        if self._ending is not None and self._ending.active():
+            self._ending.cancel()
+        super().connectionLost(reason)
+
+    def _abort(self) -> None:
+        self.abortConnection()
+
 
 @implementer(IStreamClientEndpoint)
 @attrs.frozen
 class _BoundedEndpoint:
-    """Connects, and bounds what may come on the connection."""
+    """Connects, and bounds what may come on the connection and how long its end may take."""
 
     endpoint: IStreamClientEndpoint
+    clock: IReactorTime
 
     def connect(self, factory: IProtocolFactory) -> Deferred[IProtocol]:
         """See IStreamClientEndpoint."""
         wrapping = WrappingFactory(factory)
-        wrapping.protocol = _Bounded
+        wrapping.protocol = lambda factory, wrapped: _Bounded(factory, wrapped, self.clock)
         connecting: Deferred[Any] = self.endpoint.connect(wrapping)
         return connecting.addCallback(lambda wrapper: wrapper.wrappedProtocol)
 
@@ -164,18 +219,24 @@ class _BoundedEndpoint:
 class CheckedEndpoints:
     """Makes the endpoints of an agent.
 
+    :ivar lookups: see ``CheckedEndpoint``, and ``named`` and ``application``.
     :ivar tls: verifies certificates.
     """
 
     reactor: Any
     resolver: IHostnameResolver
+    lookups: FairSlots
     may: MayConnect
     tls: BrowserLikePolicyForHTTPS
+    named: bool = False
+    application: str = ""
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """Return the endpoint for a URL."""
-        host = uri.host.decode("ascii")
-        endpoint: Any = CheckedEndpoint(self.reactor, self.resolver, host.strip("[]"), uri.port, self.may)
+        host = uri.host.decode("ascii").strip("[]")
+        endpoint: Any = CheckedEndpoint(
+            self.reactor, self.resolver, self.lookups, self.application, host, uri.port, self.may, self.named
+        )
         if uri.scheme == b"https":
             endpoint = wrapClientTLS(self.tls.creatorForNetloc(uri.host, uri.port), endpoint)
-        return _BoundedEndpoint(endpoint)
+        return _BoundedEndpoint(endpoint, self.reactor)

@@ -26,6 +26,7 @@ class Seals:
     def __init__(self, keys: Sequence[str]) -> None:
         derived = [urlsafe_b64encode(sha256(_PURPOSE + key.encode("utf-8")).digest()) for key in keys]
         self._fernet = MultiFernet([Fernet(key) for key in derived]) if derived else None
+        self.usable = bool(derived)
 
     def seal(self, secret: bytes) -> bytes:
         """See ISeals."""

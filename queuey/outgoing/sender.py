@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
+import attrs
 from OpenSSL.SSL import Error as TLSError
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred
@@ -14,12 +15,13 @@ from twisted.internet.interfaces import IHostnameResolver
 from twisted.python.failure import Failure
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
 from twisted.web.http_headers import Headers
-from twisted.web.iweb import IAgent, IResponse
+from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import FairSlots, bounded, deferred
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.addresses import Network, is_public, may_connect
+from queuey.model.pushes.targets import Target
 from queuey.outgoing.bodies import BoundedBody, WholeBody
 from queuey.outgoing.checked_endpoints import AddressRefused, CheckedEndpoints, NoAddress
 
@@ -28,6 +30,9 @@ MAX_BODY: Final = 64 << 10
 
 MAX_KEPT: Final = 64
 """Maximum number of idle connections to one endpoint."""
+
+MAX_HOSTS: Final = 1000
+"""Number of endpoints after which a pool is emptied: Twisted's remembers each of them for ever."""
 
 _KEPT: Final = 2.0
 """Seconds for which an idle connection is kept: servers close theirs after two seconds and more."""
@@ -44,6 +49,7 @@ class PushSender:
     operator allows, so requests of other applications never use them.
 
     :param networks: returns the networks that the operator allows.
+    :param lookups: number of names that the resolver can look up at the same time.
     :param tls: verifies certificates; by default against the authorities of the system.
     """
 
@@ -52,26 +58,20 @@ class PushSender:
         reactor: Any,
         resolver: IHostnameResolver,
         networks: Callable[[], Iterable[Network]],
+        lookups: int,
         tls: BrowserLikePolicyForHTTPS | None = None,
     ) -> None:
-        def agent(may: Callable[[Any], bool]) -> tuple[IAgent, HTTPConnectionPool]:
-            pool = HTTPConnectionPool(reactor)
-            pool.retryAutomatically = False
-            pool.maxPersistentPerHost = MAX_KEPT
-            pool.cachedConnectionTimeout = _KEPT  # type: ignore[assignment]
-            policy = BrowserLikePolicyForHTTPS() if tls is None else tls
-            endpoints = CheckedEndpoints(reactor, resolver, may, policy)
-            return Agent.usingEndpointFactory(reactor, endpoints, pool), pool
-
+        policy = BrowserLikePolicyForHTTPS() if tls is None else tls
+        endpoints = CheckedEndpoints(reactor, resolver, FairSlots(lookups), is_public, policy)
         self._clock = reactor
-        self._public, public_pool = agent(is_public)
-        self._named, named_pool = agent(lambda address: may_connect(address, networks()))
-        self._pools = (public_pool, named_pool)
+        self._public = endpoints
+        self._named = attrs.evolve(endpoints, may=lambda address: may_connect(address, networks()), named=True)
+        self._pools = {True: _Pool(reactor), False: _Pool(reactor)}
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        for pool in self._pools:
-            pool.closeCachedConnections()
+        for pool in self._pools.values():
+            pool.empty()
 
     @deferred
     async def send(self, request: PushRequest) -> PushAnswer:
@@ -79,7 +79,8 @@ class PushSender:
         headers = Headers()
         for name, value in request.headers:
             headers.addRawHeader(name.encode("ascii"), value.encode("ascii"))
-        agent = self._named if request.named else self._public
+        endpoints = attrs.evolve(self._named if request.named else self._public, application=request.application)
+        agent = Agent.usingEndpointFactory(self._clock, endpoints, self._pools[request.named].of(request.target))
         url = request.target.url.encode("ascii")
         asking: Deferred[IResponse] = agent.request(b"POST", url, headers, WholeBody(request.body))
         until = self._clock.seconds() + request.timeout
@@ -108,6 +109,30 @@ class PushSender:
             bytes(body.found),
             whole,
         )
+
+
+class _Pool:
+    """Keeps idle connections, of a bounded number of endpoints."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._pool = HTTPConnectionPool(reactor)
+        self._pool.retryAutomatically = False
+        self._pool.maxPersistentPerHost = MAX_KEPT
+        self._pool.cachedConnectionTimeout = _KEPT  # type: ignore[assignment]
+        self._endpoints: set[tuple[str, str, int]] = set()
+
+    def of(self, target: Target) -> HTTPConnectionPool:
+        """Return Twisted's pool for a request to an endpoint."""
+        endpoint = (target.scheme, target.host, target.port)
+        if endpoint not in self._endpoints and len(self._endpoints) >= MAX_HOSTS:
+            self.empty()
+        self._endpoints.add(endpoint)
+        return self._pool
+
+    def empty(self) -> None:
+        """Close the idle connections, and forget the endpoints."""
+        self._endpoints.clear()
+        self._pool.closeCachedConnections()
 
 
 def _field(response: IResponse, name: bytes) -> str | None:

@@ -81,7 +81,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     v1 = V1(directory, exchange, lambda: uuid.uuid4().hex)
     slices = TurnQueue(reactor)
     v2 = (
-        V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings)),
+        V2Application(store, settle(in_force.settings), lambda: limits(in_force.settings), parts.pushes.may_be_made),
         V2Queues(directory, exchange),
         V2Messages(exchange, V2Stream(exchange, slices), slices, lambda: store.capabilities.survives_power_loss, now),
         V2Events(exchange, parts.live, now),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredSemaphore, succeed
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -23,13 +23,14 @@ from queuey.core.pushes.senders import Senders
 from queuey.core.pushes.values import PushMeans
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.deferreds import FairSlots
 from queuey.interfaces import IPushSender, ISeals, IStore
 from queuey.logs import EventLog
 from queuey.model.pushes.addresses import Network
 from queuey.service.in_force import InForce
 
-RESOLVING_THREADS: Final = 8
-"""Threads that resolve the names of endpoints: slow name servers delay pushes alone."""
+RESOLVING_THREADS: Final = 16
+"""Threads that resolve the names of endpoints: slow name servers delay pushes alone, and applications share them."""
 
 MakeSender = Callable[[Any, Callable[[], Iterable[Network]]], IPushSender | None]
 """Makes what sends pushes, of the reactor and the networks that the operator allows; ``None``: libraries are
@@ -50,7 +51,7 @@ def make_sender(reactor: Any, networks: Callable[[], Iterable[Network]]) -> IPus
     pool = ThreadPool(0, RESOLVING_THREADS, "resolving")
     pool.start()
     reactor.addSystemEventTrigger("during", "shutdown", pool.stop)
-    return PushSender(reactor, GAIResolver(reactor, lambda: pool), networks)
+    return PushSender(reactor, GAIResolver(reactor, lambda: pool), networks, RESOLVING_THREADS)
 
 
 class _Seals:
@@ -118,7 +119,7 @@ def pushing(
         sender=sender,
         seals=_Seals(lambda: in_force.settings.push.secrets).get,
         ports=lambda: in_force.settings.push.ports,
-        slots=DeferredSemaphore(in_force.settings.push.max_requests),
+        slots=FairSlots(in_force.settings.push.max_requests),
         clock=reactor,
         now=now,
         random=Random().random,

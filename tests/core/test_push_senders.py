@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.core.contention import Retries
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.senders import BEAT, DEAD, Senders
+from queuey.errors import StorageFull
 from queuey.interfaces import IStore
 from queuey.model.pushes.places import (
     INDEX,
@@ -178,6 +179,24 @@ class RegistryTests(StoreCase):
         self.successResultOf(here.drop(PLACES[0], gone))
         self.successResultOf(here.refresh())
         self.assertEqual(here.known, frozenset())
+
+    def test_full(self) -> None:
+        """An application with very many pushes can make no more, but change those that it has; others can make some."""
+        registry = self.registry()
+        numbered = (PushPlace("app", "q" * 80, 7, f"p{number}") for number in range(40_000))
+        own = [place for place in numbered if place.shard == "00"]
+        other = next(one for one in (PushPlace("other", "q", 7, f"p{n}") for n in count()) if one.shard == "00")
+        noted = [registry.note(place) for place in (*own, other)]
+        self.clock.pump([0.1] * 60)
+        listed = self.successResultOf(registry.read())
+        for place, one in zip((*own, other), noted, strict=True):
+            if place in listed:
+                self.successResultOf(one)
+            else:
+                self.failureResultOf(one, StorageFull)
+        self.assertTrue(50 < len(listed) < len(own))
+        self.assertIn(other, listed)
+        self.successResultOf(registry.note(own[0]))
 
     def test_damaged(self) -> None:
         """What cannot be read is said to be so."""

@@ -45,7 +45,7 @@ def all_routes() -> tuple[Route, ...]:
     """The real routes, whose handlers are not called, and some that have words of the API further behind."""
     unused: Any = None
     groups = (V2Groups(unused, unused), V2Claims(unused, unused), V2Settlements(unused), V2Moving(unused))
-    v2 = api.routes((V2Application(unused, 0.0, unused), V2Queues(unused, unused), *groups))
+    v2 = api.routes((V2Application(unused, 0.0, unused, unused), V2Queues(unused, unused), *groups))
     messages = (
         Route("POST", f"{queues.QUEUE}/messages", Operation.WRITE_MESSAGES, nothing),
         Route("GET", f"{queues.QUEUE}/messages/<id>", Operation.READ_MESSAGES, nothing),

@@ -1,14 +1,19 @@
-"""The receivers of the page about pushes, in Node.js: they take what is signed with their secret, and nothing else."""
+"""The receivers of the page about pushes, in Python, Node.js and PHP: they take what is signed with their secret, and
+nothing else."""
 
 from __future__ import annotations
 
 import json
 import os
 import re
+import shutil
 import subprocess
+import sys
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
+from unittest import SkipTest
 
 from tests.live.clients import ask, make_queue
 from tests.live.faults import JSON
@@ -19,11 +24,22 @@ from tests.manual import DOCS
 
 run_in = "test"
 
-LIBRARY: Final = Path(__file__).parent / "receivers" / "node_modules"
+RECEIVERS: Final = Path(__file__).parent / "receivers"
 QUEUE: Final = "/v2/queuey/queues/q"
 
-BOOK: Final = "const book = async (order, id) => console.log(JSON.stringify([order, id]));\n"
-"""The work of the receivers."""
+# The work of the receivers: they print what they book.
+IN_PYTHON: Final = """
+import json
+
+def book(order, once):
+    print(json.dumps([order, once], ensure_ascii=False, separators=(",", ":")), flush=True)
+"""
+IN_JAVASCRIPT: Final = "const book = async (order, id) => console.log(JSON.stringify([order, id]));\n"
+IN_PHP: Final = """
+function book($order, $id) {
+    file_put_contents('php://stderr', json_encode([$order, $id], JSON_UNESCAPED_UNICODE) . PHP_EOL);
+}
+"""
 
 PLATFORM: Final = """
 import { createServer as createPlatform } from "node:http";
@@ -37,21 +53,19 @@ createPlatform(async (req, res) => {
 """Calls a serverless function for each request."""
 
 
-def programs() -> list[str]:
-    """Return the programs in JavaScript on the page."""
+def programs(language: str) -> list[str]:
+    """Return the programs in a language on the page."""
     found = re.findall(
-        r"(?m)^\.\. code-block:: javascript\n\n((?:   .*\n|\n)+)", (DOCS / "push.rst").read_text("utf-8")
+        rf"(?m)^\.\. code-block:: {language}\n\n((?:   .*\n|\n)+)", (DOCS / "push.rst").read_text("utf-8")
     )
     return [textwrap.dedent(program) for program in found]
 
 
-class NodeTests(LiveTestCase):
+class ReceiverCase(LiveTestCase):
+    """A daemon that pushes to two ports."""
+
     def setUp(self) -> None:
         super().setUp()
-        self.node = needed_node()
-        if not LIBRARY.exists():
-            raise AssertionError("the library of Standard Webhooks is not there: make receivers")
-        (self.folder / "node_modules").symlink_to(LIBRARY)
         self.ports = [free_port(), free_port()]
         self.add_settings(
             "[application:queuey]\npush = true\npush_hosts = 127.0.0.1\n"
@@ -62,7 +76,7 @@ class NodeTests(LiveTestCase):
 
     def made(self, name: str, port: int) -> str:
         """Make a push. :return: its secret."""
-        body = json.dumps({"url": f"http://127.0.0.1:{port}/"}).encode()
+        body = json.dumps({"url": f"http://127.0.0.1:{port}/orders"}).encode()
         status, push = ask(self.port, "PUT", f"{QUEUE}/pushes/{name}", body, **JSON)
         self.assertEqual(status, 201, push)
         return str(push["secrets"][0]["secret"])
@@ -74,14 +88,17 @@ class NodeTests(LiveTestCase):
         found: int | None = told["status"]
         return found
 
+    def command(self, program: str, port: int) -> Sequence[str | Path]:
+        """Write a receiver into a file, and return the command that runs it at a port."""
+        raise NotImplementedError
+
     def receive(self, program: str, port: int, secret: str) -> Path:
         """Run a receiver. :return: the file that it prints to."""
-        file = self.folder / f"receiver-{port}.mjs"
-        file.write_text(program.replace("8080", str(port)) + BOOK)
         output = self.folder / f"booked-{port}"
         environment = {"PATH": os.environ["PATH"], "WEBHOOK_SECRET": secret}
+        command = self.command(program, port)
         with output.open("wb") as to:
-            running = subprocess.Popen([self.node, file], stdout=to, stderr=to, env=environment, cwd=self.folder)
+            running = subprocess.Popen(command, stdout=to, stderr=to, env=environment, cwd=self.folder)
 
         def end() -> None:
             running.kill()
@@ -98,15 +115,63 @@ class NodeTests(LiveTestCase):
         self.made("wrong", wrong)
         wait_until(lambda: self.answer_to_test("right") == 204, booked.read_text())
         wait_until(lambda: self.answer_to_test("wrong") == 401, "it does not refuse a false signature")
-        booked.write_text("")
         posted = ask(self.port, "POST", f"{QUEUE}/messages", '{"pears": "süß"}'.encode(), **JSON)[1]
         id = posted["messages"][0]["id"]
         wait_until(lambda: f'[{{"pears":"süß"}},"{id}"]' in booked.read_text(), "the order is not booked")
 
+
+class NodeTests(ReceiverCase):
+    def setUp(self) -> None:
+        self.node = needed_node()
+        library = RECEIVERS / "node_modules"
+        if not library.exists():
+            raise AssertionError("the library of Standard Webhooks is not there: make receivers")
+        super().setUp()
+        (self.folder / "node_modules").symlink_to(library)
+
+    def command(self, program: str, port: int) -> Sequence[str | Path]:
+        file = self.folder / f"receiver-{port}.mjs"
+        file.write_text(program.replace("8080", str(port)) + IN_JAVASCRIPT)
+        return self.node, file
+
     def test_server(self) -> None:
-        server, _ = programs()
+        server, _ = programs("javascript")
         self.check(server)
 
     def test_serverless(self) -> None:
-        _, function = programs()
+        _, function = programs("javascript")
         self.check(function + PLATFORM)
+
+
+class FlaskTests(ReceiverCase):
+    def command(self, program: str, port: int) -> Sequence[str | Path]:
+        file = self.folder / f"receiver_{port}.py"
+        file.write_text(program + IN_PYTHON)
+        return sys.executable, "-m", "flask", "--app", file, "run", "--port", str(port)
+
+    def test_server(self) -> None:
+        (server,) = programs("python")
+        self.check(server)
+
+
+class PHPTests(ReceiverCase):
+    def setUp(self) -> None:
+        php, library = shutil.which("php"), RECEIVERS / "vendor"
+        if php is None:
+            raise SkipTest("there is no PHP here, which runs the receiver in PHP")
+        if not (library / "autoload.php").exists():
+            raise SkipTest(
+                "the library of Standard Webhooks for PHP is not there: make receivers installs it, if it can"
+            )
+        self.php = php
+        super().setUp()
+        (self.folder / "vendor").symlink_to(library)
+
+    def command(self, program: str, port: int) -> Sequence[str | Path]:
+        file = self.folder / f"receiver-{port}.php"
+        file.write_text(program + IN_PHP)
+        return self.php, "-S", f"127.0.0.1:{port}", file
+
+    def test_server(self) -> None:
+        (server,) = programs("php")
+        self.check(server)

@@ -22,6 +22,7 @@ from zope.interface.verify import verifyObject
 
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.targets import parse_url
+from queuey.outgoing import sender
 from queuey.outgoing.sender import MAX_BODY, PushSender
 from tests.live.endpoints import OK, Endpoint, FakeResolver
 
@@ -46,7 +47,7 @@ class SenderTests(TestCase):
 
     def use(self, resolver: FakeResolver) -> None:
         self.resolver = resolver
-        self.sender = PushSender(reactor, resolver, lambda: self.networks)
+        self.sender = PushSender(reactor, resolver, lambda: self.networks, 4)
         self.addCleanup(self.settle)
 
     def listen(self, factory: Any, interface: str = "127.0.0.1") -> int:
@@ -67,7 +68,7 @@ class SenderTests(TestCase):
     ) -> Deferred[PushAnswer]:
         url = f"{of.get('scheme', 'http')}://{host}:{of.get('port', self.port)}{path}"
         headers = (("content-type", "text/plain"), ("webhook-id", "m-1"))
-        return self.sender.send(PushRequest(parse_url(url), headers, of.get("body", b"hello"), seconds, named))
+        return self.sender.send(PushRequest("app", parse_url(url), headers, of.get("body", b"hello"), seconds, named))
 
     async def not_sent(self, reason: Unsent, sending: Deferred[PushAnswer]) -> None:
         error: Any = await self.assertFailure(sending, NotSent)
@@ -100,12 +101,13 @@ class SenderTests(TestCase):
             await self.send()
         self.assertEqual((len(self.endpoint.connections), len(self.resolver.asked)), (1, 1))
         # A caller with other rights gets no connection that leads into the operator's networks.
-        await self.not_sent(Unsent.REFUSED, self.send(named=False))
+        await self.not_sent(Unsent.NO_ADDRESS, self.send(named=False))
 
     async def test_refused_addresses(self) -> None:
-        """An address that is not allowed is never connected to, by whatever name."""
-        for host in ("127.0.0.1", "hook.example"):
-            await self.not_sent(Unsent.REFUSED, self.send(named=False, host=host))
+        """An address that is not allowed is never connected to, by whatever name. A name that only ``*`` allows looks
+        as if it had no address, so that nobody finds out which names a private network has."""
+        await self.not_sent(Unsent.REFUSED, self.send(named=False, host="127.0.0.1"))
+        await self.not_sent(Unsent.NO_ADDRESS, self.send(named=False))
         self.networks = ()
         for host in ("127.0.0.1", "hook.example", "[::1]", "[::ffff:127.0.0.1]"):
             await self.not_sent(Unsent.REFUSED, self.send(host=host))
@@ -127,6 +129,15 @@ class SenderTests(TestCase):
         await self.send()
         self.assertEqual((len(self.endpoint.requests), other.requests, other.connections), (2, [], []))
 
+    async def test_many_endpoints(self) -> None:
+        """What is remembered of endpoints has a bound, however many there are."""
+        self.patch(sender, "MAX_HOSTS", 3)
+        for number in range(10):
+            await self.send(host=f"hook{number}.example")
+        pool = self.sender._pools[True]._pool
+        self.assertLessEqual(len(pool._connections), 3)
+        self.assertEqual(len(self.endpoint.requests), 10)
+
     async def test_no_address(self) -> None:
         self.use(FakeResolver(()))
         await self.not_sent(Unsent.NO_ADDRESS, self.send())
@@ -142,7 +153,7 @@ class SenderTests(TestCase):
 
     async def test_hanging_body(self) -> None:
         """The status counts if the body does not end."""
-        self.patch(__import__("queuey.outgoing.sender", fromlist=["x"]), "_BODY", 0.2)
+        self.patch(sender, "_BODY", 0.2)
         self.endpoint.answer = self.endpoint.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
         answer = await self.send()
         self.assertEqual((answer.status, answer.body, answer.whole), (200, b"some", False))

@@ -15,7 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.model.message import Content, Message
 from queuey.model.pushes.circuit import FAILURES, LONGEST, Circuit
 from queuey.model.pushes.outcomes import LONGEST_PAUSE, Verdict, judge, parse_retry_after, pause
-from queuey.model.pushes.requests import push_body, signed_headers
+from queuey.model.pushes.requests import push_body, reply_type, signed_headers
 from queuey.model.pushes.settings import (
     REJECTABLE,
     Format,
@@ -84,6 +84,12 @@ class RequestTests(SynchronousTestCase):
         """A content type that cannot stand in a header field is replaced."""
         for told, sent in ((None, "text/plain; charset=utf-8"), ("a\r\nb: c", "application/octet-stream")):
             self.assertEqual(self.headers(Push(URL), content_type=told)["content-type"], sent)
+
+    def test_type_of_a_reply(self) -> None:
+        """A type that is no media type, which no client could have posted or could restore, is not stored."""
+        for hostile in ("text/plain\rX-Evil: 1", "text/\xe9", "a\0b", "", "a" * 2000):
+            self.assertEqual(reply_type(hostile), "application/octet-stream")
+        self.assertEqual((reply_type("text/css; a=b"), reply_type(None)), ("text/css; a=b", None))
 
     def test_cloudevent(self) -> None:
         """In binary mode the attributes are header fields."""
@@ -244,6 +250,8 @@ class SettingsTests(SynchronousTestCase):
             ("content-LENGTH", "1"),
             ("Transfer-Encoding", "chunked"),
             ("webhook-id", "1"),
+            ("Webhook_Id", "1"),
+            ("transfer_encoding", "chunked"),
             ("ce-id", "1"),
             ("A B", "1"),
             ("", "1"),

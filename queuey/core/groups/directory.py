@@ -104,6 +104,11 @@ class GroupDirectory:
         """Return the group of that name, from the cache or from the store. Fails with ``NoSuchGroup``."""
         return self.cached(queue, name) or await self._read(queue, name)
 
+    @deferred
+    async def read(self, queue: Queue, name: str) -> Group:
+        """Return the group of that name from the store, also if another one is cached. Fails with ``NoSuchGroup``."""
+        return await self._read(queue, name)
+
     async def _read(self, queue: Queue, name: str) -> Group:
         """Read the group of that name from the store and cache it."""
         now, changes = self._seconds(), self._changes

@@ -87,6 +87,10 @@ class GroupExchange:
         """Return the group of that name. Fails with ``NoSuchGroup``."""
         return self._directory.find(queue, name)
 
+    def read(self, queue: Queue, name: str) -> Deferred[Group]:
+        """Return the group of that name as it is in the store now. Fails with ``NoSuchGroup``."""
+        return self._directory.read(queue, name)
+
     def names(self, queue: Queue) -> Deferred[tuple[Group, ...]]:
         """Return all groups of a queue, sorted by name."""
         return self._directory.names(queue)

@@ -57,6 +57,11 @@ class PushDirectory:
     registry: PushRegistry
     engine: PushEngine
 
+    def may_be_made(self, policy: Policy) -> bool:
+        """Return whether an application can make pushes, by its settings and those of the deployment."""
+        seals = self.means.seals()
+        return policy.push and bool(policy.push_hosts) and seals is not None and seals.usable
+
     @deferred
     async def names(self, queue: Queue) -> tuple[Group, ...]:
         """Return all groups of a queue that have a push, sorted by name."""
@@ -215,7 +220,11 @@ class PushDirectory:
         made = attrs.evolve(made, id=f"test-{means.new_bytes(16).hex()}")
         policy = await self._policy(queue)
         try:
-            return await means.send(policy, push, means.secrets(push), made)
+            await means.take_slot(queue.application)
+            try:
+                return await means.send(policy, push, means.secrets(push), made)
+            finally:
+                means.slots.release(queue.application)
         except PushBlocked as error:
             raise Forbidden(error.text) from None
 

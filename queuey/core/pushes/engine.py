@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from queuey.core.groups.rows import AT_ONCE, in_parallel
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.runner import PushRunner
 from queuey.core.pushes.senders import BEAT, Senders
@@ -27,6 +28,9 @@ SOON: Final = 0.1
 
 MAX_STARTS: Final = 100
 """Pushes that begin in the same second: each of them looks for its group and for messages."""
+
+MAX_TURN: Final = 1000
+"""Pushes that are shared out in one turn of the reactor."""
 
 MAX_LOOKS: Final = 100
 """Looks of idle pushes a second, of this process, on a store that does not report every arrival. With more idle pushes
@@ -57,8 +61,10 @@ class PushEngine:
         self._round: Deferred[None] | None = None
         self._pausing: Deferred[None] | None = None
         self._hurry: IDelayedCall | None = None
+        self._dropping: Deferred[None] | None = None
         self._stopping = False
-        self._changed = False
+        self._again: set[PushPlace] = set()
+        self._gone: set[PushPlace] = set()
         self._next_beat = 0.0
         self._shared_among: frozenset[str] = frozenset()
         self._attempts = Counter(
@@ -124,6 +130,8 @@ class PushEngine:
             self._pausing.cancel()
         if self._round is not None:
             await self._round
+        if self._dropping is not None:
+            await self._dropping
         await DeferredList([*ending, *self._leaving.values()], consumeErrors=True)
         await self._senders.leave()
 
@@ -150,33 +158,67 @@ class PushEngine:
             await self._senders.beat()
         changed = await self._registry.refresh()
         living = self._senders.living
-        for place, runner in list(self._runners.items()):
-            if runner.gone:
-                self._leave(place, runner)
-                self._changed = True
-                await self._registry.drop(place, self._exists)
+        self._leave_gone()
         for place in changed & self._runners.keys():
             self._runners[place].look()
-        if changed or self._changed or living != self._shared_among:
-            self._changed, self._shared_among = False, living
-            self._share(living)
+        some: frozenset[PushPlace] = changed | self._again
+        self._again = set()
+        if living != self._shared_among:
+            some = self._registry.known | self._runners.keys()
+        try:
+            await self._share(some, living)
+        except BaseException:
+            self._again.update(some)
+            raise
+        self._shared_among = living
 
-    def _share(self, living: frozenset[str]) -> None:
-        """Start the pushes that are ours, and stop those that are not."""
-        if self._stopping:
-            return
-        owned = {place for place in self._registry.known if self._senders.owns(place, living)}
-        for place, runner in list(self._runners.items()):
-            if place not in owned:
-                self._leave(place, runner)
+    def _leave_gone(self) -> None:
+        """Let go of pushes that do not exist any more, and remove them from the registry in the background: many may
+        end together with their queue, and beats must not wait for that."""
+        gone = [place for place, runner in self._runners.items() if runner.gone]
+        for place in gone:
+            self._leave(place, self._runners[place])
+        self._gone.update(gone)
+        if self._gone and self._dropping is None and not self._stopping:
+            dropping = self._drop_gone()
+            self._dropping = None if dropping.called else dropping
+
+    @deferred
+    async def _drop_gone(self) -> None:
+        """Remove pushes from the registry; those that exist after all are started again."""
+        try:
+            while self._gone and not self._stopping:
+                some = [self._gone.pop() for _ in range(min(AT_ONCE, len(self._gone)))]
+                await in_parallel(some, lambda place: self._registry.drop(place, self._exists))
+                self._again.update(some)
+        except QueueyError:
+            self._again.update(some)  # their runners notice again that they are gone
+        except Exception:
+            self._defect(Failure())
+        finally:
+            self._dropping = None
+
+    async def _share(self, places: Collection[PushPlace], living: frozenset[str]) -> None:
+        """Start the pushes that are ours, and stop those that are not.
+
+        :param places: those that may have to be started or stopped.
+        """
         started = 0
-        for place in owned - self._runners.keys():
-            if place in self._leaving:
-                self._changed = True  # its last requests are under way; look again in the next round
-                continue
-            runner = self._runners[place] = PushRunner(place, self._means, self._count, self._look_pause)
-            runner.start(started // MAX_STARTS)
-            started += 1
+        for number, place in enumerate(places, 1):
+            if not number % MAX_TURN:
+                await deferLater(self._means.clock, 0)
+            if self._stopping:
+                return
+            runner = self._runners.get(place)
+            if self._registry.lists(place) and self._senders.owns(place, living):
+                if place in self._leaving:
+                    self._again.add(place)  # its last requests are under way; look again in the next round
+                elif runner is None:
+                    runner = self._runners[place] = PushRunner(place, self._means, self._count, self._look_pause)
+                    runner.start(started // MAX_STARTS)
+                    started += 1
+            elif runner is not None:
+                self._leave(place, runner)
 
     def _leave(self, place: PushPlace, runner: PushRunner) -> None:
         """Stop a push of which others are in charge now, or which is gone."""
@@ -198,13 +240,16 @@ class PushEngine:
         self._attempts.add((application, verdict))
 
     async def _exists(self, place: PushPlace) -> bool:
-        """Whether a push is there; one of an application that is not served now counts as there."""
+        """Whether a push is there; one of an application that is not served now counts as there.
+
+        The group is read from the store: what is cached may be older than the push.
+        """
         means = self._means
         try:
             queue = await means.directory.find(place.application, place.queue)
             if queue.incarnation != place.incarnation:
                 return False
-            return (await means.groups.find(queue, place.name)).settings.push is not None
+            return (await means.groups.read(queue, place.name)).settings.push is not None
         except (NoSuchQueue, NoSuchGroup):
             return False
         except NoSuchApplication:

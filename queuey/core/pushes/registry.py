@@ -29,6 +29,10 @@ from queuey.model.pushes.places import (
     shard_key,
 )
 
+MAX_SHARE: Final = MAX_STATE // 4
+"""Bytes of a shard that one application may fill, so that it keeps no other one from making pushes. That is enough for
+some 20,000 pushes with names of usual length."""
+
 _TOKEN: Final = 16
 _STAMP: Final = 4
 
@@ -53,7 +57,7 @@ class PushRegistry:
         self._root = root
         self._new_bytes = new_bytes
         self._index: Gathered[str, tuple[str, str], None] = Gathered(retries, self._announce, _contended)
-        self._changes: Gathered[str, _Change, None] = Gathered(retries, self._attempt, _contended)
+        self._changes: Gathered[str, _Change, StorageFull | None] = Gathered(retries, self._attempt, _contended)
         self._versions: dict[str, str] = {}
         self._shards: dict[str, dict[PushPlace, str]] = {}
 
@@ -62,16 +66,20 @@ class PushRegistry:
         """All pushes as they were read last."""
         return frozenset().union(*self._shards.values())
 
+    def lists(self, place: PushPlace) -> bool:
+        """Return whether a push was listed when its shard was read last."""
+        return place in self._shards.get(place.shard, ())
+
     def note(self, place: PushPlace) -> Deferred[None]:
-        """List a push, or announce that it was changed. Fails with ``StorageFull``."""
-        return self._changes.make(place.shard, (place, None))
+        """List a push, or announce that it was changed. Fails with ``StorageFull`` if it was not listed."""
+        return self._changes.make(place.shard, (place, None)).addCallback(_raise)
 
     def drop(self, place: PushPlace, exists: Exists) -> Deferred[None]:
         """Remove a push from the list unless it exists.
 
         :param exists: is asked after the list was read: if the push is made meanwhile, its shard changes.
         """
-        return self._changes.make(place.shard, (place, exists))
+        return self._changes.make(place.shard, (place, exists)).addCallback(_raise)
 
     @deferred
     async def refresh(self) -> frozenset[PushPlace]:
@@ -104,23 +112,37 @@ class PushRegistry:
         state = await self._states.read(shard_key(self._root, shard))
         return ("", {}) if state is None else (state.version, _readable(decode_shard, state.value))
 
-    async def _attempt(self, shard: str, changes: Sequence[_Change]) -> Sequence[None] | None:
+    async def _attempt(self, shard: str, changes: Sequence[_Change]) -> Sequence[StorageFull | None] | None:
         """Change a shard once; ``None`` if another process was first."""
         version, places = await self._read(shard)
+        results: list[StorageFull | None] = []
         for place, exists in changes:
+            results.append(None)
             if exists is None:
+                new = place not in places
                 places[place] = self._new_bytes(_STAMP).hex()
+                if new and (problem := self._problem(places, place.application)) is not None:
+                    del places[place]
+                    results[-1] = problem
             elif place in places and not await exists(place):
                 del places[place]
         value = encode_shard(places)
-        if len(value) > MAX_STATE:
-            raise StorageFull(f"There are too many {self._root} in the store.", limit=self._root)
         fresh = self._new_bytes(_TOKEN).hex()
         await self._index.make(self._root, (shard, fresh))
         outcome = await self._states.replace(shard_key(self._root, shard), version or None, value, fresh)
         if outcome is Outcome.UNKNOWN:
             outcome = Outcome.APPLIED if (await self._read(shard))[0] == fresh else Outcome.REFUSED
-        return None if outcome is Outcome.REFUSED else [None] * len(changes)
+        return None if outcome is Outcome.REFUSED else results
+
+    def _problem(self, places: dict[PushPlace, str], application: str) -> StorageFull | None:
+        """Return why a shard may not be as large as it would be; ``None`` if it may."""
+        size = len(encode_shard(places))
+        if size > MAX_STATE:
+            return StorageFull(f"There are too many {self._root} in the store.", limit=self._root)
+        own = {place: stamp for place, stamp in places.items() if place.application == application}
+        if size > MAX_SHARE and len(encode_shard(own)) > MAX_SHARE:
+            return StorageFull(f"The application has too many {self._root}.", limit=self._root)
+        return None
 
     async def _announce(self, key: str, announced: Sequence[tuple[str, str]]) -> Sequence[None] | None:
         """Write the versions that shards are about to have into the index; ``None`` if another process was first."""
@@ -130,6 +152,11 @@ class PushRegistry:
         seen, fresh = None if state is None else state.version, self._new_bytes(_TOKEN).hex()
         outcome = await self._states.replace(key, seen, value, fresh)
         return [None] * len(announced) if outcome is Outcome.APPLIED else None
+
+
+def _raise(problem: StorageFull | None) -> None:
+    if problem is not None:
+        raise problem
 
 
 def _readable(decode: Callable[[bytes], Any], value: bytes) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha256
 from typing import Any, Final
 
 import attrs
@@ -12,19 +11,18 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from queuey.core.groups.group_changes import GroupChanges
-from queuey.core.groups.values import Claiming, Delivery, Settling
+from queuey.core.groups.values import Claiming, Delivery
 from queuey.core.pushes.reports import Reporter
+from queuey.core.pushes.storing import store_reply, store_settlement
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, TooManyRequests
 from queuey.interfaces import ISeals
 from queuey.model.group_settings import Group
-from queuey.model.groups.terms import Action, Order
-from queuey.model.message import Content, Draft
-from queuey.model.once import Once
+from queuey.model.groups.terms import Order
 from queuey.model.policy import Policy
 from queuey.model.pushes.circuit import Circuit
-from queuey.model.pushes.outcomes import Judgement, Verdict, judge, parse_retry_after, pause
+from queuey.model.pushes.outcomes import Judgement, Verdict, judge, parse_retry_after
 from queuey.model.pushes.places import Attempt, PushPlace
 from queuey.model.pushes.requests import push_body
 from queuey.model.pushes.settings import Paused, Push
@@ -41,15 +39,22 @@ MARGIN: Final = 60
 MAX_CLAIMED: Final = 16
 """Maximum number of messages in one claim; with an order it is one, so that each is sent after the one before it."""
 
-TRIES: Final = 6
-"""Attempts to store a settlement; the last one begins before the lease ends."""
-
 _TROUBLE: Final = 5.0
 """Seconds until the next attempt after an error of the store or while the push is blocked, about."""
 
 
 class _Changed(QueueyError):
     """The push was paused, changed or deleted while its claim waited."""
+
+
+@attrs.frozen
+class _Current:
+    """A push as it is now, with its opened secrets."""
+
+    queue: Queue
+    group: Group
+    push: Push
+    secrets: tuple[bytes, ...] = attrs.field(repr=False)
 
 
 class PushRunner:
@@ -78,6 +83,7 @@ class PushRunner:
         self._running: Deferred[None] | None = None
         self._waiting: Deferred[Any] | None = None
         self._changed = False
+        self._outdated = True
         self._stopping = False
         self._in_flight: set[Deferred[None]] = set()
         self._bucket: Bucket | None = None
@@ -97,7 +103,7 @@ class PushRunner:
 
     def look(self) -> None:
         """Look at the push again, because it was changed."""
-        self._changed = True
+        self._changed = self._outdated = True
         if self._waiting is not None:
             self._waiting.cancel()
 
@@ -169,7 +175,7 @@ class PushRunner:
             self._waiting = None
 
     async def _found(self) -> tuple[Queue, Group, Push]:
-        """Find the queue and the group as they are now.
+        """Find the queue and the group; the group is read from the store if it was changed since it was read last.
 
         :raise NoSuchQueue: the queue is gone. NoSuchGroup: the push is.
         """
@@ -179,7 +185,15 @@ class PushRunner:
             queue = await means.directory.find(place.application, place.queue)
         if queue.incarnation != place.incarnation:
             raise NoSuchQueue("The queue was deleted.")
-        group = means.groups.cached(queue, place.name) or await means.groups.find(queue, place.name)
+        if self._outdated:
+            self._outdated = False  # before the read, so that a change that comes meanwhile is not missed
+            try:
+                group = await means.groups.read(queue, place.name)
+            except QueueyError:
+                self._outdated = True
+                raise
+        else:
+            group = means.groups.cached(queue, place.name) or await means.groups.find(queue, place.name)
         push = group.settings.push
         if push is None:
             raise NoSuchGroup("The group has no push.")
@@ -213,35 +227,57 @@ class PushRunner:
         wait = max(self.circuit.wait(now), self._rate_wait(push, now), self._allowed_wait(policy))
         if wait:
             return wait
-        if not means.slots.tokens:
-            await self._interruptible(means.slots.run(lambda: None))
+        if not means.slots.has_room(policy.application):
+            await self._interruptible(means.slots.wait(policy.application))
             return 0
         limit = 1 if group.settings.order is not Order.NONE else min(room, MAX_CLAIMED)
         if self._bucket is not None:
             limit = min(limit, max(1, self._bucket.left(now)))
         if policy.rates is not None:
             limit = 1
-        await self._claim(queue, group, push, secrets, limit)
+        await self._claim(_Current(queue, group, push, secrets), limit)
         return 0
 
-    async def _claim(self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], limit: int) -> None:
+    async def _claim(self, current: _Current, limit: int) -> None:
+        """Claim messages for which there are slots, and send them.
+
+        The slots are taken before the claim, and given back before it waits: so other pushes do not wait for them, and
+        no push claims messages that it cannot send. Otherwise they would be given back after a while as delivered.
+        """
+        slots, application, taken = self._means.slots, self.place.application, 0
+
+        def let_go(_: object = None) -> None:
+            nonlocal taken
+            if taken:
+                number, taken = taken, 0
+                slots.release(application, number)
+
         async def may() -> None:
             """Check that what the claim was made for is still so, since it may have waited for long."""
+            if not taken and not slots.has_room(application):
+                raise _Changed("All requests that may be made at the same time are under way.")
             _, now, as_now = await self._found()
-            if self._stopping or now.gid != group.gid or as_now != push:
+            if self._stopping or now.gid != current.group.gid or as_now != current.push:
                 raise _Changed("The push was changed.")
-            self._means.check(await self._means.policies.policy_for(self.place.application), push)
+            self._means.check(await self._means.policies.policy_for(application), as_now)
 
-        lease = push.timeout + MARGIN
-        claiming = Claiming(limit=limit, lease=lease, wait=IDLE, look_pause=self._look_pause)
-        claim = Deferred.fromCoroutine(self._means.groups.claim(queue, group, claiming, may))
-        delivered = await self._interruptible(claim)
-        if delivered is None:
-            return
-        for delivery in delivered.deliveries:
-            if self._bucket is not None:
-                self._bucket.take(1, self._means.clock.seconds())
-            self._begin(queue, group, push, secrets, delivery)
+        lease = current.push.timeout + MARGIN
+        taken = slots.take(application, limit)
+        claiming = Claiming(limit=max(1, taken), lease=lease, wait=IDLE, look_pause=self._look_pause)
+        try:
+            claim = self._means.groups.claim(current.queue, current.group, claiming, may, let_go)
+            delivered = await self._interruptible(Deferred.fromCoroutine(claim))
+            deliveries = () if delivered is None else delivered.deliveries
+            if not taken:
+                taken = slots.take(application, len(deliveries))
+            for delivery in deliveries:
+                if self._bucket is not None:
+                    self._bucket.take(1, self._means.clock.seconds())
+                has_slot = taken > 0
+                taken -= has_slot
+                self._begin(current, delivery, has_slot)
+        finally:
+            let_go()
 
     def _one_is_over(self) -> Deferred[None]:
         """Return a Deferred that fires when a request is over."""
@@ -278,8 +314,8 @@ class PushRunner:
             return float(error.retry_after)
         return 0
 
-    def _begin(self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery) -> None:
-        attempt = Deferred.fromCoroutine(self._attempt(queue, group, push, secrets, delivery))
+    def _begin(self, current: _Current, delivery: Delivery, has_slot: bool) -> None:
+        attempt = Deferred.fromCoroutine(self._attempt(current, delivery, has_slot))
         self._in_flight.add(attempt)
 
         def over(result: Any) -> Any:
@@ -294,29 +330,37 @@ class PushRunner:
         if not failure.check(QueueyError):
             self._means.defect(failure)
 
-    async def _attempt(
-        self, queue: Queue, group: Group, push: Push, secrets: tuple[bytes, ...], delivery: Delivery
-    ) -> None:
-        """Send one message and settle it."""
-        means, most = self._means, group.settings.max_deliveries
+    async def _attempt(self, current: _Current, delivery: Delivery, has_slot: bool) -> None:
+        """Send one message and settle it.
+
+        :param has_slot: whether a slot was taken for it; this call gives it back.
+        """
+        means, queue, group, push = self._means, current.queue, current.group, current.push
         made = push_body(push, self._source, delivery.message)
-        began = means.clock.seconds()
         try:
-            policy = await means.policies.policy_for(self.place.application)
-            done = await means.send(policy, push, secrets, made)
+            policy = await means.policies.policy_for(queue.application)
+            if not has_slot:
+                await means.take_slot(queue.application)
+                has_slot = True
+            began = means.clock.seconds()
+            done = await means.send(policy, push, current.secrets, made)
         except PushBlocked:
-            await self._settle(queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
+            await store_settlement(means, queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
             return
+        finally:
+            if has_slot:
+                means.slots.release(queue.application)
         answer = done.answer
         asked = None if answer is None else parse_retry_after(answer.retry_after, means.now())
-        judgement = judge(push, done.status, asked, delivery.deliveries, most, means.random())
+        judgement = judge(push, done.status, asked, delivery.deliveries, group.settings.max_deliveries, means.random())
         error = done.error
         if judgement.verdict is Verdict.ACK and push.replies is not None:
-            judgement, error = await self._reply(queue, group, push, delivery, done)
+            judgement, error = await store_reply(means, queue, group, push, delivery, done)
         self._note(made.id, delivery, began, done, judgement, error)
         if judgement.verdict is Verdict.PAUSE:
             await self._pause(queue, group)
-        await self._settle(queue, group, delivery, judgement, done.reason if error == done.error else error or "")
+        reason = done.reason if error == done.error else error or ""
+        await store_settlement(means, queue, group, delivery, judgement, reason)
 
     def _note(
         self, id: str, delivery: Delivery, began: float, done: Attempted, judgement: Judgement, error: str | None
@@ -337,30 +381,6 @@ class PushRunner:
             attempt = Attempt(means.ticks(), id, delivery.deliveries, done.status, done.milliseconds, error)
             self._reporter.attempted(attempt, self.circuit.failures, self._failing)
 
-    async def _reply(
-        self, queue: Queue, group: Group, push: Push, delivery: Delivery, done: Attempted
-    ) -> tuple[Judgement, str | None]:
-        """Post the answer to the queue for replies, once for each message."""
-        means, answer, message = self._means, done.answer, delivery.message
-        assert answer is not None
-        assert push.replies is not None
-        if not answer.whole:
-            return Judgement(Verdict.REJECT), "answer-not-whole"
-        id = f"{message.id.hex()}-{message.partition}"
-        key = sha256(b"push reply" + group.gid + id.encode("ascii")).digest()
-        headers = f'{{"in-reply-to":"{id}"}}'.encode("ascii")
-        content = Content(answer.body, answer.content_type, headers)
-        try:
-            policy = await means.policies.policy_for(self.place.application)
-            replies = await means.directory.find(self.place.application, push.replies)
-            ttl = policy.ttl if replies.settings.ttl is None else replies.settings.ttl
-            # The first answer counts: an attempt that is repeated, because its ack was not stored, changes nothing.
-            once = Once(key, key, "", policy.idempotency_ttl)
-            await means.messages.append_once(replies, [Draft(content, ttl)], once)
-        except QueueyError:
-            return Judgement(Verdict.RETRY, pause(delivery.deliveries, means.random())), "reply-not-stored"
-        return Judgement(Verdict.ACK), None
-
     async def _pause(self, queue: Queue, group: Group) -> None:
         """Pause the push, because its endpoint is gone."""
         paused = Paused(self._means.ticks(), "gone")
@@ -375,24 +395,3 @@ class PushRunner:
         except QueueyError:
             return
         self.look()
-
-    async def _settle(self, queue: Queue, group: Group, delivery: Delivery, judgement: Judgement, reason: str) -> None:
-        """Store what becomes of a message; it is tried several times, since the endpoint will not take it back."""
-        if delivery.receipt is None:
-            return
-        verdict = judgement.verdict
-        if verdict is Verdict.ACK:
-            settling = Settling(Action.ACK, delivery.receipt)
-        elif verdict is Verdict.REJECT:
-            settling = Settling(Action.REJECT, delivery.receipt, None, reason)
-        else:
-            settling = Settling(Action.RETRY, delivery.receipt, judgement.delay)
-        for number in range(TRIES):
-            try:
-                await self._means.groups.settle(queue, group, (settling,))
-            except (NoSuchGroup, NoSuchQueue):
-                return
-            except QueueyError:
-                await deferLater(self._means.clock, 0.5 * 2.0**number)
-            else:
-                return

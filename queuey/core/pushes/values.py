@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection
 from typing import Final
 
 import attrs
-from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IReactorTime
 from twisted.python.failure import Failure
 
@@ -14,6 +13,7 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
+from queuey.deferreds import FairSlots, bounded
 from queuey.errors import QueueyError
 from queuey.interfaces import IPolicies, IPushSender, ISeals, IStateStore, NotSent, PushAnswer, PushRequest, Unsealable
 from queuey.model.policy import Policy
@@ -65,7 +65,7 @@ class PushMeans:
 
     :ivar sender: sends requests; ``None`` if the libraries for it are missing.
     :ivar ports: returns the ports that the operator allows beside 80 and 443.
-    :ivar slots: limits the requests of this process at the same time.
+    :ivar slots: limits the requests of this process at the same time; applications share them.
     :ivar now: the wall clock, in seconds since 1970.
     :ivar random: returns numbers from 0 to 1.
     :ivar defect: is called with an unforeseen error; the work goes on.
@@ -80,7 +80,7 @@ class PushMeans:
     sender: Callable[[], IPushSender | None]
     seals: Callable[[], ISeals | None]
     ports: Callable[[], Collection[int]]
-    slots: DeferredSemaphore
+    slots: FairSlots
     clock: IReactorTime
     now: Callable[[], float]
     random: Callable[[], float]
@@ -120,7 +120,7 @@ class PushMeans:
             raise PushBlocked(str(error)) from None
 
     async def send(self, policy: Policy, push: Push, secrets: tuple[bytes, ...], made: PushBody) -> Attempted:
-        """Send a request once.
+        """Send a request once. The caller has a slot.
 
         :param policy: of the application.
         :raise PushBlocked: the push may not be sent.
@@ -128,18 +128,27 @@ class PushMeans:
         sender = self.check(policy, push)
         target = push.target
         named = is_named(target.host, policy.push_hosts)
-        asked = self.clock.seconds()
-        await self.slots.acquire()
         began = self.clock.seconds()
         try:
-            if began - asked > LONGEST_QUEUE:
-                raise PushBlocked("Too many requests of other pushes are under way.")
             headers = signed_headers(made, secrets, int(self.now()))
-            answer = await sender.send(PushRequest(target, headers, made.body, push.timeout, named))
+            request = PushRequest(policy.application, target, headers, made.body, push.timeout, named)
+            answer = await sender.send(request)
         except NotSent as error:
             return Attempted(None, round((self.clock.seconds() - began) * 1000), error.reason.value)
-        finally:
-            self.slots.release()
         taken = 200 <= answer.status < 300
         word = None if taken else f"status-{answer.status}"
         return Attempted(answer, round((self.clock.seconds() - began) * 1000), word)
+
+    async def take_slot(self, application: str) -> None:
+        """Take a slot for a request.
+
+        :raise PushBlocked: none became free in time.
+        """
+        until = self.clock.seconds() + LONGEST_QUEUE
+        while not self.slots.take(application):
+            left = until - self.clock.seconds()
+            await bounded(self.slots.wait(application), max(0, left), self.clock, _crowded)
+
+
+def _crowded() -> PushBlocked:
+    return PushBlocked("Too many requests of other pushes are under way.")

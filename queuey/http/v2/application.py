@@ -70,11 +70,13 @@ class V2Application:
 
     :ivar settle: seconds for which messages wait until readers of a range see them.
     :ivar limits: those of the door, as they are now.
+    :ivar may_push: tells whether an application may make pushes now.
     """
 
     store: IStore
     settle: float
     limits: Callable[[], Limits]
+    may_push: Callable[[Policy], bool]
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
@@ -88,7 +90,7 @@ class V2Application:
     def _document(self, policy: Policy, capabilities: Capabilities) -> dict[str, Any]:
         return {
             "name": policy.application,
-            "features": _features(capabilities),
+            "features": _features(capabilities, self.may_push(policy)),
             "guarantee": policy.guarantee.value,
             "consistency": consistency_word(policy.consistency),
             "create_queues": "on-write" if policy.create_on_write else "explicit",
@@ -128,10 +130,11 @@ class V2Application:
         }
 
 
-def _features(capabilities: Capabilities) -> list[str]:
-    """Return the features that this store supports."""
-    perhaps = {_ONCE: capabilities.not_once, _GROUPS: capabilities.no_groups}
-    return sorted([*_FEATURES, *(name for name, why_not in perhaps.items() if not why_not)])
+def _features(capabilities: Capabilities, pushes: bool) -> list[str]:
+    """Return the features that this store supports, and the settings of the application allow."""
+    once, groups = not capabilities.not_once, not capabilities.no_groups
+    perhaps = {_ONCE: once, "schedules": once, _GROUPS: groups, "pushes": groups and pushes}
+    return sorted([*_FEATURES, *(name for name, there in perhaps.items() if there)])
 
 
 def _rates(prefix: str, rates: Rates | None) -> dict[str, Any]:

@@ -96,6 +96,11 @@ def signed_headers(made: PushBody, secrets: Iterable[bytes], now: int) -> tuple[
     )
 
 
+def reply_type(given: str | None) -> str | None:
+    """Return the type of an answer as a message may have it: what is no media type becomes bytes."""
+    return None if given is None else _content_type(Content(b"", given))
+
+
 def _content_type(content: Content) -> str:
     given = content.content_type
     if given is None:

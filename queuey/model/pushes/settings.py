@@ -133,7 +133,8 @@ class Push:
 
 def header_problem(name: str, value: str) -> str | None:
     """Return what is wrong with a fixed header field, or ``None`` if it is valid."""
-    lower = name.lower()
+    # Servers that hand fields over as variables of an environment do not tell "_" from "-".
+    lower = name.lower().replace("_", "-")
     if _TOKEN.fullmatch(name) is None:
         return "has a name that is no token of HTTP"
     if lower in OWN_HEADERS or lower.startswith(OWN_PREFIXES):

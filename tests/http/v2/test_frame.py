@@ -351,6 +351,7 @@ class ApplicationTests(FrameTestCase):
                     "many",
                     "ndjson",
                     "ranges",
+                    "schedules",
                     "waits",
                 ],
                 "guarantee": "at-least-once",
@@ -439,12 +440,11 @@ class ApplicationTests(FrameTestCase):
         """It says why, and is not among the features."""
         store: Any = self.store
         set_promises(store, Capabilities("on paper", True, "No transactions.", "No states."))
-        answer = V2Application(store, 2.5, lambda: self.assembly.site.limits)._document(
-            Policy("a", 1), store.capabilities
-        )
+        application = V2Application(store, 2.5, lambda: self.assembly.site.limits, lambda policy: True)
+        answer = application._document(Policy("a", 1), store.capabilities)
         self.assertEqual((answer["not_once"], answer["durable"], answer["settle"]), ("No transactions.", True, 2.5))
         self.assertEqual(answer["no_groups"], "No states.")
-        self.assertTrue({"idempotency-keys", "groups"}.isdisjoint(answer["features"]))
+        self.assertTrue({"idempotency-keys", "groups", "pushes", "schedules"}.isdisjoint(answer["features"]))
 
     def test_settle(self) -> None:
         """What readers wait for, with one front end and with many."""

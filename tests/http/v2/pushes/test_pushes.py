@@ -7,7 +7,7 @@ from typing import Any
 from queuey.interfaces import Unsent
 from queuey.model.pushes.signatures import MAX_SECRETS
 from tests.http.api_support import OTHER, OWNER
-from tests.http.push_support import PATCH, SETTINGS, URL, PushTestCase, said
+from tests.http.push_support import PATCH, SEALING, SETTINGS, URL, PushTestCase, said
 
 DEFAULTS: dict[str, Any] = {
     "timeout": 15,
@@ -279,3 +279,20 @@ class ActionTests(PushTestCase):
         self.problem("invalid-parameters", self.send("GET", self.push("/attempts?limit=1")))
         self.assertEqual(self.send("PATCH", self.push(), {"timeout": 3}, OWNER, "application/json").status, 415)
         self.assertEqual(PATCH, "application/merge-patch+json")
+
+
+class FeatureTests(PushTestCase):
+    """What GET /v2/{application} says of pushes."""
+
+    def has_pushes(self) -> bool:
+        return "pushes" in self.expect(200, self.send("GET", ""))["features"]
+
+    def test_feature(self) -> None:
+        """They are a feature only as long as the settings allow the application to make some, as a change then is."""
+        self.assertTrue(self.has_pushes())
+        for without in ("push = true", "push_hosts = hook.example.com 10.0.0.7", f"secrets = {SEALING}"):
+            self.use(SETTINGS.replace(without, ""))
+            self.assertFalse(self.has_pushes(), without)
+            self.assertIn(self.put_push().status, (400, 403), without)
+        self.use(SETTINGS)
+        self.assertTrue(self.has_pushes())

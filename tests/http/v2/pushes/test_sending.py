@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.core.pushes.engine import MAX_STARTS
 from queuey.interfaces import Unsent
 from queuey.model.pushes.circuit import FAILURES
 from tests.http.push_support import SETTINGS, URL, PushTestCase, said
@@ -350,37 +349,3 @@ class SendingTests(PushTestCase):
             self.appended(f"{number}")
         left = self.send("GET", "/queues/q").header("ratelimit") or ""
         self.assertLess(int(left.partition("r=")[2].partition(";")[0].partition(",")[0]), 70)
-
-
-class ManyTests(PushTestCase):
-    partitions = 3
-
-    def test_partitions(self) -> None:
-        """The messages of all partitions are sent, each once."""
-        self.pushed()
-        for number in range(30):
-            self.appended(f"{number}")
-        self.pass_time(1)
-        self.assertEqual(sorted(map(int, self.sender.bodies)), list(range(30)))
-
-    def test_very_many_pushes(self) -> None:
-        """They begin a part a second, and each of them looks less often where no arrivals are reported."""
-        for number in range(MAX_STARTS + 1):
-            self.expect(201, self.send("PUT", self.push("", f"p{number}"), {"url": URL}))
-        self.successResultOf(self.assembly.pushes.stop())
-        engine = self.other_engine()
-        self.appended("x")
-        self.assertEqual((len(self.sender.sent), engine._look_pause()), (MAX_STARTS, (MAX_STARTS + 1) / 100))
-        self.pass_time(1.2)
-        self.assertEqual(len(self.sender.sent), MAX_STARTS + 1)
-        stopping = engine.stop()
-        self.clock.pump([0.1] * 20)
-        self.successResultOf(stopping)
-
-    def test_several_pushes(self) -> None:
-        """Each push gets all messages."""
-        for name in "abc":
-            self.pushed(name)
-        self.appended("x")
-        self.pass_time(0.1)
-        self.assertEqual(self.sender.bodies, ["x"] * 3)
