@@ -20,6 +20,7 @@ export {
 } from "./lib/errors.js";
 export { Group } from "./lib/group.js";
 export { Reject, RetryLater, Verdict } from "./lib/handler-results.js";
+export { QueueChoice } from "./lib/many.js";
 export { Delivery, Draft, Message } from "./lib/messages.js";
 export { Push } from "./lib/push.js";
 export { Queue } from "./lib/queue.js";

@@ -288,6 +288,12 @@ class PageTests(NodeTestCase):
         self.assertEqual(self.run_node("page.mjs").splitlines(), promised(source))
 
 
+def client_files() -> dict[str, bytes]:
+    """The modules of the client, by the paths under which a page finds them."""
+    modules = [PACKAGE / "queuey.js", *PACKAGE.glob("lib/*.js")]
+    return {f"/{path.relative_to(PACKAGE)}": path.read_bytes() for path in modules}
+
+
 class BrowserTests(LiveTestCase):
     """A page of another origin that imports the client as it stands, in Chromium."""
 
@@ -302,9 +308,7 @@ class BrowserTests(LiveTestCase):
         :param served: what else is served, by its name.
         :return: what it has posted.
         """
-        modules = [PACKAGE / "queuey.js", *PACKAGE.glob("lib/*.js")]
-        files = {f"/{path.relative_to(PACKAGE)}": path.read_bytes() for path in modules}
-        files |= {f"/{name}": text.encode("utf-8") for name, text in served.items()}
+        files = client_files() | {f"/{name}": text.encode("utf-8") for name, text in served.items()}
         folder = self.folder / "browser"
         folder.mkdir()
         with serving(html, files=files) as page:

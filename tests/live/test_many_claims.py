@@ -10,8 +10,12 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
+from twisted.trial.unittest import SynchronousTestCase
+
 from queuey_client import Client
+from tests import tried
 from tests.live.clients import KEY, Poster, make_queue
+from tests.live.fair_claims import Shift, starved
 from tests.live.test_workers import WorkersCase
 
 CLAIMERS: Final = 6
@@ -20,6 +24,12 @@ GROUPS: Final = [(queue, "w") for queue in QUEUES]
 LEASE: Final = 5
 QUIET: Final = 3 * LEASE
 """Seconds without a message after which a claimer ends: longer than a lease that a killed process has left."""
+
+
+FILLED: Final = tried(200, 4000)
+"""Messages of each queue of a fair shift."""
+
+KILLS: Final = tried(2, 20)
 
 
 class ManyClaimsTests(WorkersCase):
@@ -67,3 +77,45 @@ class ManyClaimsTests(WorkersCase):
         self.assertLessEqual(twice, 5 * CLAIMERS)
         self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
         sys.stdout.write(f"{len(found)} messages, {twice} of them twice; {dict(served)}\n")
+
+
+class FairTests(WorkersCase):
+    """Claims that are fair, of queues that are never empty, while processes and the whole daemon are killed."""
+
+    def test_no_queue_is_starved(self) -> None:
+        """Nothing is lost, nothing is given twice within a lease or acked twice, and each queue has its turns."""
+        shift = Shift([f"http://127.0.0.1:{self.port}"], ("a", "b", "c"), FILLED, LEASE)
+        shift.fill()
+        shift.begin(CLAIMERS)
+        for number in range(KILLS):
+            shift.wait_for((number + 1) * FILLED // (KILLS + 2), 120)
+            if number % 2:
+                self.daemon.signal(signal.SIGKILL)
+                self.daemon = self.serve()
+            else:
+                subprocess.run(["kill", "-KILL", str(self.pids()[0])], check=True)
+        shift.finish(600)
+        self.assertEqual(shift.problems(), [])
+        self.assertGreater(len(shift.loaded), FILLED // 2)
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+        sys.stdout.write(f"{len(shift.claims)} claims, {dict(Counter(shift.loaded))} of them while all had messages\n")
+
+    def test_strict_claims_starve(self) -> None:
+        """The check of the other test finds what a server would do that is not fair."""
+        shift = Shift([f"http://127.0.0.1:{self.port}"], ("a", "b"), 200, 60, order="strict")
+        shift.fill()
+        shift.begin(1)
+        shift.wait_for(80, 120)
+        self.assertEqual(starved([queue for queue, _ in shift.claims[:80]], ("a", "b")), ["b"])
+        shift.stop()
+        self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
+
+
+class StarvedTests(SynchronousTestCase):
+    """What is found of an order."""
+
+    def test_orders(self) -> None:
+        self.assertEqual(starved(["a", "b"] * 100, ("a", "b"), 3), [])
+        self.assertEqual(starved(["a"] * 3 + ["b"] + ["a"] * 3, ("a", "b"), 3), [])
+        self.assertEqual(starved(["b"] + ["a"] * 4 + ["b"], ("a", "b"), 3), ["b"])
+        self.assertEqual(starved(["a"] * 4, ("a", "b", "c"), 3), ["b", "c"])

@@ -32,7 +32,8 @@ function needed(document, name) {
   return document[name];
 }
 
-function members(queue, each) {
+/** @param place where a reader goes on after the message. */
+function members(queue, each, place = each.id) {
   return {
     id: needed(each, "id"),
     queue,
@@ -42,7 +43,7 @@ function members(queue, each) {
     contentType: each.content_type ?? "",
     headers: each.headers ?? {},
     body: typeof each.body === "string" ? bodyOf(each.body)[0] : fromBase64(each.body_base64 ?? ""),
-    place: each.id,
+    place,
   };
 }
 
@@ -59,9 +60,29 @@ export function pageOf(queue, document) {
   };
 }
 
+/** Read a page of many queues. Its gaps are what the reader missed before `next`: the queues by name. */
+export function manyPageOf(document) {
+  const gaps = (document.gaps ?? []).map((each) => needed(each, "queue"));
+  return {
+    messages: document.messages.map((each) => messageOfMany(each, needed(each, "place"))),
+    next: needed(document, "next"),
+    more: needed(document, "more"),
+    stableUntil: timeOf(document.stable_until),
+    gap: gaps.length > 0,
+    first: null,
+    closed: false,
+    gaps,
+  };
+}
+
 /** Read a message of a page, or of a live read. */
 export function messageOf(queue, document) {
   return new Message(members(queue, document));
+}
+
+/** Read a message that names its queue; `place` is the place after it in all queues. */
+export function messageOfMany(document, place) {
+  return new Message(members(needed(document, "queue"), document, place));
 }
 
 /** Read the messages of a claim. */

@@ -3,10 +3,11 @@
 import { queueInfo, resultOf } from "./answers.js";
 import { CLOCK } from "./clock.js";
 import { query } from "./encoding.js";
+import { QueueChoice, claimMany, signedUrlOfMany } from "./many.js";
 import { Queue } from "./queue.js";
 import { Retry } from "./request-retry.js";
 import { Requests } from "./requests.js";
-import { parseSignedUrl } from "./signing.js";
+import { parseSignedUrl, parseSignedUrlOfMany } from "./signing.js";
 
 export const VERSION = "2.0.0-dev.0";
 
@@ -51,6 +52,32 @@ export class Client {
     } while (after !== undefined);
   }
 
+  /**
+   * Give messages of many queues from a start on, in one order, and then those that come, also of queues that are
+   * created meanwhile: by one live read, or else by pages that wait.
+   */
+  follow(queues = [], { prefix, ...options } = {}) {
+    return new QueueChoice(this.#requests, queues, prefix).follow(options);
+  }
+
+  /** Read a page of many queues. */
+  async readMany(queues = [], { prefix, ...options } = {}) {
+    return new QueueChoice(this.#requests, queues, prefix).read(options);
+  }
+
+  /**
+   * Take messages under a lease from the first of several groups that has some. Each names its queue and its group, and
+   * is settled there. `groups` are pairs of the names of a queue and a group.
+   */
+  async claimMany(groups, limit = 10, options = {}) {
+    return claimMany(this.#requests, groups, limit, options);
+  }
+
+  /** A URL that lets others read many queues for so many seconds, by an EventSource too. */
+  async signedUrl(queues, seconds, { prefix, rate } = {}) {
+    return signedUrlOfMany(this.#requests, new QueueChoice(this.#requests, queues, prefix), seconds, rate);
+  }
+
   /** What the application is promised, and its limits: `GET /v2/{application}`, kept for a minute. */
   async promises({ signal } = {}) {
     return this.#requests.promises(signal);
@@ -60,5 +87,11 @@ export class Client {
   static fromSignedUrl(url, options = {}) {
     const { server, application, queue, signed } = parseSignedUrl(url);
     return new Client(server, application, { ...options, signed }).queue(queue);
+  }
+
+  /** The queues that a signed URL lets in to. */
+  static choiceFromSignedUrl(url, options = {}) {
+    const { server, application, queues, prefixes, signed } = parseSignedUrlOfMany(url);
+    return new QueueChoice(new Client(server, application, { ...options, signed }).#requests, queues, prefixes);
   }
 }

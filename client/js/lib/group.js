@@ -1,18 +1,9 @@
 /** The calls of a consumer group. */
 
 import { deliveriesOf, groupInfo, resultOf } from "./answers.js";
-import {
-  JSON_TYPE,
-  compact,
-  isEnd,
-  keyHeader,
-  newKey,
-  placeText,
-  optionalNumber,
-  plainNumber,
-  segment,
-} from "./encoding.js";
-import { Invalid, Stale, outcomesOf } from "./errors.js";
+import { claim } from "./claims.js";
+import { JSON_TYPE, compact, isEnd, placeText, optionalNumber, plainNumber, segment } from "./encoding.js";
+import { Stale, outcomesOf } from "./errors.js";
 import { ensure, remove } from "./settings.js";
 import { Worker } from "./worker.js";
 
@@ -55,35 +46,10 @@ export class Group {
    * Their leases are not extended: `worker` does that.
    */
   async claim(limit = 10, { lease, wait = 20, maxBytes, partitions, signal } = {}) {
-    const { keyRules, clock } = this.#requests;
-    const body = compact({
-      limit,
-      wait: plainNumber(wait),
-      lease: optionalNumber(lease),
-      max_bytes: maxBytes,
-      partitions: partitions?.length ? partitions : undefined,
-    });
-    const asked = clock.now();
-    let key = keyRules.wantsClaimKey(this.#path, asked) ? newKey() : null;
-    const send = () => this.#post("claims", body, { headers: keyHeader(key), safe: Boolean(key), wait, signal });
-    let answer;
-    try {
-      answer = await send();
-    } catch (error) {
-      const refused = error instanceof Invalid && error.errors.some((each) => each.parameter === "Idempotency-Key");
-      if (!key || !refused) throw error;
-      // The group is at-most-once: it takes no keys, and what is lost is lost.
-      key = null;
-      answer = await send();
-      keyRules.refuses(this.#path);
-    }
-    const [messages, blocked] = resultOf(answer, (document) => [
-      deliveriesOf(this.queue, this.name, document),
-      "blocked" in document,
-    ]);
-    if (key && messages.length) keyRules.claimed(this.#path, asked + messages[0].lease);
-    else if (key && blocked) keyRules.blocked(this.#path, clock.now());
-    return messages;
+    const asked = { partitions: partitions?.length ? partitions : undefined };
+    const parse = (document) => deliveriesOf(this.queue, this.name, document);
+    const options = { limit, lease, wait, maxBytes, signal };
+    return claim(this.#requests, `${this.#path}/claims`, this.#path, asked, options, parse);
   }
 
   /** Say that messages are done. */
@@ -167,12 +133,9 @@ export class Group {
     return new Worker(this.#requests.clock, [this, ...also], handle, options);
   }
 
-  #post(what, body, { headers = {}, signal, ...more }) {
-    const fields = { "Content-Type": JSON_TYPE, ...headers };
-    return this.#requests.send(
-      { method: "POST", path: `${this.#path}/${what}`, headers: fields, body, ...more },
-      signal,
-    );
+  #post(what, body, { signal, ...more }) {
+    const headers = { "Content-Type": JSON_TYPE };
+    return this.#requests.send({ method: "POST", path: `${this.#path}/${what}`, headers, body, ...more }, signal);
   }
 }
 

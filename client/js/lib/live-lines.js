@@ -1,6 +1,6 @@
 /** The lines of a live read: objects of JSON. */
 
-import { messageOf, timeOf } from "./answers.js";
+import { messageOf, messageOfMany, timeOf } from "./answers.js";
 import { joined } from "./bytes.js";
 import { errorOfProblem } from "./errors.js";
 
@@ -18,6 +18,7 @@ export class LineReader {
   #begun = [];
   #size = 0;
 
+  /** @param queue whose messages they bring; `null` if each message names its queue. */
   constructor(queue) {
     this.#queue = queue;
   }
@@ -48,16 +49,20 @@ export class LineReader {
 }
 
 /**
- * What a line says. `next` is the place after it, `null` if it says nothing of places. `first` is the place just before
- * the first message that is left after a gap, `caughtUp` the time up to which everything was sent, `problem` the error
- * with which the live read ends, and `retry` the seconds after which to come back.
+ * What a line says. `next` is the place after it, `null` if it says nothing of places. `gap` tells that messages of the
+ * queue `of` are gone (`null`: of several), and `first` is the place just before the first message that is left;
+ * `caughtUp` is the time up to which everything was sent, `problem` the error with which the live read ends, and `retry`
+ * the seconds after which to come back.
  */
 function lineOf(queue, found) {
-  const line = { next: found.next ?? null, message: null, gap: false, first: null, caughtUp: null };
+  const line = { next: found.next ?? null, message: null, gap: false, of: null, first: null, caughtUp: null };
   Object.assign(line, { closed: found.closed === true, problem: null, retry: null });
-  if (found.message !== undefined) line.message = messageOf(queue, found.message);
-  else if (found.gap !== undefined) Object.assign(line, { gap: true, first: found.gap.first ?? null });
-  else if (found.caught_up !== undefined) line.caughtUp = timeOf(found.caught_up.stable_until);
+  if (found.message !== undefined) {
+    line.message = queue === null ? messageOfMany(found.message, line.next) : messageOf(queue, found.message);
+  } else if (found.gap !== undefined) {
+    Object.assign(line, { gap: true, of: found.gap.queue ?? null, first: found.gap.first ?? null });
+  }
+  if (found.caught_up !== undefined) line.caughtUp = timeOf(found.caught_up.stable_until);
   else if (found.problem !== undefined) line.problem = errorOfProblem(found.problem);
   else if (found.retry !== undefined) line.retry = Math.min(Math.max(Number(found.retry) / 1000, 0), LONGEST_PAUSE);
   if (Number.isNaN(line.retry)) throw new TypeError("retry is no number");

@@ -1,6 +1,6 @@
 /** Live reads: one answer that brings messages as they come, and its resumption after each end. */
 
-import { LINES, placeText, query } from "./encoding.js";
+import { LINES } from "./encoding.js";
 import { Invalid, NoAnswer, NotFound, Unavailable, noAnswer } from "./errors.js";
 import { LineReader } from "./live-lines.js";
 import { mayRepeat } from "./request-retry.js";
@@ -17,7 +17,7 @@ const MAX_BARREN = 2;
 /** The codes of 404 with which a server that has live reads refuses one. */
 const OWN = ["no-such-queue", "no-such-application"];
 
-/** The server has no live reads, or something before it does not let them through. */
+/** Pages have to go on: the server has no live reads, or something before it does not let them through. */
 export class NoLiveReads extends Error {}
 
 /**
@@ -28,8 +28,9 @@ export class NoLiveReads extends Error {}
 export class LiveRead {
   #requests;
   #queue;
-  #path;
-  #options;
+  #callOf;
+  #signal;
+  #handsGapsOver;
   #idle;
   #page = null;
   #closed = false;
@@ -47,14 +48,17 @@ export class LiveRead {
   #ended = false;
 
   /**
-   * @param path of the live read, below the application.
+   * @param queue whose messages it gives; `null` if each message names its queue.
+   * @param callOf makes the request of a live read from a start.
    * @param start `after`, `since` or `end`: where to begin. The place after the last line is kept here.
+   * @param handsGapsOver whether it ends with `NoLiveReads` before a gap, so that pages tell of it.
    */
-  constructor(requests, queue, path, options, start, idle) {
+  constructor(requests, queue, callOf, start, idle, { signal, handsGapsOver = false } = {}) {
     this.#requests = requests;
     this.#queue = queue;
-    this.#path = path;
-    this.#options = options;
+    this.#callOf = callOf;
+    this.#signal = signal;
+    this.#handsGapsOver = handsGapsOver;
     this.#idle = idle;
     this.#reader = new LineReader(queue);
     this.start = start;
@@ -84,20 +88,13 @@ export class LiveRead {
 
   /** Begin a live read where the one before has ended. */
   async #connect() {
-    const { after, since, end } = this.start;
-    const { limit, maxBytes, fresh, partitions, signal } = this.#options;
-    const from = query({ after, since: placeText(since), start: (after ?? since) === undefined ? end : undefined });
-    const rest = query({ limit, max_bytes: maxBytes, fresh: fresh ? "true" : undefined, partition: partitions });
-    const call = {
-      method: "GET",
-      path: this.#path,
-      query: [...from, ...rest],
-      headers: { Accept: LINES },
-      streams: true,
-    };
+    const { headers, ...call } = this.#callOf(this.start);
     let answer;
     try {
-      answer = await this.#requests.send(call, signal);
+      answer = await this.#requests.send(
+        { ...call, headers: { ...headers, Accept: LINES }, streams: true },
+        this.#signal,
+      );
     } catch (error) {
       // An older server does not know the path, and a proxy may not let it through.
       const unknown = error instanceof NotFound || error instanceof Invalid;
@@ -162,7 +159,7 @@ export class LiveRead {
 
   async #pause() {
     const { clock } = this.#requests;
-    await clock.sleep(this.#retry ?? PAUSE * (1 + clock.random()), this.#options.signal);
+    await clock.sleep(this.#retry ?? PAUSE * (1 + clock.random()), this.#signal);
   }
 
   /** Make a page of the lines that have come. A gap is a page of its own, and a problem is left. */
@@ -175,18 +172,12 @@ export class LiveRead {
       if (line.problem || (line.gap && taken)) break;
       count++;
       this.#note(line);
+      if (line.gap && this.#handsGapsOver) throw new NoLiveReads();
       if (line.message) messages.push(line.message);
       if (line.gap) {
         this.#lines.splice(0, count);
-        return {
-          messages,
-          next: this.start.after,
-          more: true,
-          stableUntil,
-          gap: true,
-          first: line.first,
-          closed: false,
-        };
+        const page = { messages, next: this.start.after, more: true, stableUntil, gap: true, first: line.first };
+        return { ...page, closed: false, of: line.of };
       }
       stableUntil = line.caughtUp ?? stableUntil;
       taken ||= line.next !== null;

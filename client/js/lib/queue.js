@@ -172,12 +172,30 @@ export class Queue {
   follow(options = {}) {
     checkReader(options);
     const requests = this.#requests;
-    return following(
-      this,
-      options,
-      requests.clock,
-      (read, start, idle) => new LiveRead(requests, this.name, `${this.#path}/events`, read, start, idle),
-    );
+    const source = {
+      name: this.name,
+      liveRead: (read, start, idle) =>
+        new LiveRead(requests, this.name, (from) => this.#liveCall(read, from), start, idle, read),
+      page: (read, start, wait) => this.#pageFrom(read, start, wait),
+    };
+    return following(source, options, requests.clock);
+  }
+
+  /** The request of a live read. */
+  #liveCall({ limit, maxBytes, fresh, partitions }, { after, since, end }) {
+    const from = query({ after, since: placeText(since), start: (after ?? since) === undefined ? end : undefined });
+    const rest = query({ limit, max_bytes: maxBytes, fresh: fresh ? "true" : undefined, partition: partitions });
+    return { method: "GET", path: `${this.#path}/events`, query: [...from, ...rest] };
+  }
+
+  /** A page of a reader that begins there: after the newest message, or with all that comes to an empty queue. */
+  async #pageFrom(read, start, wait) {
+    let { after, since } = start;
+    if (start.end === "newest") {
+      const { messages } = await this.read({ ...read, order: "desc", limit: 1 });
+      after = messages[0]?.place;
+    }
+    return this.read({ ...read, after, since, wait });
   }
 
   // The queue itself

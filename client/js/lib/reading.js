@@ -12,12 +12,14 @@ const SETTLED = 0.2;
 
 function checkGap(page, name, onGap) {
   if (!page.gap || onGap === "ignore") return;
-  const text = `queue ${name}: messages that this reader had not come to were purged, or may have expired`;
+  const queue = name ?? page.of ?? page.gaps?.[0] ?? null;
+  const whose = queue === null ? "further queues" : `queue ${queue}`;
+  const text = `${whose}: messages that this reader had not come to were purged, or may have expired`;
   if (onGap === "warn") {
     console.warn(text);
     return;
   }
-  throw new Gap(text, { code: "gap", first: page.first ?? page.next, queue: name });
+  throw new Gap(text, { code: "gap", first: page.first ?? page.next, queue });
 }
 
 /** Check what an iterator was asked for, before it is used. */
@@ -34,7 +36,8 @@ export function checkReader({ onGap = "raise", order = "asc", reader, cursors })
 /** Give the messages of pages; the place is saved when a page is done, or the iterator is closed. */
 async function* giving(pages, name, bookmark, onGap) {
   for await (const page of pages) {
-    checkGap(page, name, onGap);
+    // The place after a page of many queues is the one from which nothing more is missed.
+    if (!page.gaps) checkGap(page, name, onGap);
     try {
       for (const message of page.messages) {
         yield message;
@@ -45,6 +48,7 @@ async function* giving(pages, name, bookmark, onGap) {
     } finally {
       await bookmark.save();
     }
+    if (page.gaps) checkGap(page, name, onGap);
   }
 }
 
@@ -65,12 +69,20 @@ async function* pagesNow(queue, read) {
   }
 }
 
-/** Give messages from a start on, and then those that come: by a live read, or else by pages that wait. */
-export async function* following(queue, options, clock, liveRead) {
+/**
+ * Give messages from a start on, and then those that come: by a live read, or else by pages that wait.
+ *
+ * @param source what is read: its `name`, `null` for many queues; `liveRead(read, start, idle, onGap)` begins a live
+ *   read, and `page(read, start, wait)` reads a page.
+ */
+export async function* following(source, options, clock) {
   const { start = "newest", reader, cursors, onGap = "raise", idle, ...read } = options;
   const bookmark = new Bookmark({ reader, cursors }, clock.now);
   const from = startOf((await bookmark.load()) ?? start);
-  yield* giving(arriving(queue, read, from, new Idle(idle, clock.now), clock, liveRead), queue.name, bookmark, onGap);
+  const measured = new Idle(idle, clock.now);
+  const waits = (begin) =>
+    new Waits((start, wait) => source.page(read, start, wait), begin, measured, clock, read.signal);
+  yield* giving(arriving(source.liveRead(read, from, measured, onGap), waits), source.name, bookmark, onGap);
 }
 
 /** Measures how long no message has come; `seconds` is after how many the reader ends, `undefined` is never. */
@@ -114,8 +126,8 @@ function startOf(start) {
 }
 
 /** Give pages as messages arrive. This is the only place that knows how a reader hears of new messages. */
-async function* arriving(queue, read, start, idle, clock, liveRead) {
-  let source = liveRead(read, start, idle);
+async function* arriving(liveRead, waits) {
+  let source = liveRead;
   try {
     for (;;) {
       let page;
@@ -124,7 +136,7 @@ async function* arriving(queue, read, start, idle, clock, liveRead) {
       } catch (error) {
         if (!(error instanceof NoLiveReads)) throw error;
         source.close();
-        source = new Waits(queue, read, source.start, idle, clock);
+        source = waits(source.start);
         continue;
       }
       if (page === null) return;
@@ -137,38 +149,36 @@ async function* arriving(queue, read, start, idle, clock, liveRead) {
 
 /** Reads pages that wait for messages: for servers without live reads. */
 class Waits {
-  #queue;
   #read;
   #start;
   #idle;
   #clock;
+  #signal;
   #page = null;
   #atOnce = false;
 
-  constructor(queue, read, start, idle, clock) {
-    this.#queue = queue;
+  /** @param read reads the page after a start, and waits so many seconds if it is empty. */
+  constructor(read, start, idle, clock, signal) {
     this.#read = read;
     this.#start = start;
     this.#idle = idle;
     this.#clock = clock;
+    this.#signal = signal;
   }
 
   /** The next page, which may be empty; `null` at the end. The user is done with the one before. */
   async next() {
     const { now, sleep } = this.#clock;
-    if (this.#page === null) {
-      await this.#findNewest();
-    } else {
+    if (this.#page !== null) {
       if (this.#page.closed) return null;
       if (this.#page.messages.length) this.#idle.heard();
       else if (this.#idle.over) return null;
       // A server that does not wait, or waits less than it was asked to, is not asked without a pause.
-      else if (this.#atOnce) await sleep(SETTLED, this.#read.signal);
+      else if (this.#atOnce) await sleep(SETTLED, this.#signal);
     }
     const wait = this.#idle.within(WAIT);
     const asked = now();
-    const { after, since } = this.#start;
-    const page = await this.#queue.read({ ...this.#read, after, since, wait });
+    const page = await this.#read(this.#start, wait);
     this.#atOnce = wait > 0 && now() - asked < SETTLED && !page.more;
     this.#start = { after: page.next };
     this.#page = page;
@@ -177,11 +187,4 @@ class Waits {
 
   /** A page is read whole, so nothing is open. */
   close() {}
-
-  /** Begin after the newest message, if the reader begins there. In an empty queue all that comes is new. */
-  async #findNewest() {
-    if (this.#start.end !== "newest") return;
-    const page = await this.#queue.read({ ...this.#read, order: "desc", limit: 1 });
-    this.#start = page.messages.length ? { after: page.messages[0].place } : {};
-  }
 }

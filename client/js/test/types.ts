@@ -64,6 +64,28 @@ export async function read(storage: Storage): Promise<number> {
   return first ? seen + first.body.length : seen;
 }
 
+export async function many(): Promise<number> {
+  let seen = 0;
+  for await (const { queue, place } of client.follow(["orders"], { prefix: ["room-"], start: "oldest", idle: 0 }))
+    seen += queue.length + place.length;
+  const { next, gaps = [] } = await client.readMany([], { prefix: "room-", since: new Date(0), wait: 5 });
+  const deliveries = await client.claimMany(
+    [
+      ["urgent", "workers"],
+      ["orders", "workers"],
+    ],
+    5,
+    { order: "fair" },
+  );
+  for (const each of deliveries) await client.queue(each.queue).group(each.group).ack(each);
+  const choice = Client.choiceFromSignedUrl(await client.signedUrl(["orders"], 600, { prefix: "room-", rate: 5 }));
+  // @ts-expect-error There are two orders.
+  await client.claimMany([["urgent", "workers"]], 5, { order: "random" });
+  // @ts-expect-error Many queues have no partitions to choose.
+  client.follow(["orders"], { partitions: [1] });
+  return seen + next.length + gaps.length + (await choice.read({ start: "oldest" })).messages.length;
+}
+
 export async function work(): Promise<void> {
   const group = orders.group("billing");
   await group.ensure({ maxDeliveries: 5, deadLetter: "failed" });

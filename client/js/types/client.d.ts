@@ -1,8 +1,20 @@
 /** The client of an application, and the calls of a queue. */
 
 import type { Cursors } from "./cursors.js";
-import type { Group } from "./group.js";
-import type { Body, Draft, DraftOptions, GroupInfo, Message, Page, Place, QueueInfo, Stored } from "./messages.js";
+import type { ClaimOptions, Group } from "./group.js";
+import type { FollowManyOptions, QueueChoice, ReadManyOptions } from "./many.js";
+import type {
+  Body,
+  Delivery,
+  Draft,
+  DraftOptions,
+  GroupInfo,
+  Message,
+  Page,
+  Place,
+  QueueInfo,
+  Stored,
+} from "./messages.js";
 import type { Push, PushInfo } from "./push.js";
 import type { Retry } from "./retry.js";
 import type { Schedule, ScheduleInfo } from "./schedule.js";
@@ -29,6 +41,16 @@ export interface ClientOptions {
   fetch?: typeof globalThis.fetch;
 }
 
+/** What names of queues begin with; one, or several. */
+export interface PrefixOptions {
+  prefix?: string | string[];
+}
+
+export interface ClaimManyOptions extends Omit<ClaimOptions, "partitions"> {
+  /** `strict`, the default: an earlier group goes before a later one. `fair`: each has its turns. */
+  order?: "strict" | "fair";
+}
+
 /** An application of a deployment. */
 export class Client {
   /** @param url of the server; of several, each request takes the next one that did not fail lately. */
@@ -38,10 +60,24 @@ export class Client {
   queue(name: string): Queue;
   /** All queues whose names begin so. */
   queues(prefix?: string, options?: CallOptions): AsyncGenerator<QueueInfo, void, void>;
+  /** Messages of many queues from a start on, in one order, and then those that come, also of queues made meanwhile. */
+  follow(queues?: string[], options?: PrefixOptions & FollowManyOptions): AsyncGenerator<Message, void, void>;
+  /** Read a page of many queues. */
+  readMany(queues?: string[], options?: PrefixOptions & ReadManyOptions): Promise<Page>;
+  /** Take messages of the first of several groups that has some; each group is the name of a queue and its own. */
+  claimMany(
+    groups: (readonly [queue: string, group: string])[],
+    limit?: number,
+    options?: ClaimManyOptions,
+  ): Promise<Delivery[]>;
+  /** A URL that lets others read many queues for so many seconds. Needs the key: make it on a server. */
+  signedUrl(queues: string[], seconds: number, options?: PrefixOptions & { rate?: number }): Promise<string>;
   /** What the application is promised, and its limits; kept for a minute. */
   promises(options?: CallOptions): Promise<Record<string, any>>;
   /** The queue that a signed URL lets in to. */
   static fromSignedUrl(url: string, options?: Pick<ClientOptions, "retry" | "timeout" | "fetch">): Queue;
+  /** The queues that a signed URL of many lets in to. */
+  static choiceFromSignedUrl(url: string, options?: Pick<ClientOptions, "retry" | "timeout" | "fetch">): QueueChoice;
 }
 
 export interface PostOptions extends CallOptions {

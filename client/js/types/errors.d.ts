@@ -44,7 +44,8 @@ export class QueueReplaced extends QueueyError {
 export class Gap extends QueueyError {
   /** A cursor just before those that are left. */
   readonly first: Place;
-  readonly queue: string;
+  /** `null` if there are too many to name. */
+  readonly queue: string | null;
 }
 /** Some receipts changed nothing, and the other settlements were applied (409 `stale-receipts`). */
 export class Stale extends QueueyError {

@@ -9,6 +9,7 @@ export * from "./client.js";
 export * from "./cursors.js";
 export * from "./errors.js";
 export * from "./group.js";
+export * from "./many.js";
 export * from "./messages.js";
 export * from "./push.js";
 export * from "./retry.js";

@@ -85,6 +85,8 @@ export interface Page {
   /** Whether messages that the reader had not come to are gone; `first` is just before what is left. */
   gap: boolean;
   first: Place | null;
+  /** Of a page of many queues: those that messages are gone of, by name. Go on from `next`. */
+  gaps?: string[];
   /** Whether the queue is closed and this is its end: nothing more will come. */
   closed: boolean;
 }

@@ -141,7 +141,9 @@ class ManyClaims:
     ) -> Served:
         """Attempt to claim from one group after another, until one has messages.
 
-        One that is unavailable is passed over; its error is raised at the end if no message was claimed.
+        One that is unavailable is passed over; its error is raised at the end if no message was claimed. If it is
+        unknown whether it has leased messages, the claim ends with that: another group that served it would hide these,
+        and a repeat with the same key would be served by the first.
         """
         problem: Unavailable | StorageFull | None = None
         blocked = True
@@ -154,6 +156,8 @@ class ManyClaims:
             try:
                 got = got or await self._take(source.queue, source.group, claiming, source.partitions)
             except (Unavailable, StorageFull) as error:
+                if error.applied != "no":
+                    raise
                 problem = problem or error
                 continue
             except QueueyError as error:

@@ -63,7 +63,7 @@ def lost_at_most_once(view: View) -> Findings:
     for plan in view.plans.values():
         if not plan.at_most_once:
             continue
-        claims = [claim for claim in view.claims if claim.group == plan.name]
+        claims = [claim for claim in view.claims if claim.may_have_taken_of(plan.name)]
         room = sum(claim.limit for claim in claims if claim.outcome is Outcome.UNKNOWN)
         missing = [one for one in view.acknowledged if Place(plan.name, one.spot, one.id) not in view.takes]
         if len(missing) <= room:
@@ -167,7 +167,8 @@ def altered(view: View) -> Findings:
 
 
 def repeats(view: View) -> Findings:
-    """A claim that is repeated under its key while its lease lives gives something else (E4)."""
+    """A claim that is repeated under its key while its lease lives gives something else (E4); one of several groups may
+    be served by another group once everything that it gave was settled."""
     for one, other in view.repeats():
         if view.sought(one.group, one.invoked, other.ended) or view.leapt(one.invoked, other.ended):
             continue
@@ -178,7 +179,10 @@ def repeats(view: View) -> Findings:
             elif not _asked(view, one.group, given, other.ended):
                 yield f"not repeated: {one.key} of {one.group} gave {_told(given.message)}, and then did not"
         before = {given.receipt for given in one.given}
-        live = one.given and max(given.until for given in one.given) - view.slack > other.clock
+        left = one.given
+        if one.group != other.group:
+            left = tuple(given for given in one.given if not _asked(view, one.group, given, other.ended))
+        live = left and max(given.until for given in left) - view.slack > other.clock
         for given in other.given:
             more = live and given.receipt not in before
             yield f"not repeated: {one.key} of {one.group} then gave {_told(given.message)} too" if more else None

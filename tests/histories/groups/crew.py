@@ -59,6 +59,11 @@ class ServerClock:
         self._most = max(self._most, ahead)
 
 
+def claims_of_several(log: Log) -> str:
+    """Where claims of several groups are made."""
+    return f"{log.path.partition('/queues/')[0]}/claims"
+
+
 def path_of(log: Log, group: str) -> str:
     """Where a group is."""
     return f"{log.path.removesuffix('/messages')}/groups/{group}"
@@ -94,14 +99,19 @@ class _Asking:
             "max_bytes": intent.max_bytes,
             "partitions": intent.partitions,
         }
+        if intent.groups:
+            wanted["from"] = [{"queue": self.log.name, "group": group} for group in intent.groups]
+            wanted["order"] = "fair" if intent.fair else "strict"
         headers = {} if intent.key is None else {"Idempotency-Key": f'"{intent.key}"'}
-        answer = self._post("claims", {name: value for name, value in wanted.items() if value is not None}, headers)
+        body = {name: value for name, value in wanted.items() if value is not None}
+        answer = self._post("claims", body, headers, several=bool(intent.groups))
         told = self._told(answer)
-        claimed = Claimed(**told, key=intent.key, limit=intent.limit, clock=self.clock())
+        claimed = Claimed(**told, key=intent.key, limit=intent.limit, clock=self.clock(), groups=intent.groups)
         if answer.status == 200:
             document = answer.document
             gifts = tuple(self._given(one) for one in document["messages"])
-            claimed = attrs.evolve(claimed, given=gifts, blocked="blocked" in document)
+            group = document.get("group", self.plan.name)
+            claimed = attrs.evolve(claimed, group=group, given=gifts, blocked="blocked" in document)
         return Told(claimed), answer
 
     def _given(self, one: Mapping[str, Any]) -> Given:
@@ -136,8 +146,8 @@ class _Asking:
             return Told(redriven), answer
         return Told(attrs.evolve(redriven, moved=answer.document["moved"]), answer.document["next"]), answer
 
-    def _post(self, what: str, body: Mapping[str, Any], headers: Mapping[str, str]) -> Answer:
-        where = f"{path_of(self.log, self.plan.name)}/{what}"
+    def _post(self, what: str, body: Mapping[str, Any], headers: Mapping[str, str], *, several: bool = False) -> Answer:
+        where = claims_of_several(self.log) if several else f"{path_of(self.log, self.plan.name)}/{what}"
         return self.client.ask("POST", where, json.dumps(body).encode(), {**JSON, **headers})
 
     def _told(self, answer: Answer) -> dict[str, Any]:

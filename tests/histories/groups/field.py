@@ -16,7 +16,8 @@ from tests.histories.clients import Client, Log, Worker, working
 from tests.histories.groups.checkers import Verdict, judge, told
 from tests.histories.groups.crew import ServerClock, ask_until, crew, dead_letters, path_of, set_aside, set_up
 from tests.histories.groups.history import End, GroupHistory, Plan
-from tests.histories.groups.minds import PARTITIONS, PLANS, QUIET, DrainMind, minds
+from tests.histories.groups.minds import PARTITIONS, PLANS, QUIET, DrainMind
+from tests.histories.groups.several import minds
 from tests.histories.groups.view import View
 from tests.histories.producers import producers
 from tests.histories.readers import read_all, readers
@@ -133,6 +134,7 @@ class Field:
         return [
             *(verdict.checker for verdict in self.verdicts if not verdict.looked),
             *(kind for kind in ("claim", "settle", "seek", "redrive", "post", "read") if not counts[kind, "ok"]),
+            *(() if any(one.groups and one.given for one in self.history.claims) else ("a claim of several groups",)),
             *sorted({"acked", "already-acked", "retrying", "extended", "stale", "invalid"} - words),
         ]
 

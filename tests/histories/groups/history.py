@@ -70,6 +70,8 @@ class Given:
 class Claimed:
     """One claim.
 
+    :ivar group: that has served it; if none has, or it is not known, the first one that it named.
+    :ivar groups: all that it named, if it is a claim of several; else empty.
     :ivar client: who asked.
     :ivar process: whom it was sent to.
     :ivar invoked: when it was sent, in seconds by a clock that nobody sets; and ``ended``, when it was answered or
@@ -88,6 +90,11 @@ class Claimed:
     outcome: Outcome
     given: tuple[Given, ...] = ()
     blocked: bool = False
+    groups: tuple[str, ...] = ()
+
+    def may_have_taken_of(self, group: str) -> bool:
+        """Whether messages of a group may have been taken, as far as its client knows."""
+        return group == self.group or (self.outcome is Outcome.UNKNOWN and group in self.groups)
 
 
 @attrs.frozen
@@ -272,6 +279,9 @@ class GroupHistory(Record):
                 yield f"{word}: {', '.join(told)}"
         outcomes = Counter(asked.outcome or "unknown" for one in self.settlements for asked in one.asked)
         yield f"outcomes of settlements: {_told(outcomes)}"
+        served = Counter(one.group for one in self.claims if one.groups and one.given)
+        if served:
+            yield f"claims of several groups were served by: {_told(served)}"
         yield f"faults: {_told(Counter(fault.kind for fault in self.faults))}"
 
     def events(self) -> Iterator[dict[str, Any]]:

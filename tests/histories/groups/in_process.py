@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 from queuey.core.contention import Retries
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges
+from queuey.core.groups.many_claims import ClaimSource, SourceFailed
 from queuey.core.groups.rows import GroupRows
 from queuey.core.groups.values import Claiming, Delivery, Redriving, Settling
 from queuey.core.messages import MessageExchange
@@ -71,8 +72,8 @@ from tests.histories.groups.minds import (
     ToRedrive,
     ToSeek,
     ToSettle,
-    minds,
 )
+from tests.histories.groups.several import minds
 from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
 from tests.histories.groups.view import View
 from tests.histories.keys import key_of
@@ -391,7 +392,8 @@ class _Doing:
         assert mind.plan is not None
         told |= {"client": mind.name, "process": process, "group": mind.plan.name}
         if isinstance(intent, ToClaim):
-            return Claimed(**told, key=intent.key, limit=intent.limit, clock=self._world.wall())
+            claimed = Claimed(**told, key=intent.key, limit=intent.limit, clock=self._world.wall())
+            return attrs.evolve(claimed, groups=intent.groups)
         if isinstance(intent, ToSettle):
             return Settled(**told, asked=intent.asked)
         if isinstance(intent, ToSeek):
@@ -422,9 +424,20 @@ class _Doing:
             partitions=intent.partitions,
             key=blake2b(intent.key.encode(), digest_size=16).digest() if intent.key else None,
         )
+        if intent.groups:
+            return await self._claim_of_several(intent, claiming)
         answer = await self._front.groups.claim(self._queue, group, claiming)
         gifts = tuple(map(_given, answer.deliveries))
         return self._ok(intent, given=gifts, blocked=answer.blocked)
+
+    async def _claim_of_several(self, intent: ToClaim, claiming: Claiming) -> Told:
+        sources = [ClaimSource(self._queue, await self._front.groups.find(self._queue, name)) for name in intent.groups]
+        try:
+            at, answer = await self._front.groups.claims_of_many.claim(sources, claiming, strict=not intent.fair)
+        except SourceFailed as failed:
+            raise failed.error from None
+        gifts = tuple(map(_given, answer.deliveries))
+        return self._ok(intent, group=intent.groups[at or 0], given=gifts, blocked=answer.blocked)
 
     async def _settle(self, group: Group, intent: ToSettle) -> Told:
         asked = [

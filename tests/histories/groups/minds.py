@@ -65,7 +65,9 @@ PLANS: Final = (
 
 @attrs.frozen
 class ToClaim:
-    """:ivar lease: ``None`` is the group's; ``max_bytes`` and ``partitions``: ``None`` is not to say."""
+    """:ivar lease: ``None`` is the group's; ``max_bytes`` and ``partitions``: ``None`` is not to say.
+    :ivar groups: of a claim of several; ``fair``: in any order, and not in this one.
+    """
 
     limit: int
     lease: int | None = None
@@ -73,6 +75,8 @@ class ToClaim:
     max_bytes: int | None = None
     partitions: tuple[int, ...] | None = None
     key: str | None = None
+    groups: tuple[str, ...] = ()
+    fair: bool = False
 
 
 @attrs.frozen
@@ -409,24 +413,3 @@ class DrainMind:
 def _acks(given: Sequence[Given]) -> ToSettle | None:
     asked = tuple(Asked("ack", one) for one in given if one.receipt is not None)
     return ToSettle(asked) if asked else None
-
-
-def minds(plans: Sequence[Plan], seed: int, workers: int, pause: float) -> list[Mind]:
-    """Some who work on each group, and its owners.
-
-    :param workers: for each group.
-    :param pause: seconds between two seeks, or redrives.
-    """
-    found: list[Mind] = []
-    for plan in plans:
-        pool = Pool()
-        for number in range(workers):
-            name = f"{plan.name}-w{number}"
-            found.append(WorkerMind(name, plan, pool, Random(f"{name} of {seed}")))
-        if plan.seeks:
-            name = f"{plan.name}-seeker"
-            found.append(SeekerMind(name, plan, Random(f"{name} of {seed}"), 2 * pause))
-        if plan.gives_up:
-            name = f"{plan.name}-redriver"
-            found.append(RedriverMind(name, plan, Random(f"{name} of {seed}"), pause))
-    return found

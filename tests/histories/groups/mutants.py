@@ -50,7 +50,7 @@ from queuey.storage.cassandra.groups.tables import Seen
 from queuey.storage.group_commands import run
 from queuey.storage.sqlite.groups import SQLiteGroups
 from queuey.storage.sqlite.writer import Writer
-from tests.histories.groups import in_process, unreliable
+from tests.histories.groups import broken_claims, in_process, unreliable
 from tests.histories.groups.unreliable import FATES, Calls, Fate, Kind, UnreliableGroups
 
 
@@ -60,7 +60,7 @@ class Mutant:
 
     :ivar name: what.
     :ivar checker: who has to find it.
-    :ivar group: the plan of the group in whose histories that shows.
+    :ivar group: the plans of the groups in whose histories that shows, separated by spaces.
     :ivar patches: what is put in the place of what, and where.
     :ivar tables: whether it breaks what keeps states in tables of Cassandra.
     :ivar steps: of each history; few where messages are given without end, so that each step makes later ones slower.
@@ -389,6 +389,10 @@ MUTANTS: Final = (
     Mutant("a producer's key that is ignored", "several_ids", "plain", ((MessageExchange, "append_once", as_if_new),)),
     Mutant("receipts without a seal", "forgeries", "plain", ((Receipts, "_seal", unsealed),)),
     Mutant("another secret", "disowned", "plain", ((settling, "Receipts", with_another_secret),)),
+    Mutant("a repeat by any group", "repeats", "plain dead aside", (broken_claims.ANY,)),
+    Mutant(
+        "a claim that takes of all", "lost_at_most_once", "once plain", (broken_claims.ALL, *unanswered(Kind.WRITE))
+    ),
     Mutant("a refusal that is none", "unexpected", "plain", ((Calls, "_meet", refuses_what_it_does),)),
 )
 """All of them."""

@@ -32,7 +32,7 @@ class MutantCase(SynchronousTestCase):
         subject = self.make_subject()
         tables = RowTables(lambda: subject.wall.seconds) if mutant.tables else None
         with mutant.at_large():
-            plans = [plan for plan in PLANS if plan.name == mutant.group]
+            plans = [plan for plan in PLANS if plan.name in mutant.group.split()]
             view = World(subject, seed, plans, tables=tables).run(mutant.steps)
         self.successResultOf(subject.close())
         return {verdict.checker: verdict.wrong[0] for verdict in judge(view) if verdict.wrong}

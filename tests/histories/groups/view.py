@@ -63,10 +63,10 @@ class View:
         self.shared: dict[tuple[str, int], list[Take]] = defaultdict(list)
         self.numbers: dict[tuple[str, int], set[int]] = defaultdict(set)
         self.claims = sorted(history.claims, key=lambda claim: claim.invoked)
-        self._firsts: dict[tuple[str, str], Claimed] = {}
+        self._firsts: dict[str, Claimed] = {}
         for claim in self.claims:
             if claim.key is not None:
-                self._firsts.setdefault((claim.group, claim.key), claim)
+                self._firsts.setdefault(claim.key, claim)
             for given in claim.given:
                 take = Take(claim, given)
                 self.takes[_place(claim.group, given)].append(take)
@@ -80,14 +80,14 @@ class View:
 
     def is_new(self, claim: Claimed) -> bool:
         """Whether nothing was asked under its key before."""
-        return claim.key is None or self._firsts[claim.group, claim.key] is claim
+        return claim.key is None or self._firsts[claim.key] is claim
 
     def repeats(self) -> Iterator[tuple[Claimed, Claimed]]:
-        """Each two answers that were given to one key of one group, the one after the other."""
+        """Each two answers that were given to one key, the one after the other."""
         keys = defaultdict(list)
         for claim in self.claims:
             if claim.key is not None and claim.outcome is Outcome.OK:
-                keys[claim.group, claim.key].append(claim)
+                keys[claim.key].append(claim)
         for claims in keys.values():
             yield from pairwise(claims)
 

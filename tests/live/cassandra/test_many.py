@@ -9,13 +9,20 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from queuey_client import Client
+from tests import tried
 from tests.live.cassandra.fronts import SETTLE
 from tests.live.cassandra.test_frontends import ManyCase
 from tests.live.clients import KEY, Poster, make_queue
+from tests.live.fair_claims import Shift
 from tests.live.live_reader import LINES, SSE, LiveReader
 
 SHOWN: Final = 60.0
 """Seconds within which everything is shown to all readers, on a machine that does much else."""
+
+FILLED: Final = tried(100, 2000)
+"""Messages of each queue of a fair shift."""
+
+KILLS: Final = tried(1, 10)
 
 QUIET: Final = 10
 """Seconds without a message after which a worker ends."""
@@ -92,3 +99,24 @@ class ClaimsTests(ManyCase):
         self.assertLessEqual(acknowledged, set(found))
         self.assertEqual([text for text, number in found.items() if number > 1], [])
         sys.stdout.write(f"{len(found)} messages by {[len(texts) for texts in done]}\n")
+
+    def test_no_queue_is_starved(self) -> None:
+        """Front ends are killed while workers claim fairly: nothing is lost, nothing is given twice within a lease or
+        acked twice, and each queue has its turns."""
+        fronts = self.two()
+        urls = [f"http://127.0.0.1:{front.port}" for front in fronts]
+        shift = Shift(urls, ("a", "b", "c"), FILLED, 5, slack=1.0)
+        shift.fill()
+        shift.begin(4)
+        for number in range(KILLS):
+            shift.wait_for((number + 1) * FILLED // (KILLS + 2), 300)
+            front = fronts[number % 2]
+            front.kill()
+            time.sleep(1)
+            front.serve()
+        shift.finish(900)
+        self.assertEqual(shift.problems(), [])
+        self.assertGreater(len(shift.loaded), FILLED // 2)
+        for front in fronts:
+            front.stop()
+        sys.stdout.write(f"{len(shift.claims)} claims, {dict(Counter(shift.loaded))} of them while all had messages\n")

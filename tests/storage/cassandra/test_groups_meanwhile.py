@@ -78,6 +78,22 @@ class MeanwhileTests(SynchronousTestCase):
         self.failureResultOf(settling, NoSuchGroup)
         self.assertEqual(self.rows._rows("group_events"), [])
 
+    def test_a_repeat_whose_lease_ends(self) -> None:
+        """It gives what the claim before it was given, or nothing: a new claim would be one that no repeat finds."""
+        for turns in range(6):
+            key = bytes([turns]) * 16
+            take = Take((1,), 1, LEASE, 1 << 20, key)
+            (share,) = self.answer(self.subject.store.groups.run(self.queue, self.group, Terms(), (take,))).shares
+            self.rows.hold = True
+            repeat = Take((1,), 1, LEASE, 1 << 20, key, True)
+            running = self.subject.store.groups.run(self.queue, self.group, Terms(), (repeat,))
+            for _ in range(turns):
+                self.rows.turn()
+            self.world.advance(31)
+            self.rows.hold = False
+            given = [one.number for again in self.answer(running).shares for one in again.taken]
+            self.assertIn(given, ([], [one.number for one in share.taken]), turns)
+
     def test_a_message_that_is_given_again(self) -> None:
         """The settlement of a lease that has ended counts, or the next claim; not both."""
         (taken,) = self.world.run(self.front.claim(self.queue, self.group, limit=1))

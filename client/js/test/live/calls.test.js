@@ -133,6 +133,55 @@ test("claims and settles", async () => {
   assert.equal((await group.claim(1, { wait: 1 }))[0].text, "a");
 });
 
+test("reads, follows and claims from many queues", async () => {
+  const [a, b] = [await newQueue(), await newQueue({ partitions: 3 })];
+  const later = client.queue(`${b.name} later`);
+  await a.post("one");
+  await b.post("two");
+  const { messages, next } = await client.readMany([a.name, b.name], { start: "oldest" });
+  assert.deepEqual(
+    messages.map(({ queue, text }) => [queue, text]),
+    [
+      [a.name, "one"],
+      [b.name, "two"],
+    ],
+  );
+  const choice = Client.choiceFromSignedUrl(await client.signedUrl([a.name], 60, { prefix: b.name }));
+  const follow = choice.follow({ start: messages[0].place });
+  assert.equal((await follow.next()).value.text, "two");
+  await later.ensure();
+  await later.post("three");
+  const { value } = await follow.next();
+  assert.deepEqual([value.queue, value.text], [later.name, "three"]);
+  await follow.return();
+  assert.deepEqual(await texts(client.follow([a.name], { prefix: b.name, start: next, idle: 0 })), ["three"]);
+  const forged = (await client.signedUrl([a.name], 60)).replace(/queue=[^&]*/, `queue=${encodeURIComponent(b.name)}`);
+  await assert.rejects(Client.choiceFromSignedUrl(forged).read(), NotAllowed);
+  const groups = [b, a].map(({ name }) => [name, "w"]);
+  for (const [name] of groups) await client.queue(name).group("w").ensure();
+  const [first] = await client.claimMany(groups, 1, { wait: 0 });
+  const [second] = await client.claimMany(groups, 1, { wait: 0 });
+  assert.deepEqual([first.queue, second.queue, second.group], [b.name, a.name, "w"]);
+  for (const each of [first, second]) await client.queue(each.queue).group(each.group).ack(each);
+  assert.deepEqual(await client.claimMany(groups, 1, { wait: 0, order: "fair" }), []);
+});
+
+test("a gap in one of many queues comes after the messages of the others", async () => {
+  const [a, b] = [await newQueue(), await newQueue()];
+  const { next } = await client.readMany([a.name, b.name]);
+  await a.post("lost");
+  await b.post("kept");
+  await a.purge();
+  await a.post("left");
+  const found = client.follow([a.name, b.name], { start: next });
+  const seen = [(await found.next()).value.text, (await found.next()).value.text];
+  assert.deepEqual(seen, ["kept", "left"]);
+  const error = await found.next().catch((each) => each);
+  assert.deepEqual([error.name, error.queue], ["Gap", a.name]);
+  await b.post("more");
+  assert.deepEqual(await texts(client.follow([a.name, b.name], { start: error.first, idle: 0 })), ["more"]);
+});
+
 test("signed URLs let in to what they say, for as long as they say", async () => {
   const queue = await newQueue();
   await queue.post("for all");

@@ -6,73 +6,8 @@ import { CLOCK } from "../../lib/clock.js";
 import { Gap, NotAllowed, NotFound, QueueReplaced, Unavailable } from "../../lib/errors.js";
 import { LineReader } from "../../lib/live-lines.js";
 import { Retry } from "../../lib/request-retry.js";
+import { begun, came, caughtUp, encode, gap, lines, liveServerOf, refusal, texts } from "./live-support.js";
 import { TestClock, broken, json, problem, queueOf } from "./support.js";
-
-const STABLE = { stable_until: "2025-11-26T12:14:43.2112434Z" };
-const encode = (text) => new TextEncoder().encode(text);
-const lines = (...documents) => encode(documents.map((each) => `${JSON.stringify(each)}\n`).join(""));
-const begun = (next = "p0", retry = 2500) => ({ retry, next });
-const came = (number, body = `body ${number}`) => ({
-  message: { id: `id-${number}`, partition: 1, timestamp: "2026-12-01T00:00:00Z", body },
-  next: `p${number}`,
-});
-const caughtUp = (next) => ({ caught_up: STABLE, next });
-const gap = (first, next) => ({ gap: { queue: "orders", resume: "truncated", first, why: "purged" }, next });
-const refusal = (code, status, members = {}) => ({ problem: { code, status, detail: code, ...members } });
-
-/** An answer that is these pieces: bytes, an error for a break, and "silence" for an answer that stands still. */
-function streamed(pieces, signal, type = "application/x-ndjson") {
-  const left = [...pieces];
-  const state = { open: true };
-  const body = new ReadableStream(
-    {
-      start(controller) {
-        signal.addEventListener("abort", () => {
-          state.open = false;
-          controller.error(signal.reason);
-        });
-      },
-      pull(controller) {
-        const piece = left.shift();
-        if (piece === "silence") return new Promise(() => {});
-        if (piece === undefined) controller.close();
-        else if (piece instanceof Error) controller.error(piece);
-        else controller.enqueue(piece);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-  return { state, answer: new Response(body, { headers: { "Content-Type": type } }) };
-}
-
-/** A server whose live reads are these connections, by a function of the query or one after another. */
-function liveServerOf(connections, ...replies) {
-  const [queries, asked, opened] = [[], [], []];
-  const fetch = async (text, { signal }) => {
-    const url = new URL(text);
-    if (!url.pathname.endsWith("/events")) {
-      asked.push(url.search);
-      return replies.shift();
-    }
-    queries.push(url.search);
-    const next = typeof connections === "function" ? connections(url.searchParams) : connections.shift();
-    if (next instanceof Error) throw next;
-    if (next instanceof Response) return next;
-    const { state, answer } = streamed(next, signal);
-    opened.push(state);
-    return answer;
-  };
-  return { queries, asked, fetch, opened, leftOpen: () => opened.filter(({ open }) => open).length };
-}
-
-async function texts(messages, count = Infinity) {
-  const found = [];
-  for await (const message of messages) {
-    found.push(message.text);
-    if (found.length === count) break;
-  }
-  return found;
-}
 
 /** Bytes in pieces of this size. */
 function* cutInto(bytes, size) {

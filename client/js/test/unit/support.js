@@ -63,9 +63,9 @@ export function olderServerOf(...answers) {
   return { asked, live, fetch: older };
 }
 
-/** A queue before such a server. */
-export function queueOf(server, clock = new TestClock(), options = {}) {
-  const requests = new Requests({
+/** What a client of such a server sends its requests by. */
+export function requestsOf(server, clock = new TestClock(), options = {}) {
+  return new Requests({
     urls: ["http://127.0.0.1:1"],
     application: "app",
     key: "secret",
@@ -75,5 +75,9 @@ export function queueOf(server, clock = new TestClock(), options = {}) {
     fetch: server.fetch,
     ...options,
   });
-  return new Queue(requests, "orders");
+}
+
+/** A queue before such a server. */
+export function queueOf(server, clock, options) {
+  return new Queue(requestsOf(server, clock, options), "orders");
 }

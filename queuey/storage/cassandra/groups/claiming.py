@@ -253,7 +253,7 @@ class _Taking:
 
     async def _of_one(self, number: int, lease: Ticks, key: bytes | None = None, until: Ticks | None = None) -> Claimed:
         partition = self._claims.at(self._queue, self._group, number, self._terms)
-        asked = Asked(self._limit, lease, self._bytes, not self._shares, until, key, self._first)
+        asked = Asked(self._limit, lease, self._bytes, not self._shares, until, key, self._first, self._known)
         got = await partition.take(asked)
         claimed, share = got.claimed, got.share
         if self._first is not None:

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from queuey.errors import QueueyError
 from queuey.interfaces import IMessageStore
 from queuey.model.group_settings import Group
-from queuey.model.groups.claims import claim
+from queuey.model.groups.claims import claim, repeated
 from queuey.model.groups.commands import After, Share
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.terms import Claimed, Terms, Wanted
@@ -35,6 +35,7 @@ class Asked:
     :ivar until: its lease ends no later, since the pointer to the claim lives no longer.
     :ivar owed: whether the first message is given although it alone has more than ``max_bytes``.
     :ivar first: what is done to the state just before, and stored with the claim.
+    :ivar known: whether only what an earlier claim with the key was given is wanted, and nothing new.
     """
 
     limit: int
@@ -44,6 +45,7 @@ class Asked:
     until: Ticks | None = None
     key: bytes | None = None
     first: Change[Any] | None = None
+    known: bool = False
 
 
 Decided = tuple[object, list[Any], list[Claimed], After, bytes]
@@ -205,6 +207,9 @@ class PartitionClaims:
 def _claim(index: GroupIndex, asked: Asked, seen: Seen, terms: Terms, now: Ticks) -> Claimed:
     """Take as many messages as were asked for, and as fit."""
     lease = asked.lease
+    # The lease may have ended since the caller looked, and nothing would point to a new claim.
+    if asked.known and (asked.key is None or repeated(index, asked.key, now) is None):
+        return Claimed()
     if asked.until is not None:
         lease = Ticks(min(lease, asked.until - now))
         if lease <= 0:

@@ -9,6 +9,7 @@ from typing import Any
 from tests.http.api_support import OWNER, SETTINGS
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import Connection, Response
+from tests.live.fair_claims import starved
 
 JSON = {"Content-Type": "application/json"}
 
@@ -84,6 +85,14 @@ class ServedTests(ManyClaimsCase):
         served = Counter(self.served("high", "q", "low", order="fair", limit=1)[0] for _ in range(40))
         self.assertEqual(set(served), {"high", "low"})
         self.assertTrue(all(8 < number < 32 for number in served.values()), served)
+
+    def test_fair_claims_starve_no_queue(self) -> None:
+        """Each is served again and again as long as all have messages; of strict claims only the first is."""
+        for name in ("high", "low"):
+            self.write(name, *map(str, range(150)))
+        for order, wanted in (("fair", []), ("strict", ["low"])):
+            served = [str(self.served(limit=1, order=order)[0]) for _ in range(100)]
+            self.assertEqual(starved(served, ("high", "low")), wanted, order)
 
     def test_groups_are_created(self) -> None:
         self.write("high", "1")
