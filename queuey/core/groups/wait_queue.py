@@ -148,7 +148,7 @@ class WaitQueue:
         self._wait_queues = wait_queues
         self._joined = 0
         self._waiters: dict[InLine, None] = {}
-        self._notified: frozenset[int] = frozenset()
+        self._notified = _NONE
         self._everywhere = False
         self._serving = False
         self._starting: IDelayedCall | None = None
@@ -270,7 +270,7 @@ class WaitQueue:
                 if not self._everywhere:
                     partitions = tuple([number for number in partitions if number in self._notified])
                 notified, everywhere = self._notified, self._everywhere
-                self._notified, self._everywhere = frozenset(), False
+                self._notified, self._everywhere = _NONE, False
                 first = list(islice(self._waiters, most))
                 got = await gatherResults([waiter.attempt(partitions) for waiter in first])
                 if all(got):
