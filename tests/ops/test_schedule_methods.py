@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.http.test_v2_schedules import BODY, ScheduleTestCase
+from tests.http.v2.test_schedules import BODY, ScheduleTestCase
 from tests.ops.support import OpsTestCase
 from tests.ops.test_methods import AuditedTestCase
 

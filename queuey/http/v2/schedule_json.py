@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from queuey.core.schedules.directory import ScheduleSettings
 from queuey.http.inputs.mistakes import Mistakes
-from queuey.http.v2.items import Items
-from queuey.http.v2.parameters import Members, problem_of
+from queuey.http.v2.inputs.items import Items
+from queuey.http.v2.inputs.parameters import Members, problem_of
 from queuey.model.message import Content, Draft
 from queuey.model.queue import Queue
 from queuey.model.schedules.cron import BadCron, check, zone

@@ -19,7 +19,7 @@ from queuey.model.schedules.stored import Missed, schedule_key
 from queuey.service.scheduling import scheduling
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory.store import MemoryStore
-from tests.http.test_v2_schedules import ScheduleTestCase
+from tests.http.v2.test_schedules import ScheduleTestCase
 
 LONG = 200
 """Seconds after which every process has removed what is left of a queue that is gone."""

@@ -14,7 +14,7 @@ from queuey.model.counts import Counter, Gauge
 from queuey.model.pushes.places import PushPlace
 from queuey.model.schedules.stored import LONGEST_PAUSE
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
-from tests.http.test_v2_schedules import BODY, ScheduleTestCase, without_next
+from tests.http.v2.test_schedules import BODY, ScheduleTestCase, without_next
 from tests.http.wire_support import Response
 
 PATCH = "application/merge-patch+json"
