@@ -23,6 +23,7 @@ from queuey.model.message import Address, Content, Draft
 from queuey.model.queue import Guarantee
 from queuey.model.start import Start
 from queuey.model.timeid import SECOND, Ticks, from_seconds, to_seconds
+from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 
 KEY, OTHER = b"k" * 16, b"o" * 16
@@ -1062,49 +1063,15 @@ class SettingsTests(GroupCase):
         self.assertEqual([message.content.body for message in self.read(dead)], [b"1"])
 
 
-class SQLiteClaimTests(SQLiteGroupCase, ClaimTests):
-    """The same on SQLite."""
-
-
-class SQLitePartitionTests(SQLiteGroupCase, PartitionTests):
-    """The same on SQLite."""
-
-
-class SQLiteOnceTests(SQLiteGroupCase, OnceTests):
-    """The same on SQLite."""
-
-
-class SQLiteKeysOfPartitionsTests(SQLiteGroupCase, KeysOfPartitionsTests):
-    """The same on SQLite."""
-
-
-class SQLiteWaitingTests(SQLiteGroupCase, WaitingTests):
-    """The same on SQLite."""
-
-
-class SQLiteHangingUpTests(SQLiteGroupCase, HangingUpTests):
-    """The same on SQLite."""
-
-
-class CassandraClaimTests(CassandraGroupCase, ClaimTests):
-    """The same on tables of Cassandra in memory."""
-
-
-class CassandraPartitionTests(CassandraGroupCase, PartitionTests):
-    """The same on tables of Cassandra in memory."""
-
-
-class CassandraOnceTests(CassandraGroupCase, OnceTests):
-    """The same on tables of Cassandra in memory."""
-
-
-class CassandraKeysOfPartitionsTests(CassandraGroupCase, KeysOfPartitionsTests):
-    """The same on tables of Cassandra in memory."""
-
-
-class CassandraWaitingTests(CassandraGroupCase, WaitingTests):
-    """The same on tables of Cassandra in memory."""
-
-
-class CassandraHangingUpTests(CassandraGroupCase, HangingUpTests):
-    """The same on tables of Cassandra in memory."""
+again(
+    __name__,
+    {"SQLite": SQLiteGroupCase, "Cassandra": CassandraGroupCase},
+    (
+        ClaimTests,
+        PartitionTests,
+        OnceTests,
+        KeysOfPartitionsTests,
+        WaitingTests,
+        HangingUpTests,
+    ),
+)

@@ -37,6 +37,7 @@ from queuey.model.queue import Consistency, Guarantee, Queue
 from queuey.model.start import Start
 from queuey.model.timeid import LOWEST, Ticks, lower_bound
 from queuey.storage.cassandra.groups.tables import ENDED, GroupTables
+from tests.again import again
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World, anyhow
 from tests.histories.groups.unreliable import Calls, Kind, UnreliableStore
 from tests.storage.cassandra.row_tables import RowTables
@@ -171,14 +172,6 @@ class MakingTests(Case):
         self.assertEqual(self.find(of=self.there).settings.lease, 30)
 
 
-class MakingOnSQLiteTests(OnSQLite, MakingTests):
-    """The same on the embedded store."""
-
-
-class MakingOnCassandraTests(OnCassandra, MakingTests):
-    """The same on a cluster."""
-
-
 class StartTests(Case):
     """Where groups begin."""
 
@@ -216,14 +209,6 @@ class StartTests(Case):
         self.world.post(self.queue, b"a")
         again, _ = self.put(start=Start.OLDEST)
         self.assertEqual((again.place, again.settings.start), (group.place, Start.OLDEST))
-
-
-class StartOnSQLiteTests(OnSQLite, StartTests):
-    """The same on the embedded store."""
-
-
-class StartOnCassandraTests(OnCassandra, StartTests):
-    """The same on a cluster."""
 
 
 class RefusalTests(Case):
@@ -768,14 +753,6 @@ class DyingTests(GroupCase):
         self.each_cut(self.prepare_states, forget, check)
 
 
-class DyingOnSQLiteTests(OnSQLite, DyingTests):
-    """The same on the embedded store."""
-
-
-class DyingOnCassandraTests(OnCassandra, DyingTests):
-    """The same on a cluster."""
-
-
 async def found(front: Front, queue: Queue, name: str) -> Group | None:
     """The group of that name, if there is one."""
     try:
@@ -925,9 +902,4 @@ class QueueTests(GroupCase):
         self.assertEqual(len(self.world.state(other, stays).open), 1)
 
 
-class QueueOnSQLiteTests(OnSQLite, QueueTests):
-    """The same on the embedded store."""
-
-
-class QueueOnCassandraTests(OnCassandra, QueueTests):
-    """The same on a cluster."""
+again(__name__, {"SQLite": OnSQLite, "Cassandra": OnCassandra}, (MakingTests, StartTests, DyingTests, QueueTests))

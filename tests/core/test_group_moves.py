@@ -27,6 +27,7 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Consistency, Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
 from tests import tried
+from tests.again import again
 from tests.core.group_fronts import Cut, Front, GroupCase, OnCassandra, OnSQLite, World
 from tests.histories.groups.unreliable import Calls, UnreliableStore
 
@@ -260,10 +261,6 @@ class OutTests(Case):
         self.reject(b"a")
         self.carry_out()
         self.assertEqual(woken, [self.dead.incarnation])
-
-
-class OutOnSQLiteTests(OnSQLite, OutTests):
-    """The same on the embedded store."""
 
 
 class OutOnCassandraTests(OnCassandra, OutTests):
@@ -528,14 +525,6 @@ class RedriveTests(Case):
         raise AssertionError("nothing was marked")
 
 
-class RedriveOnSQLiteTests(OnSQLite, RedriveTests):
-    """The same on the embedded store."""
-
-
-class RedriveOnCassandraTests(OnCassandra, RedriveTests):
-    """The same on a cluster."""
-
-
 def ticks_id(case: Case) -> Any:
     """An id that nothing has."""
     return case.world.post(case.world.make("elsewhere"), b"x")[0]
@@ -608,14 +597,6 @@ class ExpiredTests(Case):
             self.assertEqual(is_for_others(message, gid), expected, headers)
 
 
-class ExpiredOnSQLiteTests(OnSQLite, ExpiredTests):
-    """The same on the embedded store."""
-
-
-class ExpiredOnCassandraTests(OnCassandra, ExpiredTests):
-    """The same on a cluster."""
-
-
 class AsideTests(Case):
     """What was set aside, as there was no dead-letter queue."""
 
@@ -686,14 +667,6 @@ class AsideTests(Case):
         self.assertEqual((first.moved, first.next), (2, "aside-1"))
         again = self.successResultOf(self.front.redrives.redrive(self.queue, self.group, EVERYTHING))
         self.assertEqual((again.moved, again.next), (0, "aside-1"))
-
-
-class AsideOnSQLiteTests(OnSQLite, AsideTests):
-    """The same on the embedded store."""
-
-
-class AsideOnCassandraTests(OnCassandra, AsideTests):
-    """The same on a cluster."""
 
 
 class DyingTests(Case):
@@ -830,14 +803,6 @@ class DyingTests(Case):
         self.each_cut(prepare, self.take_back, self.come_back)
 
 
-class DyingOnSQLiteTests(OnSQLite, DyingTests):
-    """The same on the embedded store."""
-
-
-class DyingOnCassandraTests(OnCassandra, DyingTests):
-    """The same on a cluster."""
-
-
 class RacingTests(Case):
     """Several processes at once, whose calls take turns in any order, and fail, or are done though nobody knows."""
 
@@ -909,3 +874,9 @@ class RacingTests(Case):
 def _unreliable(calls: Calls, number: int, store: IStore) -> UnreliableStore:
     """One front end's way to a store."""
     return UnreliableStore(lambda: store, calls, number)
+
+
+again(__name__, {"SQLite": OnSQLite}, (OutTests,))
+
+
+again(__name__, {"SQLite": OnSQLite, "Cassandra": OnCassandra}, (RedriveTests, ExpiredTests, AsideTests, DyingTests))

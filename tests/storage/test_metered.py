@@ -16,6 +16,7 @@ from queuey.interfaces import Capabilities, IStateStore, IStore, Outcome
 from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PAUSE, MeteredStore
+from tests.again import again
 from tests.contracts import closing, groups, merging, messages, once, putting, queues, states, timing
 from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
@@ -49,73 +50,13 @@ class MeteredCase(Contract):
         return MeteredMemorySubject()
 
 
-class QueuesTests(MeteredCase, queues.QueuesContract):
-    pass
-
-
-class GroupsTests(MeteredCase, groups.GroupsContract):
-    pass
-
-
-class StatesTests(MeteredCase, states.StatesContract):
-    pass
-
-
-class AppendTests(MeteredCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(MeteredCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(MeteredCase, messages.ReplaceContract):
-    pass
-
-
-class DelayTests(MeteredCase, timing.DelayContract):
-    pass
-
-
 class ArrivalTests(MeteredCase, timing.ArrivalContract):
     subject: MeteredMemorySubject
-
-
-class MergeTests(MeteredCase, merging.MergeContract):
-    pass
-
-
-class ClosingTests(MeteredCase, closing.ClosingContract):
-    pass
-
-
-class OnceTests(MeteredCase, once.OnceContract):
-    pass
-
-
-class PutTests(MeteredCase, putting.PutContract):
-    pass
-
-
-class LifeTests(MeteredCase, messages.LifeContract):
-    pass
 
 
 class OnDiskCase(Contract):
     def make_subject(self) -> MeteredHeldSubject:
         return MeteredHeldSubject(Path(self.mktemp()))
-
-
-class OnDiskAppendTests(OnDiskCase, messages.AppendContract):
-    pass
-
-
-class OnDiskLifeTests(OnDiskCase, messages.LifeContract):
-    pass
-
-
-class OnDiskStatesTests(OnDiskCase, states.StatesContract):
-    pass
 
 
 class Answering(Silent):
@@ -284,3 +225,31 @@ class AgeTests(SynchronousTestCase):
             subject.wall.seconds += seconds
             ages.append(round(value(subject.store.metrics, "queuey_stable_time_age_seconds") or 0, 3))
         self.assertEqual(ages, [0, -30])
+
+
+again(
+    __name__,
+    {"": MeteredCase, "OnDisk": OnDiskCase},
+    (
+        states.StatesContract,
+        messages.AppendContract,
+        messages.LifeContract,
+    ),
+)
+
+
+again(
+    __name__,
+    {"": MeteredCase},
+    (
+        queues.QueuesContract,
+        groups.GroupsContract,
+        messages.ScanContract,
+        messages.ReplaceContract,
+        timing.DelayContract,
+        merging.MergeContract,
+        closing.ClosingContract,
+        once.OnceContract,
+        putting.PutContract,
+    ),
+)
