@@ -191,7 +191,7 @@ class Verdict(Enum):
     SHOW = "make it live; once that is stored, show it"
     SKIP = "it is no message: pass over it, and delete it"
     WAIT = "show nothing from there on"
-    KILL = "make the row name nobody; if that was applied, pass over it, else show nothing from there on"
+    KILL = "clear the owner of the row; if that was applied, pass over it, else show nothing from there on"
 
 
 def judge(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:

@@ -37,7 +37,7 @@ from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.reports import Reporter
 from queuey.ops.methods.shown import moment
-from queuey.ops.methods.store import Care, Store
+from queuey.ops.methods.store import Maintenance, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.rpc import RPC, Methods
@@ -149,7 +149,7 @@ def operators_site(parts: Components, rpc: RPC, *, live: Health, ready: Health, 
     )
 
 
-def care(in_force: InForce, reactor: Any) -> Care | None:
+def care(in_force: InForce, reactor: Any) -> Maintenance | None:
     """Return the operations on the store as a whole, if it has any."""
     storage = in_force.settings.storage
     if not isinstance(storage, SQLiteStorage):

@@ -547,7 +547,7 @@ class TogetherTests(ApplicationsCase):
         for one in changing:
             self.successResultOf(one)
         self.assertLess(stored.count(INDEX), 30)
-        self.assertEqual(len(self.successResultOf(self.b.stored.current(anew=True)).applications), 68)
+        self.assertEqual(len(self.successResultOf(self.b.stored.current(reread=True)).applications), 68)
 
     def test_a_front_end_that_dies_in_between_leaves_nothing_behind(self) -> None:
         """It has told the index of a version that never comes."""

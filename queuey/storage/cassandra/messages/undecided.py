@@ -86,7 +86,7 @@ class Undecided:
         return found
 
     async def _make_live(self, view: View, partition: int, rows: Sequence[Row]) -> None:
-        now, flag = view.sight.now, self._writer.flag
+        now, flag = view.visibility.now, self._writer.flag
         await self._write(
             [flag(view.incarnation, partition, row[0], _seconds(row, now), microseconds(now)) for row in rows],
             view.level,
@@ -95,7 +95,7 @@ class Undecided:
     async def _delete(self, view: View, partition: int, rows: Sequence[Row]) -> None:
         """Delete rows that are no messages, so that no reader has to ask about them again; if that fails, a later
         reader does it."""
-        now, remove = view.sight.now, self._writer.remove
+        now, remove = view.visibility.now, self._writer.remove
         written = [remove(view.incarnation, partition, row[0], _seconds(row, now), row[WRITTEN] + 1) for row in rows]
         with suppress(Unavailable):
             await self._write(written, view.level)

@@ -192,11 +192,11 @@ class ClockWatch(TimesBase):
         row.
         """
         boot, now = self._clock.read()
-        anew = self._seen_until is None or boot >= self._seen_until
-        if anew and await self._is_leased():
+        was_unseen = self._seen_until is None or boot >= self._seen_until
+        if was_unseen and await self._is_leased():
             return False
         await self._presence.announce(now)
-        if anew and await self._is_leased():
+        if was_unseen and await self._is_leased():
             await self._presence.withdraw()
             return False
         self._seen_until = boot + RELIANCE

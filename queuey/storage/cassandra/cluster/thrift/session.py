@@ -41,7 +41,13 @@ from queuey.storage.cassandra.cluster.thrift.batches import (
     written_out,
 )
 from queuey.storage.cassandra.cluster.thrift.calls import UNREACHABLE, execute, execute_prepared, schema_versions
-from queuey.storage.cassandra.cluster.thrift.errors import Asked, forgotten, of_request, retries, surely_not
+from queuey.storage.cassandra.cluster.thrift.errors import (
+    RequestTraits,
+    is_unprepared,
+    of_request,
+    retries,
+    surely_not_applied,
+)
 from queuey.storage.cassandra.cluster.thrift.node import ThriftNode
 from queuey.storage.cassandra.cluster.thrift.pool import Pool
 from queuey.storage.cassandra.cluster.thrift.wire import Lost, Wire
@@ -73,7 +79,7 @@ class _Request:
     :ivar unsure: whether an attempt that failed may have been applied.
     """
 
-    asked: Asked
+    asked: RequestTraits
     end: float
     sent: bool = False
     unsure: bool = False
@@ -89,7 +95,7 @@ class _Request:
         :return: how many attempts after the first one there may be in all.
         """
         sent, self.sent = self.sent, False
-        if sent and not surely_not(error, self.asked.kind):
+        if sent and not surely_not_applied(error, self.asked.kind):
             self.unsure = True
         untouched = not sent or (isinstance(error, Lost) and not error.sent)
         return retries(error) if untouched or self.asked.repeatable else 0
@@ -183,7 +189,7 @@ class ThriftSession:
     def _request(self, kind: Kind, logged: bool) -> _Request:
         settings = self._settings
         seconds = settings.definition_timeout if kind is Kind.DEFINITION else settings.request_timeout
-        return _Request(Asked(kind, logged, 0, settings.max_request), self._reactor.seconds() + seconds)
+        return _Request(RequestTraits(kind, logged, 0, settings.max_request), self._reactor.seconds() + seconds)
 
     def _begin(self, request: _Request, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         if not self._connected:
@@ -313,7 +319,7 @@ def _prepared(text: str, values: Sequence[Any], level: Level) -> Work[Any]:
             try:
                 return await wire.ask(execute_prepared(known.number, found, level), seconds)
             except Exception as error:
-                if not forgotten(error) or attempt == _PREPARATIONS:
+                if not is_unprepared(error) or attempt == _PREPARATIONS:
                     raise
                 node.forget(text, known)
         raise AssertionError("the last attempt returns or raises")
