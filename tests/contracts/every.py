@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from tests.contracts import closing, depth, groups, many, merging, messages, putting, queues, restoring, states, timing
+from tests.contracts import (
+    closing,
+    delays,
+    depth,
+    groups,
+    lives,
+    many,
+    merging,
+    messages,
+    putting,
+    queues,
+    replacing,
+    restoring,
+    states,
+    timing,
+)
 
 EVERY: Final[tuple[type[Any], ...]] = (
     closing.ClosingContract,
@@ -14,14 +29,14 @@ EVERY: Final[tuple[type[Any], ...]] = (
     many.ManyContract,
     merging.MergeContract,
     messages.AppendContract,
-    messages.LifeContract,
-    messages.ReplaceContract,
+    lives.LifeContract,
+    replacing.ReplaceContract,
     messages.ScanContract,
     putting.PutContract,
     queues.QueuesContract,
     restoring.RestoreContract,
     states.StatesContract,
-    timing.DelayContract,
+    delays.DelayContract,
     timing.ExpiryContract,
     timing.FutureContract,
 )

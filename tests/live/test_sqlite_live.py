@@ -23,7 +23,7 @@ from queuey.model.timeid import LOWEST, MessageId, from_seconds, make, successor
 from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteStore, Threads, files
 from tests.again import again
-from tests.contracts import messages, queues, states, timing
+from tests.contracts import lives, messages, queues, replacing, sizes, states, timing
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Contract
 from tests.live.appender import make_store, start_thread
@@ -215,11 +215,11 @@ again(
     (
         messages.AppendContract,
         messages.ScanContract,
-        messages.ReplaceContract,
-        messages.LifeContract,
+        replacing.ReplaceContract,
+        lives.LifeContract,
         timing.ExpiryContract,
         timing.FutureContract,
-        timing.BytesContract,
+        sizes.BytesContract,
         queues.QueuesContract,
         states.StatesContract,
     ),

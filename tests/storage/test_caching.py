@@ -13,7 +13,7 @@ from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from tests.again import again
-from tests.contracts import closing, merging, messages, once, putting, queues, states, timing
+from tests.contracts import closing, delays, lives, merging, messages, once, putting, queues, replacing, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, random_bits, versions
 
@@ -171,12 +171,12 @@ again(
         states.StatesContract,
         messages.AppendContract,
         messages.ScanContract,
-        messages.ReplaceContract,
-        timing.DelayContract,
+        replacing.ReplaceContract,
+        delays.DelayContract,
         merging.MergeContract,
         closing.ClosingContract,
         once.OnceContract,
         putting.PutContract,
-        messages.LifeContract,
+        lives.LifeContract,
     ),
 )

@@ -21,6 +21,7 @@ from tests.contracts import (
     group_troubles,
     once,
     putting,
+    sizes,
     timing,
 )
 from tests.contracts.every import EVERY
@@ -170,5 +171,5 @@ class LeakTests(SynchronousTestCase):
 again(
     __name__,
     {"": MemoryCase},
-    (*EVERY, once.OnceContract, once.ExactOnceContract, putting.ExactPutContract, timing.BytesContract),
+    (*EVERY, once.OnceContract, once.ExactOnceContract, putting.ExactPutContract, sizes.BytesContract),
 )

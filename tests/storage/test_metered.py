@@ -17,7 +17,20 @@ from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PAUSE, MeteredStore
 from tests.again import again
-from tests.contracts import closing, groups, merging, messages, once, putting, queues, states, timing
+from tests.contracts import (
+    closing,
+    delays,
+    groups,
+    lives,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    replacing,
+    states,
+    timing,
+)
 from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
 from tests.counted import counted, value
@@ -233,7 +246,7 @@ again(
     (
         states.StatesContract,
         messages.AppendContract,
-        messages.LifeContract,
+        lives.LifeContract,
     ),
 )
 
@@ -245,8 +258,8 @@ again(
         queues.QueuesContract,
         groups.GroupsContract,
         messages.ScanContract,
-        messages.ReplaceContract,
-        timing.DelayContract,
+        replacing.ReplaceContract,
+        delays.DelayContract,
         merging.MergeContract,
         closing.ClosingContract,
         once.OnceContract,

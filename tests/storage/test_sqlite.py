@@ -10,6 +10,7 @@ from tests.contracts import (
     keeping,
     once,
     putting,
+    sizes,
     timing,
 )
 from tests.contracts.every import EVERY
@@ -43,5 +44,5 @@ class ImportTargetTests(SQLiteCase, keeping.ImportTargetContract):
 again(
     __name__,
     {"": SQLiteCase},
-    (*EVERY, once.OnceContract, once.ExactOnceContract, putting.ExactPutContract, timing.BytesContract),
+    (*EVERY, once.OnceContract, once.ExactOnceContract, putting.ExactPutContract, sizes.BytesContract),
 )

@@ -11,7 +11,7 @@ from queuey.storage.caching import CachedStore
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from tests.again import again
 from tests.http.api_support import ApiTestCase
-from tests.http.v1 import test_messages, test_queues, test_refusals
+from tests.http.v1 import test_lookup, test_messages, test_queues, test_refusals
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -75,7 +75,7 @@ again(
         test_messages.PostTests,
         test_messages.BatchTests,
         test_messages.ReadTests,
-        test_messages.LookupTests,
+        test_lookup.LookupTests,
         test_queues.CreateTests,
         test_queues.ChangeTests,
         test_queues.ListTests,

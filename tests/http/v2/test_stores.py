@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.again import again
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
-from tests.http.v2 import test_frame, test_queues
+from tests.http.v2 import test_frame, test_queue_changes, test_queues
 
 run_in = "test-long"
 
@@ -14,9 +14,9 @@ again(
     {"SQLite": OnSQLite, "Cassandra": OnCassandra},
     (
         test_queues.PutTests,
-        test_queues.PromiseTests,
-        test_queues.PatchTests,
-        test_queues.ConditionTests,
+        test_queue_changes.PromiseTests,
+        test_queue_changes.PatchTests,
+        test_queue_changes.ConditionTests,
         test_queues.GetTests,
         test_queues.DeleteTests,
         test_queues.ListTests,

@@ -17,7 +17,7 @@ from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from tests.again import again
-from tests.contracts import merging, messages, putting, queues, states, timing
+from tests.contracts import delays, lives, merging, messages, putting, queues, replacing, states, timing
 from tests.contracts.reading import MessagesCase, new, once
 from tests.contracts.subject import Contract, contract
 from tests.live.cassandra import fronts, test_contracts, test_messages
@@ -145,11 +145,11 @@ again(
         queues.QueuesContract,
         messages.AppendContract,
         messages.ScanContract,
-        messages.ReplaceContract,
+        replacing.ReplaceContract,
         timing.ExpiryContract,
-        messages.LifeContract,
+        lives.LifeContract,
         timing.FutureContract,
-        timing.DelayContract,
+        delays.DelayContract,
         merging.MergeContract,
         putting.PutContract,
     ),

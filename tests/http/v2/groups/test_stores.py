@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.again import again
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
-from tests.http.v2.groups import test_claims, test_groups, test_seek, test_settlements
+from tests.http.v2.groups import test_claim_waits, test_claims, test_groups, test_put, test_seek, test_settlements
 
 run_in = "test-long"
 
@@ -18,16 +18,16 @@ again(
         test_claims.KeyTests,
         test_claims.KeysOfPartitionsTests,
         test_claims.AtMostOnceTests,
-        test_claims.WaitTests,
+        test_claim_waits.WaitTests,
         test_settlements.SettleTests,
         test_settlements.ManyPartitionsTests,
         test_settlements.DeadLetterTests,
         test_seek.SeekTests,
         test_seek.RedriveTests,
     ),
-    GroupPutTests=test_groups.PutTests,
+    GroupPutTests=test_put.PutTests,
     GroupPatchTests=test_groups.PatchTests,
-    GroupConditionTests=test_groups.ConditionTests,
+    GroupConditionTests=test_put.ConditionTests,
     GroupListTests=test_groups.ListTests,
     GroupGetTests=test_groups.GetTests,
     GroupDeleteTests=test_groups.DeleteTests,

@@ -7,14 +7,16 @@ from tests.http.v1.test_stores import OnCassandra, OnSQLite
 from tests.http.v2 import test_beside_v1
 from tests.http.v2.messages import (
     test_batches,
+    test_headers,
     test_messages,
     test_once,
+    test_once_under_way,
     test_purge,
     test_ranges,
     test_single,
     test_traces,
 )
-from tests.http.v2.reading import test_cursors, test_delays, test_pages, test_waits
+from tests.http.v2.reading import test_cursors, test_delays, test_pages, test_wait_ends, test_waits
 
 run_in = "test-long"
 
@@ -37,14 +39,14 @@ again(
     (
         test_messages.AppendTests,
         test_messages.OptionTests,
-        test_messages.HeadersTests,
+        test_headers.HeadersTests,
         test_messages.BodyTests,
         test_messages.WhoTests,
         test_batches.BatchTests,
         test_once.RepeatTests,
         test_once.ScopeTests,
-        test_once.NotRememberedTests,
-        test_once.UnderWayTests,
+        test_once_under_way.NotRememberedTests,
+        test_once_under_way.UnderWayTests,
         test_traces.TraceTests,
         test_single.TagTests,
         test_ranges.ConditionalGetTests,
@@ -57,7 +59,7 @@ again(
         test_delays.DelayTests,
         test_waits.WakingTests,
         test_waits.NotWakingTests,
-        test_waits.EndTests,
+        test_wait_ends.EndTests,
         test_beside_v1.SameDataTests,
     ),
     SingleGetTests=test_single.GetTests,
