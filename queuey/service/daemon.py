@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import os
 import signal
-import sys
 from typing import Any, Final, NoReturn
 
 from twisted.application.service import Service
@@ -15,10 +12,11 @@ from twisted.python.failure import Failure
 
 from queuey import __version__, config
 from queuey.config import CassandraStorage
-from queuey.deferreds import bounded, deferred
+from queuey.deferreds import deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
+from queuey.service.ending import end_badly, ends_within
 from queuey.service.listening import Listeners
 from queuey.service.log_location import LogPlace, welcome
 from queuey.service.process_tuning import collect_less, raise_file_limit, take_turns
@@ -228,7 +226,7 @@ class QueueyService(Service):
             _log.failure("start-refused", "the store failed to open", failure)
             self._starter.tell("queuey: the store failed to open; the log says why")
         self._starter.refuse()
-        _end_badly()
+        end_badly()
         self._hurry = True
         self._reactor.callWhenRunning(self._stop)
 
@@ -385,23 +383,3 @@ class QueueyService(Service):
         self._tell_why(reason)
         self._starter.refuse()
         raise StartRefused(reason)
-
-
-async def ends_within(seconds: float, work: Deferred[Any], reactor: Any) -> bool:
-    """Wait for some work; whether it was done in so many seconds."""
-    try:
-        await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))
-    except Unavailable:
-        return False
-    return True
-
-
-def _end_badly() -> None:
-    """Let the process end with status 1 once all is closed; twistd knows of no other way than a traceback."""
-    atexit.register(_exit_with_1)
-
-
-def _exit_with_1() -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(1)

@@ -24,7 +24,7 @@ from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import Assembly, assemble
 from queuey.service.counting import snapshot
-from queuey.service.daemon import ends_within
+from queuey.service.ending import ends_within
 from queuey.service.listening import Listeners
 from queuey.service.process_tuning import collect_less, take_turns
 from queuey.service.worker_messages import LINK, DaemonState, SetUp, WorkerCommand, WorkerReport, packed, unpacked
