@@ -1,4 +1,4 @@
-"""What is done in the next turn of the reactor, and work in slices that takes turns."""
+"""Calls that are made in the next turn of the reactor, and work in slices that takes turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Applications of the store: kept in shards, at hand for a while, and changed by one of several at a time."""
+"""Applications of the store: kept in shards, cached for a while, and changed by one process at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A store is copied beside whoever uses it, pass by pass, until the copy is what the store was."""
+"""A store is copied in passes while it is in use, until the copy is complete."""
 
 from __future__ import annotations
 

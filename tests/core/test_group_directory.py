@@ -1,4 +1,4 @@
-"""Groups are found, made, changed, listed and ended, whoever does so at the same time, and whoever dies at it."""
+"""Groups are created, changed, listed and deleted, also by several processes at the same time and with crashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that are given up go to the dead-letter queue, and come back from there, once, whoever dies at it."""
+"""Messages that are given up are moved to the dead-letter queue once, also with crashes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settlements: an outcome for each receipt in the order asked, one change for each partition, and nothing twice."""
+"""Settlements: an outcome for each receipt in the order of the request, and one change for each partition."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claims that wait: first come, first served, woken by whatever may be for them, and each answered at its deadline."""
+"""Waiting claims: first come, first served; woken by any message that may be for them; answered at their deadlines."""
 
 from __future__ import annotations
 

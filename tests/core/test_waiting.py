@@ -1,4 +1,4 @@
-"""Who waits is woken when there may be more, and at his deadline; he costs nothing meanwhile, and leaves nothing."""
+"""Waiting readers are woken when there may be more messages, and at their deadlines; they need no timer of their own."""
 
 from __future__ import annotations
 

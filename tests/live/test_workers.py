@@ -1,4 +1,4 @@
-"""A daemon with several workers: what one changes all see, one that dies costs nothing, and all end together."""
+"""A daemon with several workers: all see each change, a worker that dies costs nothing, and all end together."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""The protocol of exactly-once producers in every interleaving of a small world: it keeps what is promised, and would
-not without any of its rules.
+"""Exactly-once producers in every interleaving of a small world: the promises hold, and each rule is needed for them.
 
 ``QUEUEY_LONG=1`` explores larger worlds.
 """

@@ -1,4 +1,4 @@
-"""What is counted at the door, of a whole house in memory: compared, to the last one, with what was asked."""
+"""The metrics of a whole daemon in memory, compared exactly with the requests that it got."""
 
 from __future__ import annotations
 

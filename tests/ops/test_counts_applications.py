@@ -1,4 +1,4 @@
-"""What is counted of applications that come and go."""
+"""The metrics of applications that are added and removed."""
 
 from __future__ import annotations
 

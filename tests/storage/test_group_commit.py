@@ -1,4 +1,4 @@
-"""Write batches: what is taken together, what becomes of jobs that fail, and how it ends."""
+"""Write batches: which jobs are taken together, jobs that fail, and the end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The writing side of SQLite: write batches of which some fail, full disks, the log, and what is counted."""
+"""The writing side of SQLite: write batches of which some fail, and jobs that are held up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Users and signed URLs through both APIs: who is let in, who is not, and what they are told."""
+"""Users and signed URLs through both APIs: who is let in, and the errors for others."""
 
 from __future__ import annotations
 

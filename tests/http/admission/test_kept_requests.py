@@ -1,4 +1,4 @@
-"""What is remembered with a head is of no other request, and clients that hang up leave nothing behind."""
+"""What is remembered with a head does not leak into other requests, and is freed when a client hangs up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates and quotas over the wire: what is refused, what is said, and what a refusal leaves as it was."""
+"""Rates and quotas over HTTP: which requests are refused, with which answer, and that a refusal changes nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the door refuses: exactly how, whatever the pieces it comes in, and that no handler ever sees it."""
+"""What the HTTP server refuses, in pieces of any size, and that no handler sees it."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Two front ends and a cluster in memory whose every answer is in the hands of a test: producers under a few keys,
-readers with cursors, and whatever may become of what they ask."""
+"""Two front ends and a cluster in memory whose answers a test chooses: producers under a few keys, and readers with
+cursors.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writes of messages: their times, their limits, and what is known of them when something fails."""
+"""Writes of messages: their times, their limits, and the ``applied`` of errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A cluster that fails at any call of a command: what is answered is true, and nothing is lost or given twice."""
+"""A cluster that fails at any call of a command: answers are true, and no message is lost or leased twice."""
 
 from __future__ import annotations
 

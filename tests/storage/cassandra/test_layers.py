@@ -1,4 +1,4 @@
-"""The layers around a session, over one that does as it is told."""
+"""The layers around a session, over a session that a test controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Consumer groups over v2: made, changed, listed, looked at and ended; and who may do what with them."""
+"""Consumer groups over v2: created, changed, listed, read and deleted, and the permissions for it."""
 
 from __future__ import annotations
 

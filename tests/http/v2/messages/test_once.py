@@ -1,4 +1,4 @@
-"""Idempotency-Key over v2: a request that is sent again stores nothing more, and is answered as the first was."""
+"""Idempotency-Key over v2: a repeated request stores nothing more, and is answered as the first was."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Waiting for messages over v2: who is woken by what, and that nothing is left behind."""
+"""Waiting reads over v2: which messages wake them, and that they leave nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams of messages over the wire: told line by line, held back, broken off, and stored as they come."""
+"""Streams of messages over HTTP: results by line, back-pressure, hang-ups, and stored while they arrive."""
 
 from __future__ import annotations
 
