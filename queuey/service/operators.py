@@ -23,9 +23,9 @@ from queuey.core.reports import QueueReports
 from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
 from queuey.model.application import KEY_BYTES
+from queuey.ops.access import CALL, LIVE, READ, READY, Endpoint, OperatorsRoot, render_refusal, who
+from queuey.ops.access import RPC as RPC_PATH
 from queuey.ops.audit import audit_logger
-from queuey.ops.door import CALL, LIVE, READ, READY, Endpoint, OperatorsRoot, render_refusal, who
-from queuey.ops.door import RPC as RPC_PATH
 from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, Policies
 from queuey.ops.methods.daemon import Daemon, Logging

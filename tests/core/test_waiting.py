@@ -1,4 +1,4 @@
-"""Waiting readers are woken when there may be more messages, and at their deadlines; they need no timer of their own."""
+"""Waiting readers are woken when there may be more messages, and at their deadlines, without timers of their own."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from queuey.http.connection.limits import OVERLOADED, TIMEOUT, TOO_LARGE
 from queuey.http.root import HEARTBEAT
 from queuey.model.application import MAX_KEYS, digest_of
 from queuey.ops import faults
-from queuey.ops.door import render_refusal
+from queuey.ops.access import render_refusal
 from queuey.ops.methods.store import Store
 from queuey.ops.rpc import CallContext
 from tests.http.api_support import KEY, NOW, OWNER, SETTINGS
