@@ -69,7 +69,7 @@ class V2Application:
     """Tells clients what they may rely on.
 
     :ivar settle: seconds for which messages wait until readers of a range see them.
-    :ivar limits: those of the HTTP server, as they are now.
+    :ivar limits: those of the door, as they are now.
     """
 
     store: IStore
@@ -105,7 +105,7 @@ class V2Application:
 
     def _own_limits(self, policy: Policy) -> dict[str, Any]:
         """Return the limits of the settings; ``None`` is no limit."""
-        server = self.limits()
+        door = self.limits()
         return {
             "max_body": policy.max_body,
             "max_queues": policy.max_queues,
@@ -121,10 +121,10 @@ class V2Application:
             "max_queue_live": policy.max_queue_live,
             **_rates("", policy.rates),
             **_rates("queue_", policy.queue_rates),
-            "max_header": server.max_header,
-            "max_connections": server.max_connections,
-            "request_timeout": server.request_timeout,
-            "idle_timeout": server.idle_timeout,
+            "max_header": door.max_header,
+            "max_connections": door.max_connections,
+            "request_timeout": door.request_timeout,
+            "idle_timeout": door.idle_timeout,
         }
 
 
