@@ -158,14 +158,15 @@ class StreamTests(SlowTestCase):
         daemon = self.serve_with(idle_timeout=1)
         connection = self.open("?results=failures", receive=64 * 1024)
         for _ in range(20):
-            connection.sendall(chunk(WRONG * AT_ONCE))
+            # A stream ends after 100 wrong lines in a row.
+            connection.sendall(chunk((WRONG * 49 + GOOD) * 10))
         for _ in range(8):
             time.sleep(0.5)
             connection.sendall(chunk(GOOD))
         connection.sendall(END)
         last = Lines().read(connection).others[-1]
         last.pop("untold", None)
-        self.assertEqual({"done": True, "stored": 8, "failed": 20 * AT_ONCE}, last)
+        self.assertEqual({"done": True, "stored": 208, "failed": 9800}, last)
         self.no_errors(daemon)
 
     def test_never_reads(self) -> None:
