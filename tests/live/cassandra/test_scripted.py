@@ -23,7 +23,7 @@ from queuey.storage.cassandra.cluster.port import (
     Statement,
     StatementRefused,
     TooLarge,
-    Verdict,
+    TransactionResult,
 )
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from tests.live.cassandra.scripted import (
@@ -158,7 +158,7 @@ class WireTests(ScriptedCase):
 
     async def test_transactions_are_agreed_at_serial_and_committed_at_quorum(self) -> None:
         self.nodes.script.append(APPLIED)
-        self.assertEqual(await self.claim(), Verdict(True, {}))
+        self.assertEqual(await self.claim(), TransactionResult(True, {}))
         self.assertEqual((self.nodes.asked[-1].level, self.nodes.asked[-1].serial), ("QUORUM", "SERIAL"))
 
     async def test_values_and_rows(self) -> None:
@@ -169,9 +169,9 @@ class WireTests(ScriptedCase):
 
     async def test_verdicts(self) -> None:
         self.nodes.script.append(rows([("[applied]", BOOLEAN), ("a", INT)], [b"\0", b"\0\0\0\7"]))
-        self.assertEqual(await self.claim(), Verdict(False, {"a": 7}))
+        self.assertEqual(await self.claim(), TransactionResult(False, {"a": 7}))
         self.nodes.script.append(rows([("[applied]", BOOLEAN)], [b"\0"]))
-        self.assertEqual(await self.claim(), Verdict(False, {}))
+        self.assertEqual(await self.claim(), TransactionResult(False, {}))
 
     async def test_who_asks_at_the_same_time_shares_one_preparation(self) -> None:
         await gatherResults([self.write() for _ in range(50)])

@@ -1,4 +1,4 @@
-"""Counting the messages of a queue, and finding their ids: everything is looked at, so there is an end to it."""
+"""Counts the messages of a queue, and finds their ids, by reading all of them up to a limit."""
 
 from __future__ import annotations
 

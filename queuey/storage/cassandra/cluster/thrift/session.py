@@ -25,7 +25,7 @@ from queuey.storage.cassandra.cluster.port import (
     Row,
     Statement,
     StatementRefused,
-    Verdict,
+    TransactionResult,
     check_size,
     check_values,
     connection_gauge,
@@ -174,7 +174,7 @@ class ThriftSession:
         request = self._request(statement.kind, False)
         return self._begin(request, self._rows_on(request, node, _prepared(statement.text, values, Level.ONE)))
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """See ICQLSession; what it is agreed at, SERIAL, goes without saying in Thrift."""
         request = self._request(Kind.TRANSACTION, False)
         return self._begin(request, self._transact(request, _prepared(statement.text, values, Level.QUORUM)))
@@ -226,10 +226,10 @@ class ThriftSession:
             request.failed(error)
             raise of_request(error, request.asked, request.unsure) from error
 
-    async def _transact(self, request: _Request, work: Work[Any]) -> Verdict:
+    async def _transact(self, request: _Request, work: Work[Any]) -> TransactionResult:
         result = await self._try(request, work)
         names = [column.name.decode() for column in result.rows[0].columns]
-        return Verdict.of(names, rows_of(result)[0])
+        return TransactionResult.of(names, rows_of(result)[0])
 
     async def _batch(self, request: _Request, bound: Sequence[Bound], level: Level, logged: bool) -> None:
         for one in bound:
