@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any, Final, Generic, ParamSpec, TypeVar
 
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock, fail
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
 from queuey.errors import QueueyError
@@ -246,6 +246,40 @@ class KeyedLock:
         return lock.run(work).addBoth(forget_unused)
 
 
+class NextTurn:
+    """Calls a function in the next turn of the reactor, once, however often that is asked for.
+
+    So what many callers of one turn bring is handled together. The function is handed over with each call and kept only
+    until it is called, since objects that know each other for good are freed by the garbage collector alone.
+
+    :ivar scheduled: whether the function is to be called.
+    """
+
+    __slots__ = ("_clock", "_timer", "scheduled")
+
+    def __init__(self, clock: IReactorTime) -> None:
+        """:param clock: the reactor."""
+        self._clock = clock
+        self._timer: IDelayedCall | None = None
+        self.scheduled = False
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Call a function in the next turn, unless a call is scheduled already."""
+        if not self.scheduled:
+            self.scheduled = True
+            self._timer = self._clock.callLater(0, self._call, function)
+
+    def cancel(self) -> None:
+        """Do not call the function."""
+        if self._timer is not None and self.scheduled:
+            self._timer.cancel()
+        self._timer, self.scheduled = None, False
+
+    def _call(self, function: Callable[[], None]) -> None:
+        self._timer, self.scheduled = None, False
+        function()
+
+
 class TurnQueue:
     """Gives out turns of the reactor, one after another, in the order in which they are asked for.
 
@@ -255,9 +289,8 @@ class TurnQueue:
 
     def __init__(self, clock: IReactorTime) -> None:
         """:param clock: the reactor."""
-        self._clock = clock
         self._waiting: deque[Deferred[None]] = deque()
-        self._scheduled = False
+        self._next_turn = NextTurn(clock)
 
     def next(self) -> Deferred[None]:
         """Wait for a turn; those who asked before have theirs first.
@@ -266,21 +299,15 @@ class TurnQueue:
         """
         waiting: Deferred[None] = Deferred()
         self._waiting.append(waiting)
-        self._schedule()
+        self._next_turn.call(self._turn)
         return waiting
 
-    def _schedule(self) -> None:
-        if not self._scheduled:
-            self._scheduled = True
-            self._clock.callLater(0, self._turn)
-
     def _turn(self) -> None:
-        self._scheduled = False
         while self._waiting:
             waiting = self._waiting.popleft()
             if not waiting.called:  # what was cancelled has been called
                 if self._waiting:
-                    self._schedule()
+                    self._next_turn.call(self._turn)
                 waiting.callback(None)
                 return
 

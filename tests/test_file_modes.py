@@ -1,4 +1,4 @@
-"""Modes of files and folders, whatever the umask is and whatever was there before."""
+"""Modes of files and folders, with any umask and any modes before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work in slices takes turns."""
+"""Calls that are made in the next turn of the reactor, and work in slices that takes turns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,50 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.deferreds import TurnQueue
+from queuey.deferreds import NextTurn, TurnQueue
+
+
+class NextTurnTests(SynchronousTestCase):
+    """One call a turn."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.next_turn = NextTurn(self.clock)
+        self.called: list[str] = []
+
+    def call(self) -> None:
+        self.called.append("called")
+
+    def test_once(self) -> None:
+        """However often it is asked for; after the call it can be asked for again, by the function too."""
+        for _ in range(3):
+            self.next_turn.call(self.call)
+        self.assertTrue(self.next_turn.scheduled)
+        self.assertEqual(self.called, [])
+        self.clock.advance(0)
+        self.assertEqual(self.called, ["called"])
+        self.assertFalse(self.next_turn.scheduled)
+        self.next_turn.call(lambda: self.next_turn.call(self.call))
+        self.clock.advance(0)
+        self.clock.advance(0)
+        self.assertEqual(self.called, ["called"] * 2)
+
+    def test_a_defect(self) -> None:
+        """An error does not keep later calls from being made."""
+        self.next_turn.call(lambda: self.fail("a defect"))
+        self.assertRaises(self.failureException, self.clock.advance, 0)
+        self.next_turn.call(self.call)
+        self.clock.advance(0)
+        self.assertEqual(self.called, ["called"])
+
+    def test_cancelled(self) -> None:
+        self.next_turn.cancel()
+        self.next_turn.call(self.call)
+        self.next_turn.cancel()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.next_turn.call(self.call)
+        self.clock.advance(0)
+        self.assertEqual(self.called, ["called"])
 
 
 class TurnQueueTests(SynchronousTestCase):

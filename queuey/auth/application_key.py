@@ -1,4 +1,4 @@
-"""Applications, known by their keys."""
+"""Authenticates callers by the keys of applications."""
 
 from __future__ import annotations
 

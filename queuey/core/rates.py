@@ -1,4 +1,4 @@
-"""The rates of applications and of their queues, as this process holds them."""
+"""Limits the rates of requests and messages of applications and queues, in this process, by token buckets."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 
 from queuey.core.deadlines import Deadlines, Expiring
 from queuey.core.wait_limits import WaitLimits
-from queuey.deferreds import report_unhandled
+from queuey.deferreds import NextTurn, report_unhandled
 from queuey.errors import QueueyError
 from queuey.model.message import NewMessage
 from queuey.model.window import NEWEST, Merge, MergeSlice, Position
@@ -255,7 +255,7 @@ class _Awaited:
         self._fresh = 0
         self._partitions: frozenset[int] = frozenset()
         self._everywhere = False
-        self._telling: IDelayedCall | None = None
+        self._telling = NextTurn(waits.clock)
         self._seen = NEWEST
         self._looks: IDelayedCall | None = None
         self._looking: Deferred[MergeSlice] | None = None
@@ -284,9 +284,9 @@ class _Awaited:
         if self._waiters:
             return
         self._waits.forget(self._incarnation)
-        for timer in (self._telling, self._looks):
-            if timer is not None:
-                timer.cancel()
+        self._telling.cancel()
+        if self._looks is not None:
+            self._looks.cancel()
         if self._looking is not None:
             self._looking.cancel()
 
@@ -298,12 +298,11 @@ class _Awaited:
             self._partitions |= partitions
         else:
             return
-        if self._telling is None:
-            self._telling = self._waits.clock.callLater(0, self._tell)
+        self._telling.call(self._tell)
 
     def _tell(self) -> None:
         everywhere, partitions = self._everywhere, self._partitions
-        self._telling, self._everywhere, self._partitions = None, False, frozenset()
+        self._everywhere, self._partitions = False, frozenset()
         for waiter in list(self._waiters):
             if everywhere or waiter.anywhere or not partitions.isdisjoint(waiter.partitions):
                 waiter.tell()

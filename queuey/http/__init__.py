@@ -1,1 +1,1 @@
-"""The only room that knows HTTP and Klein: the door, the routes, and what reads requests and writes answers."""
+"""The HTTP server and its APIs: the only package that knows HTTP and Klein."""

@@ -41,7 +41,7 @@ _RESERVED: Final = frozenset({"time", "level", "event", "namespace", "text", "tr
 
 
 class AccessLine(Protocol):
-    """One request and its answer, as the door tells it; the duration is in seconds, sizes are in bytes."""
+    """One request and its answer, as the HTTP server reports it; the duration is in seconds, sizes are in bytes."""
 
     @property
     def request_id(self) -> str:

@@ -68,7 +68,7 @@ class Sighting:
 
 
 @attrs.frozen
-class Verdict:
+class ClockComparison:
     """Result of a comparison of clocks.
 
     :ivar right: whether our clock is surely close enough to the middle of the others.
@@ -110,13 +110,13 @@ class OtherClocks:
         sightings.append(Sighting(shown - before, shown - after, before))
         del sightings[:-SIGHTINGS]
 
-    def compare(self, boot: float, offset: float) -> Verdict:
+    def compare(self, boot: float, offset: float) -> ClockComparison:
         """Hold our clock, which is CLOCK_BOOTTIME plus ``offset`` now, against the others."""
         known = {name: bounds for name in list(self._seen) if (bounds := self._bounds(name, boot, offset))}
         others = tuple((name, min(max(bounds[0], 0.0), bounds[1])) for name, bounds in sorted(known.items()))
         close = [bounds for bounds in known.values() if bounds[1] - bounds[0] <= self._skew]
         if not close:
-            return Verdict(False, "No clock could be compared closely enough with ours.", (), None, others)
+            return ClockComparison(False, "No clock could be compared closely enough with ours.", (), None, others)
         low, high = median(bounds[0] for bounds in close), median(bounds[1] for bounds in close)
         allowed = self._skew / 2
         off = tuple(
@@ -126,7 +126,7 @@ class OtherClocks:
         )
         right = low >= -allowed and high <= allowed
         text = self._text(right, (low + high) / 2, (high - low) / 2, close, off)
-        return Verdict(right, text, off, -(low + high) / 2, others)
+        return ClockComparison(right, text, off, -(low + high) / 2, others)
 
     def _bounds(self, name: str, boot: float, offset: float) -> tuple[float, float] | None:
         """By how many seconds a clock is ahead of ours."""

@@ -185,16 +185,16 @@ class Attempt:
         return attrs.evolve(self, step=step, left=self.left - 1)
 
 
-class Verdict(Enum):
+class ReadDecision(Enum):
     """The decision of a reader about a message that is not live."""
 
     SHOW = "make it live; once that is stored, show it"
     SKIP = "it is no message: pass over it, and delete it"
     WAIT = "show nothing from there on"
-    KILL = "make the row name nobody; if that was applied, pass over it, else show nothing from there on"
+    KILL = "clear the owner of the row; if that was applied, pass over it, else show nothing from there on"
 
 
-def judge(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
+def judge(txn: bytes, row: Reservation | None, seconds: float) -> ReadDecision:
     """Return what a reader does with a message that is not live.
 
     :param txn: the attempt that wrote it.
@@ -203,10 +203,10 @@ def judge(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
     :param seconds: since this reader first saw a message of this attempt so, by a monotonic clock.
     """
     if row is None or row.txn != txn:
-        return Verdict.SKIP
+        return ReadDecision.SKIP
     if row.done:
-        return Verdict.SHOW
-    return Verdict.WAIT if seconds < PATIENCE else Verdict.KILL
+        return ReadDecision.SHOW
+    return ReadDecision.WAIT if seconds < PATIENCE else ReadDecision.KILL
 
 
 class Waiting:

@@ -1,4 +1,4 @@
-"""A request that was answered, as traces describe it."""
+"""What the HTTP server reports about a request to tracing when the request has ended."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ SETTLE: Final = "settle"
 
 
 @frozen
-class Carried:
-    """A message that may have a context of its own.
+class TracedMessage:
+    """A message of a request, and the headers in which it may have a trace context of its own.
 
     :ivar id: as the second API has it.
     :ivar headers: the message's own, as they are stored.
@@ -42,7 +42,7 @@ class Work:
     ended: float
     count: int | None
     group: str | None
-    carried: tuple[Carried, ...]
+    carried: tuple[TracedMessage, ...]
 
 
 @frozen

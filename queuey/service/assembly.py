@@ -1,4 +1,4 @@
-"""Putting the house together: the only place that knows every room."""
+"""Assembles the daemon: the only module that knows every package."""
 
 from __future__ import annotations
 

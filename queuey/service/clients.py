@@ -189,7 +189,7 @@ def live_times(settings: Settings) -> LiveTimes:
 
 
 def limits(settings: Settings) -> Limits:
-    """The limits of the door."""
+    """Return the limits of the HTTP server."""
     server = settings.server
     return Limits(
         max_body=server.max_body,

@@ -15,8 +15,8 @@ from queuey.config.endpoints import arguments
 from queuey.http.wire import Limits, Site
 from queuey.logs import EventLog
 from queuey.model.rights import ALL_RIGHTS
+from queuey.ops.dashboard.access import DashboardAccess, add_security, render_refusal
 from queuey.ops.dashboard.attempts import Attempts
-from queuey.ops.dashboard.door import DashboardDoor, add_security, render_refusal
 from queuey.ops.dashboard.files import load_files
 from queuey.ops.dashboard.live import LiveNumbers
 from queuey.ops.dashboard.tokens import Tokens
@@ -94,7 +94,7 @@ def dashboard_site(parts: Components, rpc: RPC, tokens: Tokens) -> Site:
     """The HTTP server of the dashboard."""
     in_force, reactor = parts.in_force, parts.reactor
     return Site(
-        resource=DashboardDoor(
+        resource=DashboardAccess(
             load_files(),
             rpc,
             LiveNumbers(rpc, tokens, reactor, parts.now),

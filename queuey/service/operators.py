@@ -23,9 +23,9 @@ from queuey.core.reports import QueueReports
 from queuey.deferreds import TurnQueue
 from queuey.http.wire import Limits, Site
 from queuey.model.application import KEY_BYTES
+from queuey.ops.access import CALL, LIVE, READ, READY, Endpoint, OperatorsRoot, render_refusal, who
+from queuey.ops.access import RPC as RPC_PATH
 from queuey.ops.audit import audit_logger
-from queuey.ops.door import CALL, LIVE, READ, READY, Endpoint, OperatorsRoot, render_refusal, who
-from queuey.ops.door import RPC as RPC_PATH
 from queuey.ops.health import Health, HealthPage
 from queuey.ops.methods.applications import Applications, Keys, LimitsMethods, Policies
 from queuey.ops.methods.daemon import Daemon, Logging
@@ -38,7 +38,7 @@ from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.reports import Reporter
 from queuey.ops.methods.schedules import Schedules
 from queuey.ops.methods.shown import moment
-from queuey.ops.methods.store import Care, Store
+from queuey.ops.methods.store import Maintenance, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.rpc import RPC, Methods
@@ -151,7 +151,7 @@ def operators_site(parts: Components, rpc: RPC, *, live: Health, ready: Health, 
     )
 
 
-def care(in_force: InForce, reactor: Any) -> Care | None:
+def care(in_force: InForce, reactor: Any) -> Maintenance | None:
     """Return the operations on the store as a whole, if it has any."""
     storage = in_force.settings.storage
     if not isinstance(storage, SQLiteStorage):

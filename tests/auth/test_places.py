@@ -1,4 +1,4 @@
-"""Places: who is given one when all are taken, and who has to leave for that."""
+"""Admission with a limited number of places: who gets one when all are taken, and who loses one for it."""
 
 from __future__ import annotations
 

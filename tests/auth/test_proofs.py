@@ -1,4 +1,4 @@
-"""What was proven is remembered, within bounds, and nothing of what proved it."""
+"""Verified credentials are cached within bounds; the credentials themselves are not."""
 
 from __future__ import annotations
 

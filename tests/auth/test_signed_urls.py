@@ -1,4 +1,4 @@
-"""Signed URLs, and whatever may be made of one by whoever has it."""
+"""Signed URLs, and what their holders may try to change in them."""
 
 from __future__ import annotations
 

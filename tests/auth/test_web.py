@@ -1,4 +1,4 @@
-"""Documents of JSON over the web, in memory: what is asked, and every way in which an answer may be none."""
+"""JSON documents that are fetched over HTTP: the request, and each way in which an answer can be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writers in threads: they meet a server that is a list, so nothing sleeps and no socket is open."""
+"""Writers in threads, with a server that is a list: no sleeps and no sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is settings or a list of lines; and nothing that is shown of settings holds a key."""
+"""Random settings files: each gives settings or a list of mistakes, and no shown text contains a key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is asked about users, and what is wrong with the way it is said."""
+"""Settings of identity providers, and their mistakes."""
 
 from __future__ import annotations
 

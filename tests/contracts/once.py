@@ -1,4 +1,4 @@
-"""The contract of IMessageStore: messages that are stored once, however often that is asked."""
+"""The contract of IMessageStore: a repeated write under one Idempotency-Key is stored once."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from queuey.storage.cassandra.cluster.port import (
     Row,
     Statement,
     StatementRefused,
-    Verdict,
+    TransactionResult,
 )
 
 MIB = 1024 * 1024
@@ -140,20 +140,22 @@ class SessionContract(TestCase):
     async def test_transactions(self) -> None:
         key = uuid.uuid4()
         claimed = await self.session.transact(self.claim, (key, 1, "first"))
-        self.assertEqual(claimed, Verdict(True, {}))
+        self.assertEqual(claimed, TransactionResult(True, {}))
         refused = await self.session.transact(self.claim, (key, 1, "second"))
         self.assertFalse(refused.applied)
         self.assertEqual((refused.found["id"], refused.found["n"], refused.found["text"]), (key, 1, "first"))
         self.assertNotIn("[applied]", refused.found)
         refused = await self.session.transact(self.change, ("second", key, 1, "other"))
-        self.assertEqual(refused, Verdict(False, {"text": "first"}))
-        self.assertEqual(await self.session.transact(self.change, ("second", key, 1, "first")), Verdict(True, {}))
+        self.assertEqual(refused, TransactionResult(False, {"text": "first"}))
+        self.assertEqual(
+            await self.session.transact(self.change, ("second", key, 1, "first")), TransactionResult(True, {})
+        )
         rows = await self.session.execute(self.select, (key,), Level.SERIAL)
         self.assertEqual(rows[0][1], "second")
 
     async def test_a_transaction_on_a_row_that_is_not_there(self) -> None:
         verdict = await self.session.transact(self.change, ("second", uuid.uuid4(), 1, "first"))
-        self.assertEqual(verdict, Verdict(False, {}))
+        self.assertEqual(verdict, TransactionResult(False, {}))
 
     async def test_of_many_transactions_at_once_one_is_applied(self) -> None:
         key = uuid.uuid4()

@@ -1,4 +1,4 @@
-"""Consumer groups over a real store, of which a test counts what is asked, and holds back or changes the answers."""
+"""Consumer groups over a real store whose calls a test can count, hold back or answer differently."""
 
 from __future__ import annotations
 

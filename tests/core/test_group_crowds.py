@@ -1,5 +1,5 @@
-"""A crowd of workers on one queue, whose calls the store answers in any order, and of whom some hang up: whatever comes
-of that, nothing is lost, nothing is acked twice, nothing is given to two at a time, and at most once is at most once.
+"""Many workers on one queue, whose store answers in any order, and of whom some hang up: no message is lost, acked
+twice, or leased to two workers at a time, and at-most-once groups give each message at most once.
 
 ``QUEUEY_LONG=1`` tries many more seeds; ``QUEUEY_SEED`` is the first of them.
 """

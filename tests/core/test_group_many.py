@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from queuey.model.groups.terms import Action
 from queuey.model.groups.terms import Outcome as Settled
+from tests.again import again
 from tests.core import test_group_claims
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, bodies, receipts
 
@@ -52,13 +53,7 @@ class ManyGroupsTests(GroupCase):
                 self.failureResultOf(one)
 
 
-class ManyGroupsOnSQLiteTests(SQLiteGroupCase, ManyGroupsTests):
-    pass
+again(__name__, {"SQLite": SQLiteGroupCase, "Cassandra": CassandraGroupCase}, (ManyGroupsTests,))
 
 
-class ManyGroupsOnCassandraTests(CassandraGroupCase, ManyGroupsTests):
-    pass
-
-
-class FullOnCassandraTests(CassandraGroupCase, test_group_claims.FullTests):
-    """Too much is in flight."""
+again(__name__, {"Cassandra": CassandraGroupCase}, (test_group_claims.FullTests,))

@@ -1,4 +1,4 @@
-"""What is gone is in nobody's way: a claim goes past it at once, to what there is."""
+"""Deleted messages do not count against limits: a claim passes them at once."""
 
 from __future__ import annotations
 

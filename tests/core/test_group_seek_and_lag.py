@@ -22,6 +22,7 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue
 from queuey.model.start import Start
 from queuey.model.timeid import LOWEST, MessageId, Ticks, successor, ticks_of
+from tests.again import again
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World
 from tests.storage.subjects import MemorySubject
 
@@ -184,14 +185,6 @@ class SeekTests(Case):
         self.failureResultOf(self.front.whole.seek(self.queue, self.group, Start.OLDEST, None), NoSuchGroup)
 
 
-class SeekOnSQLiteTests(OnSQLite, SeekTests):
-    """The same on the embedded store."""
-
-
-class SeekOnCassandraTests(OnCassandra, SeekTests):
-    """The same on a cluster."""
-
-
 class DyingTests(GroupCase):
     """A process dies while a group goes elsewhere, with moves under way: whoever asks for it again finishes it."""
 
@@ -221,14 +214,6 @@ class DyingTests(GroupCase):
                 self.assertEqual([one.deliveries for one in taken], [1, 1])
 
         self.each_cut(self.prepare, seek, check)
-
-
-class DyingOnSQLiteTests(OnSQLite, DyingTests):
-    """The same on the embedded store."""
-
-
-class DyingOnCassandraTests(OnCassandra, DyingTests):
-    """The same on a cluster."""
 
 
 class LagTests(Case):
@@ -332,10 +317,6 @@ class LagTests(Case):
         self.failureResultOf(self.front.whole.lag(self.queue, self.group), NoSuchGroup)
 
 
-class LagOnSQLiteTests(OnSQLite, LagTests):
-    """The same on the embedded store."""
-
-
 class LagOnCassandraTests(OnCassandra, LagTests):
     """The same on a cluster."""
 
@@ -400,9 +381,7 @@ class ReceiptTests(Case):
         self.assertEqual(self.outcomes(receipts), {Outcome.INVALID})
 
 
-class ReceiptsOnSQLiteTests(OnSQLite, ReceiptTests):
-    """The same on the embedded store."""
+again(__name__, {"SQLite": OnSQLite, "Cassandra": OnCassandra}, (SeekTests, DyingTests, ReceiptTests))
 
 
-class ReceiptsOnCassandraTests(OnCassandra, ReceiptTests):
-    """The same on a cluster."""
+again(__name__, {"SQLite": OnSQLite}, (LagTests,))

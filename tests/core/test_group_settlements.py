@@ -1,4 +1,4 @@
-"""Settlements: an outcome for each receipt in the order asked, one change for each partition, and nothing twice."""
+"""Settlements: an outcome for each receipt in the order of the request, and one change for each partition."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from queuey.model.groups.terms import Action, Outcome
 from queuey.model.message import Address, Content, Draft
 from queuey.model.receipts import Receipts
 from queuey.model.start import Start
+from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 
 ACKED, STALE, INVALID = Outcome.ACKED, Outcome.STALE, Outcome.INVALID
@@ -300,25 +301,21 @@ class DeadLetterTests(GroupCase):
         self.assertEqual([message.content.body for message in self.read(self.dead)], [b"1", b"2"])
 
 
-class SQLiteSettleTests(SQLiteGroupCase, SettleTests):
-    """The same on SQLite."""
+again(
+    __name__,
+    {"SQLite": SQLiteGroupCase, "Cassandra": CassandraGroupCase},
+    (
+        SettleTests,
+        DeadLetterTests,
+    ),
+)
 
 
-class SQLiteReceiptTests(SQLiteGroupCase, ReceiptTests):
-    """The same on SQLite."""
-
-
-class SQLitePartitionsTests(SQLiteGroupCase, PartitionsTests):
-    """The same on SQLite."""
-
-
-class SQLiteDeadLetterTests(SQLiteGroupCase, DeadLetterTests):
-    """The same on SQLite."""
-
-
-class CassandraSettleTests(CassandraGroupCase, SettleTests):
-    """The same on tables of Cassandra in memory."""
-
-
-class CassandraDeadLetterTests(CassandraGroupCase, DeadLetterTests):
-    """The same on tables of Cassandra in memory."""
+again(
+    __name__,
+    {"SQLite": SQLiteGroupCase},
+    (
+        ReceiptTests,
+        PartitionsTests,
+    ),
+)

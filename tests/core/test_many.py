@@ -55,7 +55,7 @@ class ManyReadsCase(ManyCase):
     def assert_nothing_left(self) -> None:
         """No waiter, no deadline and no timer is left."""
         watch = self.process.watch
-        self.assertEqual((watch._waiters, watch._woken, watch._timer, watch._waking), ({}, {}, None, None))
+        self.assertEqual((watch._waiters, watch._woken, watch._timer, watch._waking.scheduled), ({}, {}, None, False))
         self.assertEqual(self.process.waits.waiting, 0)
         self.assertTrue(all(not chosen.uses for chosen in watch._chosen.values()))
 

@@ -1,4 +1,4 @@
-"""Keeps what werkzeug compiles for the routes, which each of the thousands of houses that tests make has anew.
+"""Caches what werkzeug compiles for routes, since tests make thousands of HTTP servers with the same routes.
 
 For each route it writes and compiles the source of two functions that build paths. That takes most of what it takes to
 make a house. They hang on nothing but the path of the route, and Queuey never calls them.

@@ -1,4 +1,4 @@
-"""Requests that two readers of one connection might understand differently, and how the door reads each.
+"""Requests that two readers of one connection might understand differently, and how the HTTP server reads each.
 
 What smuggles a request past a proxy is known from RFC 9112 (sections 2.2, 3, 5, 6, 7 and 11) and from what has been
 published about servers that read leniently. Each case here is bytes, the requests that handlers may see of them, and

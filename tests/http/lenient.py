@@ -1,4 +1,4 @@
-"""Readers of HTTP/1.1 that forgive what the door does not, each in another way: proxies as they are found.
+"""Lenient readers of HTTP/1.1: each accepts something that the HTTP server refuses, as some proxies do.
 
 They are for comparison: where one of them reads a connection differently from the door, the door has to have refused.
 """

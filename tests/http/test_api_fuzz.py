@@ -1,4 +1,4 @@
-"""Whatever is asked of the API, the answers are answers: no 500, no traceback in the log, nothing that is not JSON."""
+"""Random requests to the API: no 500, no traceback in the log, and every answer is JSON."""
 
 from __future__ import annotations
 

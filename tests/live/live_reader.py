@@ -1,4 +1,4 @@
-"""A client of live reads that comes back whenever its answer ends, by the last place that it was told."""
+"""A client of live reads that reconnects at the last place it got."""
 
 from __future__ import annotations
 

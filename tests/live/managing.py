@@ -1,4 +1,4 @@
-"""A service manager, as far as daemons know one: a socket that is told things, and sockets that are handed down."""
+"""A service manager for tests: the notification socket and sockets that are handed down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the checks run their parts: nothing outlives them, and nothing ends unseen."""
+"""How the checks run their parts: no process outlives them, and every end is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of a daemon and of the commands beside it: for its own user, whatever the umask is and whatever was there."""
+"""Files of a daemon and of the commands can be read by its own user alone, with any umask."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An application far over its rates beside one that has none: who is refused, who is served, and how many."""
+"""An application far over its rates beside one without rates: only the first is refused requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The operators' port of a real daemon, through real sockets: by the command, by hand, and by what is no friend."""
+"""The operators' port of a real daemon through real sockets: by the command, by hand, and by hostile clients."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No page that an operator's browser opens reaches the operators' port, whatever it tries and whatever its name is."""
+"""No page in an operator's browser reaches the operators' port, under any name of the host."""
 
 from __future__ import annotations
 

@@ -22,7 +22,8 @@ from queuey.model.queue import QueueSettings
 from queuey.model.timeid import LOWEST, MessageId, from_seconds, make, successor
 from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteStore, Threads, files
-from tests.contracts import messages, queues, states, timing
+from tests.again import again
+from tests.contracts import lives, messages, queues, replacing, sizes, states, timing
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Contract
 from tests.live.appender import make_store, start_thread
@@ -48,42 +49,6 @@ class LiveCase(TestCase, Contract):
 
     def drive(self, steps: Coroutine[Deferred[Any], Any, None]) -> object:
         return Deferred.fromCoroutine(steps)
-
-
-class AppendTests(LiveCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(LiveCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(LiveCase, messages.ReplaceContract):
-    pass
-
-
-class LifeTests(LiveCase, messages.LifeContract):
-    pass
-
-
-class ExpiryTests(LiveCase, timing.ExpiryContract):
-    pass
-
-
-class FutureTests(LiveCase, timing.FutureContract):
-    pass
-
-
-class BytesTests(LiveCase, timing.BytesContract):
-    pass
-
-
-class QueuesTests(LiveCase, queues.QueuesContract):
-    pass
-
-
-class StatesTests(LiveCase, states.StatesContract):
-    pass
 
 
 class ThreadTests(TestCase):
@@ -242,3 +207,20 @@ class ProcessTests(TestCase):
         total = sum(size for _, _, size in found)
         self.assertEqual(connection.execute("SELECT queues, bytes FROM usage").fetchall(), [(3, total)])
         connection.close()
+
+
+again(
+    __name__,
+    {"": LiveCase},
+    (
+        messages.AppendContract,
+        messages.ScanContract,
+        replacing.ReplaceContract,
+        lives.LifeContract,
+        timing.ExpiryContract,
+        timing.FutureContract,
+        sizes.BytesContract,
+        queues.QueuesContract,
+        states.StatesContract,
+    ),
+)

@@ -1,4 +1,4 @@
-"""What a daemon on SQLite counts behind its door, against what was asked of it."""
+"""The metrics of a daemon's SQLite store compared with the requests that it got."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a service manager is told by a real daemon, and sockets that are handed down to it, spoken by the test."""
+"""What a real daemon reports to a service manager, and sockets that it inherits."""
 
 from __future__ import annotations
 

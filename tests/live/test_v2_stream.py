@@ -157,15 +157,17 @@ class StreamTests(SlowTestCase):
         """Who sends is not cut for not reading, however long that lasts."""
         daemon = self.serve_with(idle_timeout=1)
         connection = self.open("?results=failures", receive=64 * 1024)
-        for _ in range(20):
-            connection.sendall(chunk(WRONG * AT_ONCE))
+        rounds = 60  # their problems have 9 MB, more than sockets buffer
+        for _ in range(rounds):
+            # A stream ends after 100 wrong lines in a row.
+            connection.sendall(chunk((WRONG * 49 + GOOD) * 10))
         for _ in range(8):
             time.sleep(0.5)
             connection.sendall(chunk(GOOD))
         connection.sendall(END)
         last = Lines().read(connection).others[-1]
         last.pop("untold", None)
-        self.assertEqual({"done": True, "stored": 8, "failed": 20 * AT_ONCE}, last)
+        self.assertEqual({"done": True, "stored": 10 * rounds + 8, "failed": 490 * rounds}, last)
         self.no_errors(daemon)
 
     def test_never_reads(self) -> None:

@@ -1,4 +1,4 @@
-"""The door on real sockets: what a transport in memory cannot show."""
+"""The HTTP server on real sockets: what a transport in memory cannot show."""
 
 from __future__ import annotations
 

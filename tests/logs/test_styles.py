@@ -1,4 +1,4 @@
-"""How lines look, and that nobody can write lines of their own."""
+"""The styles of log lines; clients cannot add lines of their own."""
 
 from __future__ import annotations
 

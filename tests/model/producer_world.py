@@ -12,10 +12,10 @@ from enum import IntEnum
 
 import attrs
 
-from queuey.model.producer import KILLED, PATIENCE, Attempt, Reservation, Step, Verdict, judge
+from queuey.model.producer import KILLED, PATIENCE, Attempt, ReadDecision, Reservation, Step, judge
 from queuey.model.timeid import SECOND, Ticks
 
-Judge = Callable[[bytes, Reservation | None, float], Verdict]
+Judge = Callable[[bytes, Reservation | None, float], ReadDecision]
 
 DIGEST = b"digest"
 
@@ -305,14 +305,14 @@ class World:
 
     def _decide(self, scene: Scene, reader: Reader, id: bytes) -> Iterator[tuple[str, Reader, Scene]]:
         verdict = self.rules.judge(id, scene.row, PATIENCE if self.faults.patient else 0.0)
-        if verdict is Verdict.SHOW and self.rules.flags_first:
+        if verdict is ReadDecision.SHOW and self.rules.flags_first:
             yield f"flags {shown_as(id)}", reader, _flagged(scene, id)
-        elif verdict is Verdict.SHOW:
+        elif verdict is ReadDecision.SHOW:
             yield f"is shown {shown_as(id)}", (id, (*reader[1], id)), scene
-        elif verdict is Verdict.SKIP:
+        elif verdict is ReadDecision.SKIP:
             yield f"passes over {shown_as(id)}, deleting it", (id, reader[1]), _stored(scene, id, State.DELETED)
             yield f"passes over {shown_as(id)}", (id, reader[1]), scene
-        elif verdict is Verdict.KILL and scene.row is not None and scene.row.txn == id and not scene.row.done:
+        elif verdict is ReadDecision.KILL and scene.row is not None and scene.row.txn == id and not scene.row.done:
             killed = attrs.evolve(scene, row=attrs.evolve(scene.row, txn=KILLED))
             yield f"kills {shown_as(id)}", reader, killed
 

@@ -1,4 +1,4 @@
-"""Cursors: text that leads back to what it was made of, and to nothing where it is damaged."""
+"""Cursors: text that decodes to what it was made of, or to an error if it is damaged."""
 
 from __future__ import annotations
 

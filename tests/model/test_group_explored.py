@@ -1,5 +1,4 @@
-"""Consumer groups in every interleaving of a small world: what is promised is kept, and would not be without any of
-the rules.
+"""Consumer groups in every interleaving of a small world: the promises hold, and each rule is needed for them.
 
 ``QUEUEY_LONG=1`` explores larger worlds.
 """

@@ -1,4 +1,4 @@
-"""Receipts: what was made under the key is read back, and nothing else is."""
+"""Receipts: only those that were sealed with the key are accepted."""
 
 from __future__ import annotations
 

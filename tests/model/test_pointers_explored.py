@@ -1,5 +1,5 @@
-"""Claims under a key in several partitions, in every interleaving of a small world: of one key there are never two sets
-of messages whose leases live, whoever asks where and whoever dies on the way.
+"""Claims under a key in several partitions, in every interleaving of a small world: a key never has two sets of
+leased messages at a time, also with crashes.
 
 ``QUEUEY_LONG=1`` explores a larger one.
 """

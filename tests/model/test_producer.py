@@ -10,9 +10,9 @@ from queuey.model.producer import (
     KILLED,
     PATIENCE,
     Attempt,
+    ReadDecision,
     Reservation,
     Step,
-    Verdict,
     Waiting,
     judge,
     reserve,
@@ -155,13 +155,13 @@ class AttemptTests(SynchronousTestCase):
 class JudgeTests(SynchronousTestCase):
     def test_verdicts(self) -> None:
         for row, seconds, verdict in (
-            (None, 0, Verdict.SKIP),
-            (DONE, 99, Verdict.SHOW),
-            (ROW, 0, Verdict.WAIT),
-            (ROW, PATIENCE - 0.001, Verdict.WAIT),
-            (ROW, PATIENCE, Verdict.KILL),
-            (attrs.evolve(ROW, txn=KILLED), 0, Verdict.SKIP),
-            (attrs.evolve(DONE, txn=b"third"), 0, Verdict.SKIP),
+            (None, 0, ReadDecision.SKIP),
+            (DONE, 99, ReadDecision.SHOW),
+            (ROW, 0, ReadDecision.WAIT),
+            (ROW, PATIENCE - 0.001, ReadDecision.WAIT),
+            (ROW, PATIENCE, ReadDecision.KILL),
+            (attrs.evolve(ROW, txn=KILLED), 0, ReadDecision.SKIP),
+            (attrs.evolve(DONE, txn=b"third"), 0, ReadDecision.SKIP),
         ):
             self.assertIs(judge(b"other", row, seconds), verdict)
 

@@ -1,5 +1,4 @@
-"""The protocol of exactly-once producers in every interleaving of a small world: it keeps what is promised, and would
-not without any of its rules.
+"""Exactly-once producers in every interleaving of a small world: the promises hold, and each rule is needed for them.
 
 ``QUEUEY_LONG=1`` explores larger worlds.
 """
@@ -11,7 +10,7 @@ from collections.abc import Callable
 
 import attrs
 
-from queuey.model.producer import PATIENCE, Attempt, Reservation, Step, Verdict, judge
+from queuey.model.producer import PATIENCE, Attempt, ReadDecision, Reservation, Step, judge
 from queuey.model.timeid import SECOND, Ticks
 from tests.model.exploring import ExploringCase
 from tests.model.producer_world import ALL, Faults, Rules, World
@@ -136,17 +135,17 @@ class Impatient(Attempt):
         return super().read(row, Ticks(now + int(PATIENCE * SECOND)))
 
 
-def changed(verdict: Verdict, other: Verdict) -> Callable[[bytes, Reservation | None, float], Verdict]:
+def changed(verdict: ReadDecision, other: ReadDecision) -> Callable[[bytes, Reservation | None, float], ReadDecision]:
     """A reader that does something else than what it should."""
 
-    def mutant(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
+    def mutant(txn: bytes, row: Reservation | None, seconds: float) -> ReadDecision:
         found = judge(txn, row, seconds)
         return other if found is verdict else found
 
     return mutant
 
 
-def kills_at_once(txn: bytes, row: Reservation | None, seconds: float) -> Verdict:
+def kills_at_once(txn: bytes, row: Reservation | None, seconds: float) -> ReadDecision:
     return judge(txn, row, PATIENCE)
 
 
@@ -168,16 +167,16 @@ class MutantTests(ExploringCase):
         self.breaks(UNFLAGGED, Rules(flags_first=False), TORN)
 
     def test_a_reader_that_passes_over_without_killing(self) -> None:
-        self.breaks(CALM, Rules(judge=changed(Verdict.WAIT, Verdict.SKIP)), LOST)
+        self.breaks(CALM, Rules(judge=changed(ReadDecision.WAIT, ReadDecision.SKIP)), LOST)
 
     def test_a_reader_that_shows_what_is_not_committed(self) -> None:
-        self.breaks(LATE, Rules(judge=changed(Verdict.KILL, Verdict.SHOW)), TWO, TORN, LOST)
+        self.breaks(LATE, Rules(judge=changed(ReadDecision.KILL, ReadDecision.SHOW)), TWO, TORN, LOST)
 
     def test_a_reader_that_shows_what_was_given_up(self) -> None:
-        self.breaks(LATE, Rules(judge=changed(Verdict.SKIP, Verdict.SHOW)), TWO, TORN)
+        self.breaks(LATE, Rules(judge=changed(ReadDecision.SKIP, ReadDecision.SHOW)), TWO, TORN)
 
     def test_a_reader_that_passes_over_what_is_committed(self) -> None:
-        self.breaks(CALM, Rules(judge=changed(Verdict.SHOW, Verdict.SKIP)), LOST)
+        self.breaks(CALM, Rules(judge=changed(ReadDecision.SHOW, ReadDecision.SKIP)), LOST)
 
     def test_a_reader_that_kills_at_once(self) -> None:
         self.breaks(CALM, Rules(judge=kills_at_once), ANEW)

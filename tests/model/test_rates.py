@@ -1,4 +1,4 @@
-"""Token buckets: no course of takings passes their bound, and who waits as long as he is told is served."""
+"""Token buckets: no sequence of requests exceeds their bound, and a caller that waits as told is served."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of the stable time in a simulated world: nothing is passed over, and each of them is needed for that.
+"""The stable time in a simulated world: no reader passes over a message, and each rule is needed for that.
 
 ``QUEUEY_LONG=1`` runs many more worlds.
 """

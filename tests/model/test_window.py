@@ -1,4 +1,4 @@
-"""Windows: however a read is cut into slices, it gives what it would give as one."""
+"""Windows: a read in slices returns the same messages as one read."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.ops.door import RPC
+from queuey.ops.access import RPC
 from tests.http.api_support import ApiTestCase
 from tests.http.wire_support import Client, Fields, Response
 

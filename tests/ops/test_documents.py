@@ -40,7 +40,7 @@ class RPCPageTests(OpsTestCase):
 
     def function(self, name: str) -> Methods:
         """The method itself."""
-        from queuey.ops.door import OperatorsRoot
+        from queuey.ops.access import OperatorsRoot
 
         door = self.assembly.ops.hooks.resource
         assert isinstance(door, OperatorsRoot)

@@ -1,4 +1,4 @@
-"""/live and /ready: what is told of a house, to whom, and that nothing which hangs holds up an answer."""
+"""/live and /ready: what they report, to whom, and that a part that hangs does not delay the answer."""
 
 from __future__ import annotations
 

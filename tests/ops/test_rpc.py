@@ -254,7 +254,7 @@ class ProtocolTests(OpsTestCase):
         self.assertEqual(self.call("applications.get", "shop")["name"], "shop")
 
 
-class DoorTests(OpsTestCase):
+class AccessTests(OpsTestCase):
     """Who may come in."""
 
     def status(self, headers: dict[str, str], method: str = "POST", path: str = "/rpc") -> int:
@@ -309,11 +309,11 @@ class DoorTests(OpsTestCase):
         self.assertEqual(self.status({**JSON, "Content-Encoding": "gzip"}), 415)
 
 
-class TokenTests(DoorTests):
+class TokenTests(AccessTests):
     """The same with a token, and other names."""
 
     TOKEN = "the-token-of-the-operators"
-    settings = DoorTests.settings + f"[server]\nops_token = {TOKEN}\nops_hosts = ops.example [::2]\n"
+    settings = AccessTests.settings + f"[server]\nops_token = {TOKEN}\nops_hosts = ops.example [::2]\n"
 
     def status(self, headers: dict[str, str], method: str = "POST", path: str = "/rpc") -> int:
         return super().status({**headers, "Authorization": f"Bearer {self.TOKEN}"}, method, path)

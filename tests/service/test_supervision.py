@@ -1,4 +1,4 @@
-"""What a service manager is told, by a clock that the test sets."""
+"""What a service manager is notified of, on a clock that the test sets."""
 
 from __future__ import annotations
 

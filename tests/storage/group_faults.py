@@ -1,4 +1,4 @@
-"""Faults of a database in one place, and whether what is cached of groups is what is stored."""
+"""Faults of a database at one statement, and a comparison of cached and stored group states."""
 
 from __future__ import annotations
 

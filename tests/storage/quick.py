@@ -1,4 +1,4 @@
-"""Where tests keep their files: in memory where that can be, since most of them wait for nothing but the disk."""
+"""The folder for files of tests: in memory if the system has one, since most tests wait only for the disk."""
 
 from __future__ import annotations
 

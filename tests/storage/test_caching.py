@@ -12,7 +12,8 @@ from queuey.errors import Unavailable
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
-from tests.contracts import closing, merging, messages, once, putting, queues, states, timing
+from tests.again import again
+from tests.contracts import closing, delays, lives, merging, messages, once, putting, queues, replacing, states, timing
 from tests.contracts.subject import Contract, Wall
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, CachedMemorySubject, random_bits, versions
 
@@ -24,52 +25,8 @@ class CachedCase(Contract):
         return CachedMemorySubject()
 
 
-class QueuesTests(CachedCase, queues.QueuesContract):
-    pass
-
-
-class StatesTests(CachedCase, states.StatesContract):
-    pass
-
-
-class AppendTests(CachedCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(CachedCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(CachedCase, messages.ReplaceContract):
-    pass
-
-
-class DelayTests(CachedCase, timing.DelayContract):
-    pass
-
-
 class ArrivalTests(CachedCase, timing.ArrivalContract):
     subject: CachedMemorySubject
-
-
-class MergeTests(CachedCase, merging.MergeContract):
-    pass
-
-
-class ClosingTests(CachedCase, closing.ClosingContract):
-    pass
-
-
-class OnceTests(CachedCase, once.OnceContract):
-    pass
-
-
-class PutTests(CachedCase, putting.PutContract):
-    pass
-
-
-class LifeTests(CachedCase, messages.LifeContract):
-    pass
 
 
 class SlowStore(MemoryStore):
@@ -204,3 +161,22 @@ class CachedQueuesTests(SynchronousTestCase):
         self.describe("a")
         self.successResultOf(self.cached.close())
         self.failureResultOf(self.cached.describe("app", ["a"]), Unavailable)
+
+
+again(
+    __name__,
+    {"": CachedCase},
+    (
+        queues.QueuesContract,
+        states.StatesContract,
+        messages.AppendContract,
+        messages.ScanContract,
+        replacing.ReplaceContract,
+        delays.DelayContract,
+        merging.MergeContract,
+        closing.ClosingContract,
+        once.OnceContract,
+        putting.PutContract,
+        lives.LifeContract,
+    ),
+)

@@ -16,21 +16,15 @@ from queuey.model.policy import Ack
 from queuey.model.queue import Queue, QueueSettings
 from queuey.storage.memory import MemoryStore
 from queuey.storage.memory.data import OVERHEAD
+from tests.again import again
 from tests.contracts import (
-    closing,
-    depth,
     group_troubles,
-    groups,
-    many,
-    merging,
-    messages,
     once,
     putting,
-    queues,
-    restoring,
-    states,
+    sizes,
     timing,
 )
+from tests.contracts.every import EVERY
 from tests.contracts.reading import TERMS, foreign_id, new
 from tests.contracts.reading import once as of_key
 from tests.contracts.subject import Contract
@@ -42,96 +36,12 @@ class MemoryCase(Contract):
         return MemorySubject()
 
 
-class AppendTests(MemoryCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(MemoryCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(MemoryCase, messages.ReplaceContract):
-    pass
-
-
-class DepthTests(MemoryCase, depth.DepthContract):
-    """How many messages and bytes a queue holds, and how old the oldest is."""
-
-
-class LifeTests(MemoryCase, messages.LifeContract):
-    pass
-
-
-class ExpiryTests(MemoryCase, timing.ExpiryContract):
-    pass
-
-
-class FutureTests(MemoryCase, timing.FutureContract):
-    pass
-
-
-class DelayTests(MemoryCase, timing.DelayContract):
-    pass
-
-
 class ArrivalTests(MemoryCase, timing.ArrivalContract):
     subject: MemorySubject
 
 
-class ManyTests(MemoryCase, many.ManyContract):
-    pass
-
-
-class ChangesTests(MemoryCase, many.ChangesContract):
-    pass
-
-
-class MergeTests(MemoryCase, merging.MergeContract):
-    pass
-
-
-class ClosingTests(MemoryCase, closing.ClosingContract):
-    pass
-
-
-class OnceTests(MemoryCase, once.OnceContract):
-    pass
-
-
-class ExactOnceTests(MemoryCase, once.ExactOnceContract):
-    pass
-
-
-class PutTests(MemoryCase, putting.PutContract):
-    pass
-
-
-class RestoreTests(MemoryCase, restoring.RestoreContract):
-    pass
-
-
-class ExactPutTests(MemoryCase, putting.ExactPutContract):
-    pass
-
-
-class BytesTests(MemoryCase, timing.BytesContract):
-    pass
-
-
-class QueuesTests(MemoryCase, queues.QueuesContract):
-    pass
-
-
-class GroupsTests(MemoryCase, groups.GroupsContract):
-    pass
-
-
 class GroupTroublesTests(MemoryCase, group_troubles.GroupTroublesContract):
     in_flight = 100_000
-
-
-class StatesTests(MemoryCase, states.StatesContract):
-    pass
 
 
 class BoundTests(SynchronousTestCase):
@@ -256,3 +166,10 @@ class LeakTests(SynchronousTestCase):
         subject.advance(10)
         self.successResultOf(subject.close())
         self.assertEqual(subject.clock.getDelayedCalls(), [])
+
+
+again(
+    __name__,
+    {"": MemoryCase},
+    (*EVERY, once.OnceContract, once.ExactOnceContract, putting.ExactPutContract, sizes.BytesContract),
+)

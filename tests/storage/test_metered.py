@@ -16,7 +16,21 @@ from queuey.interfaces import Capabilities, IStateStore, IStore, Outcome
 from queuey.model.counts import Histogram, Metric, gauge
 from queuey.model.queue import QueueSettings
 from queuey.storage.metered import PAUSE, MeteredStore
-from tests.contracts import closing, groups, merging, messages, once, putting, queues, states, timing
+from tests.again import again
+from tests.contracts import (
+    closing,
+    delays,
+    groups,
+    lives,
+    merging,
+    messages,
+    once,
+    putting,
+    queues,
+    replacing,
+    states,
+    timing,
+)
 from tests.contracts.reading import TERMS, new
 from tests.contracts.subject import Contract
 from tests.counted import counted, value
@@ -49,73 +63,13 @@ class MeteredCase(Contract):
         return MeteredMemorySubject()
 
 
-class QueuesTests(MeteredCase, queues.QueuesContract):
-    pass
-
-
-class GroupsTests(MeteredCase, groups.GroupsContract):
-    pass
-
-
-class StatesTests(MeteredCase, states.StatesContract):
-    pass
-
-
-class AppendTests(MeteredCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(MeteredCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(MeteredCase, messages.ReplaceContract):
-    pass
-
-
-class DelayTests(MeteredCase, timing.DelayContract):
-    pass
-
-
 class ArrivalTests(MeteredCase, timing.ArrivalContract):
     subject: MeteredMemorySubject
-
-
-class MergeTests(MeteredCase, merging.MergeContract):
-    pass
-
-
-class ClosingTests(MeteredCase, closing.ClosingContract):
-    pass
-
-
-class OnceTests(MeteredCase, once.OnceContract):
-    pass
-
-
-class PutTests(MeteredCase, putting.PutContract):
-    pass
-
-
-class LifeTests(MeteredCase, messages.LifeContract):
-    pass
 
 
 class OnDiskCase(Contract):
     def make_subject(self) -> MeteredHeldSubject:
         return MeteredHeldSubject(Path(self.mktemp()))
-
-
-class OnDiskAppendTests(OnDiskCase, messages.AppendContract):
-    pass
-
-
-class OnDiskLifeTests(OnDiskCase, messages.LifeContract):
-    pass
-
-
-class OnDiskStatesTests(OnDiskCase, states.StatesContract):
-    pass
 
 
 class Answering(Silent):
@@ -284,3 +238,31 @@ class AgeTests(SynchronousTestCase):
             subject.wall.seconds += seconds
             ages.append(round(value(subject.store.metrics, "queuey_stable_time_age_seconds") or 0, 3))
         self.assertEqual(ages, [0, -30])
+
+
+again(
+    __name__,
+    {"": MeteredCase, "OnDisk": OnDiskCase},
+    (
+        states.StatesContract,
+        messages.AppendContract,
+        lives.LifeContract,
+    ),
+)
+
+
+again(
+    __name__,
+    {"": MeteredCase},
+    (
+        queues.QueuesContract,
+        groups.GroupsContract,
+        messages.ScanContract,
+        replacing.ReplaceContract,
+        delays.DelayContract,
+        merging.MergeContract,
+        closing.ClosingContract,
+        once.OnceContract,
+        putting.PutContract,
+    ),
+)

@@ -1,4 +1,4 @@
-"""The power is cut at random points of a loaded run: what was acknowledged is there, and nothing is half there.
+"""The power is cut at random points of a loaded run: acknowledged messages are there, and no write is there in part.
 
 ``QUEUEY_LONG=1`` makes it many more cuts, over runs that begin with the seed ``QUEUEY_POWER_SEED``. A failure names a
 seed and the number of a cut; with ``QUEUEY_POWER_SEED`` and ``QUEUEY_POWER_CUT`` these alone are tried again.

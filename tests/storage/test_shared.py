@@ -25,21 +25,12 @@ from queuey.storage.shared import Hub, SharedStore
 from queuey.storage.shared.client import GROUP_CALLS, STATE_CALLS, STORE_CALLS
 from queuey.storage.shared.link import Defect, Link
 from queuey.storage.shared.wire import connect
+from tests.again import again
 from tests.contracts import (
-    closing,
-    depth,
     group_troubles,
-    groups,
-    many,
-    merging,
-    messages,
     once,
-    putting,
-    queues,
-    restoring,
-    states,
-    timing,
 )
+from tests.contracts.every import EVERY
 from tests.contracts.subject import Contract, Wall
 from tests.storage.sharing import LOG, SeveralCase, SharedMemorySubject, Worker
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -52,82 +43,6 @@ MESSAGE = NewMessage(1, Content(b"x"), 60)
 class SharedCase(Contract):
     def make_subject(self) -> SharedMemorySubject:
         return SharedMemorySubject()
-
-
-class QueuesTests(SharedCase, queues.QueuesContract):
-    pass
-
-
-class GroupsTests(SharedCase, groups.GroupsContract):
-    pass
-
-
-class GroupTroublesTests(SharedCase, group_troubles.GroupTroublesContract):
-    pass
-
-
-class StatesTests(SharedCase, states.StatesContract):
-    pass
-
-
-class AppendTests(SharedCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(SharedCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(SharedCase, messages.ReplaceContract):
-    pass
-
-
-class DelayTests(SharedCase, timing.DelayContract):
-    pass
-
-
-class ManyTests(SharedCase, many.ManyContract):
-    pass
-
-
-class ChangesTests(SharedCase, many.ChangesContract):
-    pass
-
-
-class MergeTests(SharedCase, merging.MergeContract):
-    pass
-
-
-class ClosingTests(SharedCase, closing.ClosingContract):
-    pass
-
-
-class OnceTests(SharedCase, once.OnceContract):
-    pass
-
-
-class PutTests(SharedCase, putting.PutContract):
-    pass
-
-
-class RestoreTests(SharedCase, restoring.RestoreContract):
-    pass
-
-
-class ExpiryTests(SharedCase, timing.ExpiryContract):
-    pass
-
-
-class FutureTests(SharedCase, timing.FutureContract):
-    pass
-
-
-class DepthTests(SharedCase, depth.DepthContract):
-    """How many messages and bytes a queue holds, and how old the oldest is."""
-
-
-class LifeTests(SharedCase, messages.LifeContract):
-    pass
 
 
 class CoherenceTests(SeveralCase):
@@ -457,3 +372,6 @@ class SocketTests(TestCase):
         await store.close()
         await gone
         await owned.close()
+
+
+again(__name__, {"": SharedCase}, (*EVERY, group_troubles.GroupTroublesContract, once.OnceContract))

@@ -1,4 +1,4 @@
-"""Workers that are busy or stopped hold up no change, and serve nothing from their caches that was changed."""
+"""Workers that are busy or stopped delay no change, and serve no cached queue that was changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Backups beside an open store: whole or not at all, and what is read out of them."""
+"""Backups of an open store: complete or absent, and what is read from them."""
 
 from __future__ import annotations
 

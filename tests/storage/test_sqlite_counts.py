@@ -1,4 +1,4 @@
-"""What is counted of the embedded store, held against what was done: commits, what waits, the files."""
+"""The metrics of the embedded store, compared with what was done: commits, waiting jobs, files."""
 
 from __future__ import annotations
 

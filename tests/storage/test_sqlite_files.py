@@ -1,4 +1,4 @@
-"""The directory, its lock and its file: every reason not to open is one clear line, and nothing is left open."""
+"""The folder, its lock and its file: each reason not to open is one clear line, and no file is left open."""
 
 from __future__ import annotations
 

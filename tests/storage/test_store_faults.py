@@ -1,4 +1,4 @@
-"""Whatever the database says in whatever statement: the caller of an operation gets an error of ours, never a defect.
+"""Any error of the database in any statement: the caller gets an error of Queuey, not a defect.
 
 HTTP answers these errors with 503, or with 507 to a write for which there is no room.
 """

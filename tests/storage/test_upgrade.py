@@ -1,4 +1,4 @@
-"""Files of older schemas are brought up to date, after a copy; nothing is lost where that fails."""
+"""Files of older schemas are upgraded after a copy was made; a failed upgrade loses nothing."""
 
 from __future__ import annotations
 

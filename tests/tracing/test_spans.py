@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.served import RECEIVE, SEND, SETTLE, Carried, Served, Work
+from queuey.model.served import RECEIVE, SEND, SETTLE, Served, TracedMessage, Work
 from queuey.model.trace import TraceContext
 from queuey.tracing.spans import Spans
 
@@ -68,7 +68,7 @@ class SpanTests(SynchronousTestCase):
         self.spans.record(served)
         return list(reversed(self.exporter.get_finished_spans()))
 
-    def working(self, operation: str, count: int | None, *carried: Carried, group: str | None = None) -> Served:
+    def working(self, operation: str, count: int | None, *carried: TracedMessage, group: str | None = None) -> Served:
         return attrs.evolve(SERVED, work=Work(operation, 0.1, 0.4, count, group, carried))
 
     def told(self, span: ReadableSpan) -> Mapping[str, Any]:
@@ -123,7 +123,7 @@ class SpanTests(SynchronousTestCase):
 
     def test_one_message(self) -> None:
         """Its id, and a link to its context; no count."""
-        server, span = self.record(self.working(SEND, None, Carried("m-1", headers(7, tracestate="a=1"))))
+        server, span = self.record(self.working(SEND, None, TracedMessage("m-1", headers(7, tracestate="a=1"))))
         self.assertEqual((span.name, span.kind), ("send q", SpanKind.PRODUCER))
         self.assertEqual(self.told(span), {**OF_WORK, "messaging.message.id": "m-1"})
         assert span.parent is not None
@@ -135,7 +135,11 @@ class SpanTests(SynchronousTestCase):
 
     def test_several_messages(self) -> None:
         """Their number, and a link for each that has a context, which says of which message it is."""
-        carried = (Carried("a", headers(1)), Carried("b", b'{"traceparent":"no"}'), Carried("c", headers(2)))
+        carried = (
+            TracedMessage("a", headers(1)),
+            TracedMessage("b", b'{"traceparent":"no"}'),
+            TracedMessage("c", headers(2)),
+        )
         _, span = self.record(self.working(RECEIVE, 10, *carried, group="g"))
         self.assertEqual((span.name, span.kind), ("receive q", SpanKind.CONSUMER))
         told = {"messaging.operation.name": "receive", "messaging.operation.type": "receive"}

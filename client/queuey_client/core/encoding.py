@@ -66,7 +66,7 @@ def plain_number(value: Seconds) -> float:
 def time_text(time: datetime) -> str:
     """Write a time as RFC 3339.
 
-    :raise ValueError: if it has no time zone: then nobody knows what moment it is.
+    :raise ValueError: if it has no time zone, since it then names no moment.
     """
     if time.tzinfo is None:
         raise ValueError(f"{time!r} has no time zone; use datetime.now(timezone.utc)")

@@ -151,7 +151,7 @@ def error_of(answer: Answer) -> QueueyError:
     """Make an error of an answer that is no success.
 
     An answer without a problem document is not of the server itself but of something before it, such as a proxy. With
-    5xx nobody knows then whether the request was done, and it may succeed later.
+    5xx it is unknown then whether the request was done, and it may succeed later.
     """
     problem = problem_of(answer)
     code = str(problem.get("code", f"http-{answer.status}"))

@@ -127,7 +127,7 @@ class Call:
     """A request before it has an address and credentials.
 
     :ivar path: below ``/v2/{application}``, percent-encoded.
-    :ivar safe: whether it may be sent again if nobody knows whether it was done: because of its method or its key.
+    :ivar safe: whether it may be sent again if it is unknown whether it was done: because of its method or its key.
     :ivar wait: seconds that the server may take longer, because it was asked to wait.
     :ivar streams: whether the answer is received piece by piece.
     """

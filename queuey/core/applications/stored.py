@@ -120,16 +120,16 @@ class StoredApplications:
         if age >= limit:
             return None
         if age >= limit * _EARLY and self._asking is None:
-            self.current(anew=True).addErrback(_forget)
+            self.current(reread=True).addErrback(_forget)
         return self._snapshot
 
-    def current(self, anew: bool = False) -> Deferred[Snapshot]:
+    def current(self, reread: bool = False) -> Deferred[Snapshot]:
         """Return the applications as they are, or as they were at most ``max_age`` ago.
 
-        :param anew: whether to read them although they are cached.
+        :param reread: whether to read them although they are cached.
         :return: may be cancelled. Fails with ``Unavailable``.
         """
-        snapshot = None if anew else self.cached()
+        snapshot = None if reread else self.cached()
         return self._read_since(self._seconds() - self._max_age()) if snapshot is None else succeed(snapshot)
 
     @deferred

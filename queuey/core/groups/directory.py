@@ -198,7 +198,7 @@ class GroupDirectory:
         again."""
         try:
             try:
-                await self._index.enlist(queue, made.name, anew=True)
+                await self._index.enlist(queue, made.name, rewrite=True)
                 await self._check_life(queue)
             except (StorageFull, NoSuchQueue):
                 if await self._rows.ended(queue.incarnation, made.name) is not None:

@@ -25,13 +25,13 @@ class _Listing:
     """A name to add to the index of a queue.
 
     :ivar most: maximum number of names in the index after the change.
-    :ivar anew: whether to write the index even if it has the name already.
+    :ivar rewrite: whether to write the index even if it has the name already.
     """
 
     queue: Queue
     name: str
     most: int
-    anew: bool
+    rewrite: bool
 
 
 @attrs.frozen
@@ -63,18 +63,18 @@ class GroupNames:
         self._changes: Gathered[int, Change, Group | None] = Gathered(retries, self._attempt, contended)
 
     @deferred
-    async def enlist(self, queue: Queue, name: str, limit: int | None = None, *, anew: bool = False) -> None:
+    async def enlist(self, queue: Queue, name: str, limit: int | None = None, *, rewrite: bool = False) -> None:
         """Add a name to the index.
 
         :param limit: maximum number of names, if lower than ``MAX_GROUPS``.
-        :param anew: whether to write the index even if it has the name already. This forces a process that is removing
-            the name, because it found no such group, to read again.
+        :param rewrite: whether to write the index even if it has the name already. Then a process that is removing the
+            name, because it found no such group, has to read again.
         :return: fails with ``StorageFull`` if the queue has its maximum number of groups. On every error ``applied`` is
             ``"no"``, because a name without a row is not a group.
         """
         most = MAX_GROUPS if limit is None else min(limit, MAX_GROUPS)
         try:
-            await self._changes.make(queue.incarnation, _Listing(queue, name, most, anew))
+            await self._changes.make(queue.incarnation, _Listing(queue, name, most, rewrite))
         except Unavailable as error:
             raise Unavailable(error.text, retry_after=error.retry_after) from None
 
@@ -107,7 +107,7 @@ class GroupNames:
         added = _NONE
         living: frozenset[str] | None = None
         for at, one in enumerate(changes):
-            if not isinstance(one, _Listing) or (one.name in names and not one.anew):
+            if not isinstance(one, _Listing) or (one.name in names and not one.rewrite):
                 continue
             if len(names | {one.name}) > one.most:
                 living = await self._living(one.queue, names - added) if living is None else living

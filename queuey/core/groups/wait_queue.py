@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 from queuey.core.deadlines import Expiring
 from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.waiting import Waits
+from queuey.deferreds import NextTurn
 from queuey.errors import Unavailable
 from queuey.model.group_settings import Group
 from queuey.model.groups.commands import After
@@ -151,7 +152,7 @@ class WaitQueue:
         self._notified = _NONE
         self._everywhere = False
         self._serving = False
-        self._starting: IDelayedCall | None = None
+        self._starting = NextTurn(wait_queues.waits.clock)
         self._dues: dict[int, Ticks] = {}
         self._timer: IDelayedCall | None = None
         self._looks: IDelayedCall | None = None
@@ -169,7 +170,8 @@ class WaitQueue:
             return
         self._wait_queues.forget(self)
         self._wait_queues.waits.leave(self.group.queue, self.tell)
-        for timer in (self._starting, self._timer, self._looks):
+        self._starting.cancel()
+        for timer in (self._timer, self._looks):
             if timer is not None:
                 timer.cancel()
 
@@ -228,8 +230,8 @@ class WaitQueue:
             self._notified |= partitions
         self.news += 1
         self._nothing = None
-        if self._waiters and self._starting is None and not self._serving:
-            self._starting = self._wait_queues.waits.clock.callLater(0, self._start)
+        if self._waiters and not self._serving:
+            self._starting.call(self._start)
 
     def due(self, partition: int, due: Ticks | None) -> None:
         """Store when the next message of a partition falls due."""
@@ -256,7 +258,6 @@ class WaitQueue:
         self._wait_queues.waits.clear_deadline(waiter)
 
     def _start(self) -> None:
-        self._starting = None
         self._serving = True
         Deferred.fromCoroutine(self._serve())
 

@@ -1,4 +1,4 @@
-"""One queue as the source of live reads."""
+"""Reads one queue for live reads: the pages after a place, gaps in them, and the wait for new messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHORTEST_LOOK: Final = 0.25
 
 @attrs.frozen(order=False)
 class FreshPlace:
-    """The place of a reader of unstable messages: the stable place, and what it was sent beyond it."""
+    """The place of a reader of unstable messages: a stable place, and the later messages that were sent already."""
 
     position: Position
     sent: frozenset[Position] = frozenset()
@@ -39,7 +39,7 @@ class FreshPlace:
 
 
 class QueueSource:
-    """One queue, or some partitions of it.
+    """The source of live reads of a queue, or of some of its partitions; see ``Source``.
 
     :ivar queue: the queue, as it was known to be at the last look.
     :ivar key: see ``Source``. Readers of unstable messages share no pages, since they were not sent the same.
@@ -74,7 +74,7 @@ class QueueSource:
 
     @deferred
     async def newest(self) -> tuple[Position, Ticks]:
-        """Find the end of the log: what is below it is complete, and everything that becomes visible later is above.
+        """Find the end of the log: all messages below it are visible, and later ones will be above it.
 
         :return: fires with its position, and with when the look began. Fails as ``read`` does.
         """
@@ -140,7 +140,7 @@ class QueueSource:
         )
 
     def _fresh_page(self, place: FreshPlace, slice: MergeSlice, began: Ticks, events: tuple[Event, ...]) -> LivePage:
-        """Leave out of a page what was sent before it was stable, and note what is sent now that is not stable yet."""
+        """Leave out messages that were sent before they were stable; remember those that are not stable yet."""
         stable = slice.position
         places = [(message, Position(message.id, message.partition)) for message in slice.messages]
         news = [(message, at) for message, at in places if at not in place.sent]
@@ -152,7 +152,7 @@ class QueueSource:
         return self._page(place, FreshPlace(stable, sent), messages, after, slice, began, events)
 
     def _gap(self, place: Position, slice: MergeSlice, began: Ticks, ttl: int, seen: Ticks) -> Event | None:
-        """Return the event of a gap, if something behind a place may be gone that its reader has not seen."""
+        """Return the event of a gap if messages after a place may have been purged or have expired unread."""
         kept = max(0, began - ttl * SECOND)
         # The stable time of a store without writes stands still: what it had until the last look, the reader has seen.
         settled = 0 if self._exchange.settles else seen
@@ -210,7 +210,7 @@ class QueueSource:
 
 @attrs.frozen
 class _Slices:
-    """Reads a queue on the terms of its policy.
+    """Reads slices of a queue at the consistency that its policy asks for.
 
     :ivar ttl: seconds that its messages live unless they say otherwise.
     """

@@ -30,7 +30,7 @@ class Format(Protocol):
         """
 
     def event(self, event: Event, cursor: str) -> bytes:
-        """Return an event, with the place at which it is told."""
+        """Return an event, with the place at which it is sent."""
 
     def page(self, source: Source, page: LivePage) -> bytes:
         """Return the events and the messages of a page."""

@@ -175,7 +175,7 @@ class LiveReads:
         return blocked_for >= self._times().stalled
 
     def defect(self, failure: Failure) -> Unavailable:
-        """Log a defect that was met in a stream; returns what its client is told."""
+        """Log a defect of a stream; return the error that is sent to its client."""
         self._log(failure)
         return Unavailable("Something went wrong here; the log has it.")
 

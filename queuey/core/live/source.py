@@ -22,7 +22,7 @@ greater one. Nothing but the source looks into them."""
 
 @attrs.frozen
 class Event:
-    """Something that a client is told besides messages.
+    """An event that is sent to a client besides messages.
 
     :ivar name: its name, such as ``gap``.
     :ivar data: its members, as they are rendered as JSON.

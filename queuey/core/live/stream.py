@@ -1,4 +1,4 @@
-"""One live read: a place in a source, and a client that is sent what comes after it.
+"""One live read: sends its client the messages of a source that come after a place.
 
 There is no queue for a client: the log is the buffer. A stream that waits is this object, without a coroutine, a timer
 or a Deferred of its own, since there may be ten thousand of them.

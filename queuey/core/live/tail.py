@@ -52,7 +52,7 @@ class Tail:
         self._cursor: tuple[Place, str] | None = None
 
     def use(self) -> None:
-        """Count one more stream that reads the source, wherever it is."""
+        """Count one more stream that reads the source, at any place."""
         self._users += 1
 
     def release(self) -> None:

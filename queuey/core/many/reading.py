@@ -231,8 +231,8 @@ class ManyReader:
         policy: Policy,
         seen: Ticks,
     ) -> list[Gap]:
-        """Return the queues whose messages after a place may have expired: each is told on one page, before the first
-        message that is left, or on the last page for which the queue is read.
+        """Return the queues whose messages after a place may have expired. Each is reported on one page: before the
+        first message that is left, or on the last page for which the queue is read.
 
         :param end: of the page.
         :param seen: see ``read``.
@@ -254,7 +254,7 @@ def _ends(queue: Queue, place: StorePosition) -> bool:
 
 
 def _purged(slice: ManySlice, lower: StorePosition, names: dict[int, str]) -> list[Gap]:
-    """Return the queues that were purged in the part of a range that was read: each purge is told on one page."""
+    """Return the queues that were purged in the part of a range that was read: each purge is reported on one page."""
     return [
         Gap(names[incarnation], "purged", StorePosition(bound))
         for incarnation, bound in slice.purged

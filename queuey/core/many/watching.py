@@ -21,7 +21,7 @@ from queuey.core.many.chosen import ChosenQueues
 from queuey.core.many.lookup import outdated
 from queuey.core.many.waiter import ManyWaiter
 from queuey.core.waiting import Waits
-from queuey.deferreds import SingleFlight
+from queuey.deferreds import NextTurn, SingleFlight
 from queuey.errors import QueueyError, TooManyRequests
 from queuey.interfaces import IStore
 from queuey.model.choice import QueueChoice
@@ -69,7 +69,7 @@ class ManyWatch:
         self._again = False
         self._count = 0
         self._woken: dict[ChosenQueues, bool] = {}
-        self._waking: IDelayedCall | None = None
+        self._waking = NextTurn(waits.clock)
         self._timer: IDelayedCall | None = None
         self._probing: set[ChosenQueues] = set()
 
@@ -278,10 +278,10 @@ class ManyWatch:
         del self._waiters[chosen]
         self._woken.pop(chosen, None)
         if not self._waiters:
-            for timer in (self._timer, self._waking):
-                if timer is not None:
-                    timer.cancel()
-            self._timer = self._waking = None
+            self._waking.cancel()
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
             self.waits.listen_to_all(None)
 
     def _tick(self) -> None:
@@ -334,11 +334,9 @@ class ManyWatch:
         if chosen not in self._waiters:
             return
         self._woken[chosen] = only_fresh and self._woken.get(chosen, True)
-        if self._waking is None:
-            self._waking = self.waits.clock.callLater(0, self._tell)
+        self._waking.call(self._tell)
 
     def _tell(self) -> None:
-        self._waking = None
         woken, self._woken = self._woken, {}
         for chosen, only_fresh in woken.items():
             for waiter in list(self._waiters.get(chosen, ())):

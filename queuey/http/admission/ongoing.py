@@ -1,4 +1,4 @@
-"""Requests that go on for long end when what let them in does so no more."""
+"""Waits and streams end when their caller would no longer be let in; this module lists and checks them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fields that tell a client how far the rates of its application are used up.
+"""The header fields that tell a client how much of its application's rates is left.
 
 They are ``RateLimit`` and ``RateLimit-Policy`` as draft-ietf-httpapi-ratelimit-headers-10 has them: a list of rates by
 name, each with what may be done at once (``q``), the seconds in which all of that comes back (``w``), what is left of

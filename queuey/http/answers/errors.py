@@ -175,7 +175,7 @@ def refuse(request: Request, status: int, problems: dict[str, str], *headers: tu
 
 
 def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
-    """The answer to a request that the door refuses: its header fields and its body.
+    """Return the answer to a request that the HTTP server refuses: its header fields and its body.
 
     :param request: given where at least its path is known.
     """

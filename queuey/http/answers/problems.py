@@ -226,7 +226,7 @@ _REFUSALS: Final = {
     "draining": ("unavailable", ""),
     "error": ("internal", ""),
 }
-"""The code of each refusal of the door, and the limit that was met."""
+"""The code of each refusal of the HTTP server, and the limit that was exceeded."""
 
 
 def _plain(code: str) -> Callable[[Any], Problem]:

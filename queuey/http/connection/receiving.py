@@ -121,7 +121,7 @@ class Receiver:
 
 
 def receiver(reactor: object) -> Receiver | None:
-    """Who reads the sockets of a door; ``None`` if each transport has to do it, since there is no epoll."""
+    """Return the reader of a server's sockets; ``None`` if each transport reads its own, since there is no epoll."""
     if hasattr(select, "epoll") and IReactorFDSet.providedBy(reactor):
         return Receiver(reactor)
     return None

@@ -16,6 +16,7 @@ from twisted.internet.tcp import Connection
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from queuey.deferreds import NextTurn
 from queuey.http.connection.outgoing import Transport
 from queuey.http.connection.receiving import Receiver
 from queuey.logs import EventLog
@@ -39,7 +40,7 @@ class Turn:
     _log = EventLog(Logger(namespace="queuey.http"))
 
     def __init__(self, clock: IReactorTime, before: Callable[[], None] = _nothing) -> None:
-        self._clock = clock
+        self._next_turn = NextTurn(clock)
         self.before = before
         self._calls: list[tuple[Callable[[], None], Callable[[], None]]] = []
 
@@ -49,7 +50,7 @@ class Turn:
         :param failed: is called if that raises an error, which is logged.
         """
         if not self._calls:
-            self._clock.callLater(0, self._end)
+            self._next_turn.call(self._end)
         self._calls.append((call, failed))
 
     def _end(self) -> None:

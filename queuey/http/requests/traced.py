@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Final
 
 from queuey.model.message import Address, Draft, Message
-from queuey.model.served import MAX_CARRIED, Carried, Work
+from queuey.model.served import MAX_CARRIED, TracedMessage, Work
 from queuey.model.trace import PARENT
 
 _PARENT: Final = PARENT.encode("ascii")
@@ -63,7 +63,7 @@ class Traced(Untraced):
         self._began = 0.0
         self._ended: float | None = None
         self._count: int | None = None
-        self._carried: list[Carried] = []
+        self._carried: list[TracedMessage] = []
 
     @property
     def work(self) -> Work | None:
@@ -97,7 +97,7 @@ class Traced(Untraced):
         if count is not None:
             self._count = count + (self._count or 0)
         room = MAX_CARRIED - len(self._carried)
-        some = (Carried(id, own) for id, own in told if count is None or (own is not None and _PARENT in own))
+        some = (TracedMessage(id, own) for id, own in told if count is None or (own is not None and _PARENT in own))
         self._carried.extend(islice(some, room))
 
 

@@ -19,11 +19,11 @@ from queuey.http.bodies.pieces import ClientGone
 from queuey.http.wire import Request
 from queuey.model.rights import DashboardToken, Right
 from queuey.ops import faults
+from queuey.ops.access import refuse
 from queuey.ops.answers import encoded
 from queuey.ops.callers import MethodCaller
 from queuey.ops.dashboard.rights import NEEDED
 from queuey.ops.dashboard.tokens import Tokens
-from queuey.ops.door import refuse
 from queuey.ops.faults import Failed
 from queuey.ops.rpc import RPC, parse
 

@@ -1,4 +1,4 @@
-"""Operations on the store as a whole: ``store.*``."""
+"""The methods ``store.check`` and ``store.backup``: check a store of files, and copy it while it is in use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
 _ALLOWED: Final = "1 to 100 letters, digits, dots, underscores and hyphens, without a dot at the beginning"
 
 
-class Made(Protocol):
+class Backup(Protocol):
     """A backup."""
 
     @property
@@ -40,14 +40,14 @@ class Made(Protocol):
         """Its number of queues."""
 
 
-class Care(Protocol):
-    """Operations on a store that is a folder."""
+class Maintenance(Protocol):
+    """Checks and copies a store that is a folder."""
 
     def check(self) -> Deferred[str]:
         """Read all of it; fires with ``ok``, or what is wrong with it. Fails with ``Unavailable``."""
 
     def back_up(self, target: Path) -> Deferred[Any]:
-        """Copy it into a new folder; fires with a :class:`Made`. Fails with ``AlreadyThere``, ``Unavailable`` or
+        """Copy it into a new folder; fires with a :class:`Backup`. Fails with ``AlreadyThere``, ``Unavailable`` or
         ``StorageFull``."""
 
 
@@ -60,7 +60,7 @@ class Store(Methods):
     """
 
     def __init__(
-        self, store: IStore, care: Care | None, backups: Callable[[], Path | None], now: Callable[[], float]
+        self, store: IStore, care: Maintenance | None, backups: Callable[[], Path | None], now: Callable[[], float]
     ) -> None:
         super().__init__()
         self._store = store
@@ -91,7 +91,7 @@ class Store(Methods):
             raise invalid_params({"name": f"is no name of a folder; allowed: {_ALLOWED}"})
         care = self._care
         try:
-            made: Made = await self._alone(lambda: care.back_up(target))
+            made: Backup = await self._alone(lambda: care.back_up(target))
         except AlreadyThere as error:
             if name is not None:
                 raise

@@ -100,7 +100,7 @@ def whole(keyspace: str, replication: Replication) -> str:
 
 
 _STANDS: Final = (
-    "-- Front ends begin to use the tables once this stands there. Whoever runs all of it again is told of columns\n"
+    "-- Front ends begin to use the tables once this stands there. A second run of all of it reports columns\n"
     "-- that are there already, which does no harm.\n"
 )
 

@@ -14,6 +14,8 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
+from queuey.deferreds import NextTurn
+
 HEADER: Final = 4
 """Bytes before each frame, its length in the order of the network."""
 
@@ -83,10 +85,10 @@ class Frames:
     def __init__(self, clock: IReactorTime) -> None:
         """:param clock: the reactor, by whose turns items are gathered."""
         self.transport: Transport | None = None
-        self._clock = clock
         self._items: list[Item] = []
         self._size = 0
-        self._sends = False
+        self._clock = clock
+        self._next_turn = NextTurn(clock)
         self._buffer = bytearray()
         self._lost = False
 
@@ -111,9 +113,7 @@ class Frames:
 
     def _send_soon(self) -> None:
         """Send what has been gathered at the end of this turn."""
-        if not self._sends:
-            self._sends = True
-            self._clock.callLater(0, self._flush)
+        self._next_turn.call(self._flush)
 
     def close(self) -> None:
         """Send what has been gathered, and close the socket."""
@@ -123,7 +123,6 @@ class Frames:
             self.transport.loseConnection()
 
     def _flush(self) -> None:
-        self._sends = False
         items, self._items = self._items, []
         size, self._size = self._size, 0
         if items and not self._lost and self.transport is not None:

@@ -12,7 +12,7 @@ from twisted.internet.defer import CancelledError, Deferred, gatherResults, succ
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.python.failure import Failure
 
-from queuey.deferreds import bounded
+from queuey.deferreds import NextTurn, bounded
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStore
 from queuey.logs import EventLog
@@ -128,12 +128,13 @@ class OwnerEnd(Frames):
         self._leased_until = 0.0
         self._watch: IDelayedCall | None = None
         self._arrived: dict[int, None] = {}
+        self._arrivals = NextTurn(clock)
+        self._portions = NextTurn(clock)
 
     def arrived(self, incarnation: int) -> None:
         """Tell the process that there may be more in a queue; once a turn."""
         self._arrived[incarnation] = None
-        if len(self._arrived) == 1:
-            self._clock.callLater(0, self._tell_arrived)
+        self._arrivals.call(self._tell_arrived)
 
     def _tell_arrived(self) -> None:
         """Send the queues that may have more, once the socket has taken all that was sent before.
@@ -299,8 +300,7 @@ class OwnerEnd(Frames):
             self.send(number, FromOwner.ANSWER, result)
             return True
         self._sending.append(Portions(number, result, messages, size))
-        if len(self._sending) == 1:
-            self._clock.callLater(0, self._send_portions)  # by then the caller has forgotten the messages
+        self._portions.call(self._send_portions)  # by then the caller has forgotten the messages
         return False
 
     def _send_portions(self) -> None:

@@ -154,8 +154,8 @@ class Reader:
         return self._expired.get(queue.incarnation, 0)
 
 
-class Taking:
-    """One slice in the making.
+class SliceBuilder:
+    """Collects the messages of one slice, up to its limits of rows and bytes.
 
     :ivar rows: how many more rows may be looked at.
     :ivar bytes: how many more bytes of bodies it may take.
@@ -198,25 +198,25 @@ def read_range(reader: Reader, queue: Queue, window: Window) -> WindowSlice:
         found = reader.bulk.read(asked, reader.clock, one_more=False)
         if found is not None and found.messages is not None:
             return WindowSlice(found.messages, None)
-    taking = Taking(reader.clock)
+    builder = SliceBuilder(reader.clock)
     rest: Window | None = window if window.partitions and reader.held(queue) else None
-    while rest is not None and not taking.full():
-        rest = _scan_first(reader, queue, rest, taking)
-    return WindowSlice(tuple(taking.messages), rest)
+    while rest is not None and not builder.full():
+        rest = _scan_first(reader, queue, rest, builder)
+    return WindowSlice(tuple(builder.messages), rest)
 
 
-def _scan_first(reader: Reader, queue: Queue, window: Window, taking: Taking) -> Window | None:
+def _scan_first(reader: Reader, queue: Queue, window: Window, builder: SliceBuilder) -> Window | None:
     """Read on in the first partition of a window; what is left of the window."""
     partition = window.partitions[0]
     lower, upper, limit = window.first()
-    before = taking.rows
+    before = builder.rows
     if limit > 0 and partition in INT64:
-        bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable), taking.rows)
-        taken, last = taking.take(partition, reader.connection.execute(SCAN[window.descending], bounds), limit)
+        bounds = (reader.clock, queue.incarnation, partition, lower, min(upper, reader.stable), builder.rows)
+        taken, last = builder.take(partition, reader.connection.execute(SCAN[window.descending], bounds), limit)
         if last is not None:
             return window.after(last, taken)
-    if taking.rows == before:
-        taking.rows -= 1  # an empty partition costs something too
+    if builder.rows == before:
+        builder.rows -= 1  # an empty partition costs something too
     return window.next_partition()
 
 
@@ -309,17 +309,17 @@ def fetch(reader: Reader, heads: Sequence[Head]) -> list[Message]:
 
 def lookup(reader: Reader, queue: Queue, addresses: Sequence[Address]) -> LookupSlice:
     """One slice of the messages at these addresses."""
-    taking = Taking(reader.clock)
+    builder = SliceBuilder(reader.clock)
     for place, address in enumerate(addresses if reader.held(queue) else ()):
-        if taking.full():
-            return LookupSlice(tuple(taking.messages), tuple(addresses[place:]))
-        taking.rows -= 1
+        if builder.full():
+            return LookupSlice(tuple(builder.messages), tuple(addresses[place:]))
+        builder.rows -= 1
         if address.partition in INT64:
             key = (reader.clock, queue.incarnation, address.partition, address.id)
             for row in reader.connection.execute(LOOKUP, key):
-                taking.rows += 1
-                taking.take(address.partition, (row,), 1)
-    return LookupSlice(tuple(taking.messages), None)
+                builder.rows += 1
+                builder.take(address.partition, (row,), 1)
+    return LookupSlice(tuple(builder.messages), None)
 
 
 def count(reader: Reader, queue: Queue) -> int:

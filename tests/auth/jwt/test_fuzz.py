@@ -1,4 +1,4 @@
-"""Tokens and lists of keys that nobody meant: whatever comes, the answer is one of ours, and nobody is let in."""
+"""Random tokens and key lists: each is answered with an error of ours, and no caller is let in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The keys of an issuer: fetched, kept, fetched anew, and never asked for more often than is good."""
+"""The keys of an issuer: fetched, cached, fetched again, and never more often than the limits allow."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from queuey.model.groups.commands import Command, Ran, View
 from queuey.model.groups.terms import Terms
 from queuey.model.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
-from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Row, Statement, TransactionResult
 from queuey.storage.cassandra.cluster.port import Kind as Says
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 
@@ -208,11 +208,11 @@ class UnreliableSession:
 
         return self._calls.hold(self._front, Kind.READ if statement.kind is Says.READ else Kind.WRITE, execute)
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """See ICQLSession."""
 
-        def known(verdict: Verdict | Outcome) -> Verdict:
-            if isinstance(verdict, Verdict):
+        def known(verdict: TransactionResult | Outcome) -> TransactionResult:
+            if isinstance(verdict, TransactionResult):
                 return verdict
             raise Unavailable("The store does not say, for a test.", applied="unknown")
 

@@ -1,4 +1,4 @@
-"""Requests whose body is still to come: who may not ask is refused by the head alone."""
+"""Callers without permission are refused by the head alone, before the body is sent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The head of an answer: a template that many have in common, of which nothing is another answer's."""
+"""The heads of answers come from cached templates; fields of one answer never appear in another."""
 
 from __future__ import annotations
 

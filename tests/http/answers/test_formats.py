@@ -1,4 +1,4 @@
-"""Where messages are, as the answer to their POST says it; and messages, whatever is in them."""
+"""Addresses and messages as the JSON of both APIs."""
 
 from __future__ import annotations
 

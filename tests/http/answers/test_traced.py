@@ -1,4 +1,4 @@
-"""What whoever traces requests is told of each of them."""
+"""What is reported about each request to tracing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""However much is wrong, what is said of it is small."""
+"""The list of mistakes in an error is bounded, however many there are."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rendered pages: kept as long as their slices, and the same bytes as what is rendered anew."""
+"""A page that is read again is rendered to the same bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is refused what, in which order and words; and what is answered when something fails."""
+"""The errors of v1: their order, their texts, and the answers when storage fails."""
 
 from __future__ import annotations
 

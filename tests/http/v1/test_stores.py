@@ -9,8 +9,9 @@ from queuey.errors import ConfigurationError
 from queuey.interfaces import IStore
 from queuey.storage.caching import CachedStore
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from tests.again import again
 from tests.http.api_support import ApiTestCase
-from tests.http.v1 import test_messages, test_queues, test_refusals
+from tests.http.v1 import test_lookup, test_messages, test_queues, test_refusals
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
@@ -56,98 +57,6 @@ class OnCassandra(ApiTestCase):
         return self._subject.store
 
 
-class SQLitePostTests(OnSQLite, test_messages.PostTests):
-    pass
-
-
-class SQLiteBatchTests(OnSQLite, test_messages.BatchTests):
-    pass
-
-
-class SQLiteReadTests(OnSQLite, test_messages.ReadTests):
-    pass
-
-
-class SQLiteLookupTests(OnSQLite, test_messages.LookupTests):
-    pass
-
-
-class SQLiteCreateTests(OnSQLite, test_queues.CreateTests):
-    pass
-
-
-class SQLiteChangeTests(OnSQLite, test_queues.ChangeTests):
-    pass
-
-
-class SQLiteListTests(OnSQLite, test_queues.ListTests):
-    pass
-
-
-class SQLiteDeleteTests(OnSQLite, test_queues.DeleteTests):
-    pass
-
-
-class SQLiteCallerTests(OnSQLite, test_refusals.CallerTests):
-    pass
-
-
-class SQLiteOrderTests(OnSQLite, test_refusals.OrderTests):
-    pass
-
-
-class SQLitePathTests(OnSQLite, test_refusals.PathTests):
-    pass
-
-
-class SQLiteLimitTests(OnSQLite, test_refusals.LimitTests):
-    pass
-
-
-class CassandraPostTests(OnCassandra, test_messages.PostTests):
-    pass
-
-
-class CassandraBatchTests(OnCassandra, test_messages.BatchTests):
-    pass
-
-
-class CassandraReadTests(OnCassandra, test_messages.ReadTests):
-    pass
-
-
-class CassandraLookupTests(OnCassandra, test_messages.LookupTests):
-    pass
-
-
-class CassandraCreateTests(OnCassandra, test_queues.CreateTests):
-    pass
-
-
-class CassandraChangeTests(OnCassandra, test_queues.ChangeTests):
-    pass
-
-
-class CassandraListTests(OnCassandra, test_queues.ListTests):
-    pass
-
-
-class CassandraDeleteTests(OnCassandra, test_queues.DeleteTests):
-    pass
-
-
-class CassandraCallerTests(OnCassandra, test_refusals.CallerTests):
-    pass
-
-
-class CassandraOrderTests(OnCassandra, test_refusals.OrderTests):
-    pass
-
-
-class CassandraPathTests(OnCassandra, test_refusals.PathTests):
-    pass
-
-
 class CassandraLimitTests(OnCassandra, test_refusals.LimitTests):
     run_in = "test"
 
@@ -157,3 +66,25 @@ class CassandraLimitTests(OnCassandra, test_refusals.LimitTests):
         file.write_text("[storage]\nbackend = cassandra\n[application:app]\nmax_bytes = 1KiB\n")
         error = self.assertRaises(ConfigurationError, config.load, file)
         self.assertIn("max_bytes", error.text)
+
+
+again(
+    __name__,
+    {"SQLite": OnSQLite, "Cassandra": OnCassandra},
+    (
+        test_messages.PostTests,
+        test_messages.BatchTests,
+        test_messages.ReadTests,
+        test_lookup.LookupTests,
+        test_queues.CreateTests,
+        test_queues.ChangeTests,
+        test_queues.ListTests,
+        test_queues.DeleteTests,
+        test_refusals.CallerTests,
+        test_refusals.OrderTests,
+        test_refusals.PathTests,
+    ),
+)
+
+
+again(__name__, {"SQLite": OnSQLite}, (test_refusals.LimitTests,))

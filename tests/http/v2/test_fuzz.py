@@ -1,4 +1,4 @@
-"""Whatever is asked of v2, the answers are answers: no 500, no traceback in the log, and each problem is whole."""
+"""Random requests to v2: no 500, no traceback in the log, and every problem document is complete."""
 
 from __future__ import annotations
 

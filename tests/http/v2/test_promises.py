@@ -1,4 +1,4 @@
-"""What is achieved stands in the answer, in the words in which the application is told what it is promised."""
+"""The answer to an append says how messages are stored, in the words that describe the application's promises."""
 
 from __future__ import annotations
 

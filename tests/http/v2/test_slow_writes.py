@@ -1,4 +1,4 @@
-"""v2 over a store whose writes take their time: what readers see of them, and what who repeats them is told."""
+"""v2 over a slow store: what readers see of writes under way, and the answers to repeated requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the door relies on in twisted.web, so that an upgrade that changes it fails here, and says what."""
+"""What the HTTP server relies on in twisted.web; an upgrade that changes it fails here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever comes on a connection, and however it is cut: the answers are the same, and they are answers."""
+"""Random bytes on a connection, cut at random places: the same answers, and each is complete."""
 
 from __future__ import annotations
 

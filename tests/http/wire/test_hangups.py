@@ -1,4 +1,4 @@
-"""What a client leaves behind that hangs up: nothing that needs the garbage collector, whatever was going on."""
+"""Clients that hang up at any stage of a request leave nothing for the garbage collector."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Klein app behind the door: its ways of answering, failing and being cancelled."""
+"""A Klein app on the HTTP server: its ways of answering, failing and being cancelled."""
 
 from __future__ import annotations
 

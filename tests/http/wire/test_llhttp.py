@@ -1,4 +1,4 @@
-"""The door beside llhttp, the parser of Node.js, by httptools: another strict reader, which nobody here has written.
+"""The HTTP server compared with llhttp, the parser of Node.js, by httptools: a strict reader that others have written.
 
 What both take for requests must be the same ones, however the bytes come. Which of them refuses more is not the same:
 where llhttp reads on behind what the door has refused, that is the door's strictness, and where llhttp ends first

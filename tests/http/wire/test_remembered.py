@@ -1,4 +1,4 @@
-"""A door that remembers heads beside one that reads each: whatever comes, the answers are the same bytes."""
+"""A server that remembers heads compared with one that parses each: the answers are the same bytes."""
 
 from __future__ import annotations
 

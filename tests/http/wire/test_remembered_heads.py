@@ -1,4 +1,4 @@
-"""Heads that are read by the head before: what is read is what the reader reads, or nothing."""
+"""A head that is read by the one before it is the head that the reader would have read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent at the end of a turn, and in which order, whatever a socket takes at once."""
+"""Answers are sent at the end of a reactor turn, in order, however much a socket takes at once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The smuggling corpus: each case is read in one way, however it is cut, or refused."""
+"""The smuggling corpus: each case is refused, or read in one way wherever it is cut."""
 
 from __future__ import annotations
 

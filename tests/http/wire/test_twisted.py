@@ -1,4 +1,4 @@
-"""The door beside twisted.web's channel: what that takes differently is listed here, with the reason."""
+"""The HTTP server compared with twisted.web's channel: each difference is listed with its reason."""
 
 from __future__ import annotations
 

@@ -35,21 +35,13 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import Parts
+from tests.again import again
 from tests.contracts import (
-    closing,
-    depth,
     groups,
-    many,
-    merging,
-    messages,
     once,
-    putting,
-    queues,
     reading,
-    restoring,
-    states,
-    timing,
 )
+from tests.contracts.every import EVERY
 from tests.contracts.reading import new
 from tests.contracts.subject import Contract, Wall, contract
 from tests.live.cassandra.shared import cql_node, new_keyspace
@@ -239,70 +231,6 @@ class StoreCase(TestCase, Contract):
         return Deferred.fromCoroutine(steps)
 
 
-class QueuesTests(StoreCase, queues.QueuesContract):
-    pass
-
-
-class StatesTests(StoreCase, states.StatesContract):
-    pass
-
-
-class AppendTests(StoreCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(StoreCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(StoreCase, messages.ReplaceContract):
-    pass
-
-
-class ExpiryTests(StoreCase, timing.ExpiryContract):
-    pass
-
-
-class DepthTests(StoreCase, depth.DepthContract):
-    """How many messages and bytes a queue holds, and how old the oldest is."""
-
-
-class LifeTests(StoreCase, messages.LifeContract):
-    pass
-
-
-class FutureTests(StoreCase, timing.FutureContract):
-    pass
-
-
-class DelayTests(StoreCase, timing.DelayContract):
-    pass
-
-
-class ManyTests(StoreCase, many.ManyContract):
-    pass
-
-
-class ChangesTests(StoreCase, many.ChangesContract):
-    pass
-
-
-class MergeTests(StoreCase, merging.MergeContract):
-    pass
-
-
-class PutTests(StoreCase, putting.PutContract):
-    pass
-
-
-class RestoreTests(StoreCase, restoring.RestoreContract):
-    pass
-
-
-class GroupsTests(StoreCase, groups.GroupsContract):
-    pass
-
-
 class GroupsOfManyTests(StoreCase, groups.GroupsContract):
     """The same as one of many front ends, which do not trust what they have cached."""
 
@@ -310,10 +238,6 @@ class GroupsOfManyTests(StoreCase, groups.GroupsContract):
         subject = super().make_subject()
         subject.store.alone = False
         return subject
-
-
-class ClosingTests(StoreCase, closing.ClosingContract):
-    pass
 
 
 class OnceTests(StoreCase, once.OnceContract):
@@ -462,3 +386,6 @@ class SchemaTests(TestCase):
         text = await self.refused(Schema(self.session, settings, uuid.uuid4(), sleep, self.said.append))
         self.assertIn("Cassandra refuses to make the tables", text)
         self.assertIn("nowhere", text)
+
+
+again(__name__, {"": StoreCase}, EVERY)

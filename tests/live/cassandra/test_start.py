@@ -1,4 +1,4 @@
-"""Starting on a cluster: what is waited for, what is refused with one line, and tables that are made by hand."""
+"""Starting on a cluster: waiting for it, errors of one line, and tables that were created by hand."""
 
 from __future__ import annotations
 

@@ -16,7 +16,8 @@ from queuey.storage.cassandra.cluster.facts import find_out, release_of
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
-from tests.contracts import merging, messages, putting, queues, states, timing
+from tests.again import again
+from tests.contracts import delays, lives, merging, messages, putting, queues, replacing, states, timing
 from tests.contracts.reading import MessagesCase, new, once
 from tests.contracts.subject import Contract, contract
 from tests.live.cassandra import fronts, test_contracts, test_messages
@@ -52,10 +53,6 @@ class ThriftCase(test_contracts.StoreCase):
         return test_contracts.NodeSubject(self.session, self.keyspace, not_once=NOT_OVER_THRIFT)
 
 
-class QueuesTests(ThriftCase, queues.QueuesContract):
-    pass
-
-
 class StatesTests(ThriftCase, states.StatesContract):
     @contract
     async def test_of_many_at_once_exactly_one_wins(self) -> None:
@@ -87,42 +84,6 @@ class OnceTests(ThriftCase, MessagesCase):
             answer = self.store.append_once(queue, [new(b"a")], WriteTerms(ack), once())
             self.assertEqual(str(await self.fails(NotPromised, answer)), NOT_OVER_THRIFT)
         self.assertEqual((await self.shown(queue), await self.counted(queue)), ([], 0))
-
-
-class AppendTests(ThriftCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(ThriftCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(ThriftCase, messages.ReplaceContract):
-    pass
-
-
-class ExpiryTests(ThriftCase, timing.ExpiryContract):
-    pass
-
-
-class LifeTests(ThriftCase, messages.LifeContract):
-    pass
-
-
-class FutureTests(ThriftCase, timing.FutureContract):
-    pass
-
-
-class DelayTests(ThriftCase, timing.DelayContract):
-    pass
-
-
-class MergeTests(ThriftCase, merging.MergeContract):
-    pass
-
-
-class PutTests(ThriftCase, putting.PutContract):
-    pass
 
 
 class MachineTests(test_messages.MachineTests):
@@ -175,3 +136,21 @@ class DaemonTests(fronts.FrontTestCase):
             self.assertEqual(status, 201, told)
             status, page, _ = front.ask("GET", f"{path}?wait=5")
             self.assertEqual([message["id"] for message in page["messages"]], [told["messages"][0]["id"]])
+
+
+again(
+    __name__,
+    {"": ThriftCase},
+    (
+        queues.QueuesContract,
+        messages.AppendContract,
+        messages.ScanContract,
+        replacing.ReplaceContract,
+        timing.ExpiryContract,
+        lives.LifeContract,
+        timing.FutureContract,
+        delays.DelayContract,
+        merging.MergeContract,
+        putting.PutContract,
+    ),
+)

@@ -1,4 +1,4 @@
-"""Three nodes and two front ends, under load, while one after another is killed, stopped and started anew."""
+"""Three nodes and two front ends under load, while one after another is killed, stopped and restarted."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 
 from queuey.interfaces import IStore
 from tests.http.api_support import ApiTestCase
-from tests.http.v1 import test_messages, test_queues, test_refusals, test_stores
+from tests.http.v1 import test_lookup, test_messages, test_queues, test_refusals, test_stores
 from tests.live.cassandra.shared import new_keyspace
 from tests.live.cassandra.test_contracts import LIMIT, NodeSubject, connected, reactor
 from tests.live.cassandra.test_thrift_store import connected as connected_over_thrift
@@ -130,7 +130,7 @@ class CQLReadTests(OnCQL, test_messages.ReadTests):
 
 
 @in_threads
-class CQLLookupTests(OnCQL, test_messages.LookupTests):
+class CQLLookupTests(OnCQL, test_lookup.LookupTests):
     pass
 
 
@@ -190,7 +190,7 @@ class ThriftReadTests(OnThrift, test_messages.ReadTests):
 
 
 @in_threads
-class ThriftLookupTests(OnThrift, test_messages.LookupTests):
+class ThriftLookupTests(OnThrift, test_lookup.LookupTests):
     pass
 
 

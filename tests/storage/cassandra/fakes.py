@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from queuey.errors import Unavailable
 from queuey.model.counts import Metric
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, TransactionResult
 
 NODE = Node("127.0.0.1", "datacenter1")
 
@@ -77,7 +77,7 @@ class FakeSession:
         texts = tuple(one.statement.text for one in bound)
         return self._ask(Asked("batch", texts, tuple(tuple(one.values) for one in bound), level, logged))
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         return self._ask(Asked("transact", (statement.text,), (tuple(values),), None))
 
     def close(self) -> Deferred[None]:

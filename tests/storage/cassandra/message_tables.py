@@ -11,7 +11,16 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
 from queuey.model.counts import Metric
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import (
+    Bound,
+    ICQLSession,
+    Kind,
+    Level,
+    Node,
+    Row,
+    Statement,
+    TransactionResult,
+)
 from tests.storage.cassandra.row_tables import RowTables
 
 INSERT = re.compile(r"INSERT INTO ks\.(\w+) \((.*?)\) VALUES \([?, ]+\) USING TIMESTAMP \? AND TTL \?")
@@ -105,7 +114,7 @@ class MessageTables:
     def execute_on(self, node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
         raise NotImplementedError
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         call = Call(statement.text, values, Level.SERIAL)
         return self._ask(call, lambda: self.rows.transact(statement, values))
 

@@ -1,5 +1,6 @@
-"""Two front ends and a cluster in memory whose every answer is in the hands of a test: producers under a few keys,
-readers with cursors, and whatever may become of what they ask."""
+"""Two front ends and a cluster in memory whose answers a test chooses: producers under a few keys, and readers with
+cursors.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +24,16 @@ from queuey.model.stable import Lateness, PeerFrontEnd
 from queuey.model.stamps import Flight, Place, StampRequest
 from queuey.model.timeid import MessageId
 from queuey.model.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import (
+    Bound,
+    ICQLSession,
+    Kind,
+    Level,
+    Node,
+    Row,
+    Statement,
+    TransactionResult,
+)
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall
@@ -102,7 +112,7 @@ class Asked:
         """It was done, and a transaction is said to be refused: a node that completes it may leave that to another."""
         if self.transaction:
             self.run().addErrback(lambda failure: None)
-            self._tell(succeed(Verdict(False, {})))
+            self._tell(succeed(TransactionResult(False, {})))
         else:
             self.unheard()
 
@@ -139,7 +149,7 @@ class HeldSession:
     def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
         return self._hold(lambda: self._tables.batch(bound, level, logged), Kind.WRITE)
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         return self._hold(lambda: self._tables.transact(statement, values), Kind.TRANSACTION)
 
     def close(self) -> Deferred[None]:

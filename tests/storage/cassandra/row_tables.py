@@ -22,7 +22,7 @@ from queuey.storage.cassandra.cluster.port import (
     Row,
     Statement,
     StatementRefused,
-    Verdict,
+    TransactionResult,
 )
 
 KEYS = {"queues": ("app", "shard", "name"), "states": ("key",), "schema_state": ("k",), "dedupe": ("key",),
@@ -222,7 +222,7 @@ class RowTables:
 
     # Transactions
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         assert statement.kind is Kind.TRANSACTION, statement
         self.asked.append((statement.text, None))
         fault = self.faults.pop(0) if self.faults else ""
@@ -237,7 +237,7 @@ class RowTables:
             return answer.addCallback(lambda verdict: self._transact(statement.text, values))
         return answer
 
-    def _transact(self, text: str, values: Sequence[Any]) -> Verdict:
+    def _transact(self, text: str, values: Sequence[Any]) -> TransactionResult:
         given = iter(values)
         match = UPDATE.fullmatch(text)
         if match is None:
@@ -257,14 +257,14 @@ class RowTables:
         row = self._statics(table, key) or None if table in STATIC else self._row(table, key)
         conditions = [(name, literal(value, given)) for name, _, value in TERM.findall(condition)]
         if any((row or {}).get(name) != value for name, value in conditions):
-            return Verdict(False, {} if row is None else {name: row.get(name) for name, _ in conditions})
+            return TransactionResult(False, {} if row is None else {name: row.get(name) for name, _ in conditions})
         if static:
             self.tables.setdefault(f"{table} static", {}).setdefault(key[:1], {}).update(static)
         if cells is None:
             self._table(table).pop(key, None)
         elif cells:
             self._table(table).setdefault(key, {}).update(cells)
-        return Verdict(True, {})
+        return TransactionResult(True, {})
 
 
 def _holds(row: dict[str, Any], term: tuple[str, str, Any]) -> bool:
@@ -287,5 +287,5 @@ def _token(*key: Any) -> int:
     return int.from_bytes(hashlib.blake2b(repr(key).encode(), digest_size=8).digest(), "big", signed=True)
 
 
-def _lose(verdict: Verdict) -> Verdict:
+def _lose(verdict: TransactionResult) -> TransactionResult:
     raise Unavailable("lost", applied="unknown")

@@ -15,7 +15,7 @@ from queuey.deferreds import deferred
 from queuey.interfaces import Capabilities
 from queuey.model.counts import Metric
 from queuey.storage.cassandra.cluster.facts import Facts
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, TransactionResult
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.queues.registry import Registry
 from queuey.storage.cassandra.schema import Schema, SchemaSettings
@@ -83,7 +83,7 @@ class AllTables:
     def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
         return self.messages.batch(bound, level, logged)
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         return self.rows.transact(statement, values)
 
     def close(self) -> Deferred[None]:

@@ -15,7 +15,7 @@ from zope.interface import implementer
 from queuey.errors import Unavailable
 from queuey.model.counts import Metric
 from queuey.model.timeid import Ticks, from_seconds
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, TransactionResult
 
 ROW_LIFE = 30.0
 """Seconds that a row of ``frontends`` lives."""
@@ -60,7 +60,7 @@ class Tables:
             raise AssertionError(text)
         return []
 
-    def agree(self, text: str, values: Sequence[Any]) -> Verdict:
+    def agree(self, text: str, values: Sequence[Any]) -> TransactionResult:
         """A lightweight transaction on the lease."""
         if text.startswith("INSERT INTO queuey.lease") and text.endswith("IF NOT EXISTS"):
             new, fits = tuple(values[1:5]), self.lease is None
@@ -71,8 +71,8 @@ class Tables:
             fits = self.lease is not None and (self.lease[0], self.lease[2]) == tuple(values[5:])
         if fits:
             self.lease = UUID(int=new[0].int), str(new[1]), int(new[2]), Ticks(new[3])
-            return Verdict(True, {})
-        return Verdict(False, {"owner": self.lease[0], "beat": self.lease[2]} if self.lease else {})
+            return TransactionResult(True, {})
+        return TransactionResult(False, {"owner": self.lease[0], "beat": self.lease[2]} if self.lease else {})
 
 
 Answer = Callable[[], Deferred[Any]]
@@ -147,7 +147,7 @@ class TableSession:
     def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
         raise NotImplementedError
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         return self._ask(statement, lambda: self.tables.agree(statement.text, values))
 
     def close(self) -> Deferred[None]:

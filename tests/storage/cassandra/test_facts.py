@@ -1,4 +1,4 @@
-"""What is found out of a cluster, and what follows from it."""
+"""Facts that are read from a cluster, and the settings that follow from them."""
 
 from __future__ import annotations
 

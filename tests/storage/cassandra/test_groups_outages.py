@@ -1,4 +1,4 @@
-"""A cluster that fails at any call of a command: what is answered is true, and nothing is lost or given twice."""
+"""A cluster that fails at any call of a command: answers are true, and no message is lost or leased twice."""
 
 from __future__ import annotations
 
@@ -22,7 +22,16 @@ from queuey.model.groups.terms import Action, Result, Settlement, Terms
 from queuey.model.queue import Queue
 from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Node, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import (
+    Bound,
+    ICQLSession,
+    Kind,
+    Level,
+    Node,
+    Row,
+    Statement,
+    TransactionResult,
+)
 from queuey.storage.cassandra.groups import rewriting
 from tests.core.group_fronts import LEASE, World
 from tests.storage.cassandra.store_support import StoreSubject
@@ -101,7 +110,7 @@ class FailingSession:
     def batch(self, bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
         return self._do(lambda: self._session.batch(bound, level, logged), True)
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         return self._do(lambda: self._session.transact(statement, values), True)
 
     def close(self) -> Deferred[None]:

@@ -1,4 +1,4 @@
-"""The layers around a session, over one that does as it is told."""
+"""The layers around a session, over a session that a test controls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from queuey.storage.cassandra.cluster.layers import (
     Timed,
     layered,
 )
-from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Kind, Level, Statement, StatementRefused, Verdict
+from queuey.storage.cassandra.cluster.port import (
+    Bound,
+    ICQLSession,
+    Kind,
+    Level,
+    Statement,
+    StatementRefused,
+    TransactionResult,
+)
 from tests.counted import counted, value
 from tests.storage.cassandra.fakes import NODE, Asked, FakeSession
 
@@ -59,7 +67,7 @@ class EveryLayerTests(LayerCase):
         verifyObject(ICQLSession, self.inner)
 
     def test_calls_and_answers_are_handed_on(self) -> None:
-        rows, verdict = [(1,)], Verdict(True, {})
+        rows, verdict = [(1,)], TransactionResult(True, {})
         self.inner.script.extend([rows, rows, None, verdict])
         self.assertIs(self.successResultOf(self.session.execute(READ, ("a",), Level.SERIAL)), rows)
         self.assertIs(self.successResultOf(self.session.execute_on(NODE, READ, ())), rows)

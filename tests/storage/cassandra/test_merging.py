@@ -1,4 +1,4 @@
-"""Several partitions read as one log: what is in flight or in doubt, and how much is asked for at once."""
+"""Several partitions read as one log, with writes under way and undecided, and how much is read at once."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contracts import depth, merging, messages, once, putting, timing
+from tests.contracts import delays, depth, lives, merging, messages, once, putting, replacing, timing
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.message_support import MessagesSubject
 
@@ -17,7 +17,7 @@ class ScanTests(messages.ScanContract):
         return MessagesSubject()
 
 
-class ReplaceTests(messages.ReplaceContract):
+class ReplaceTests(replacing.ReplaceContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
 
@@ -27,7 +27,7 @@ class DepthTests(depth.DepthContract):
         return MessagesSubject()
 
 
-class LifeTests(messages.LifeContract):
+class LifeTests(lives.LifeContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
 
@@ -42,7 +42,7 @@ class FutureTests(timing.FutureContract):
         return MessagesSubject()
 
 
-class DelayTests(timing.DelayContract):
+class DelayTests(delays.DelayContract):
     def make_subject(self) -> Subject:
         return MessagesSubject()
 

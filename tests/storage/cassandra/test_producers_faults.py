@@ -1,4 +1,4 @@
-"""Producers whose every step may fail, be unknown, late or their last: nothing under a key is seen twice or lost.
+"""Producers whose every step may fail, be late, be unknown or be the last: no message is shown twice or lost.
 
 First one fault at a time, at each step of a call, of what takes it over, and of a reader; then many in random worlds.
 ``QUEUEY_LONG=1`` tries every pair of faults, and runs many more worlds.

@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from queuey.storage.cassandra.import_target import CassandraImportTarget, Tables
+from tests.again import again
 from tests.contracts import (
-    closing,
-    depth,
     group_troubles,
     groups,
     keeping,
-    many,
-    merging,
-    messages,
     once,
-    putting,
-    queues,
-    restoring,
-    states,
-    timing,
 )
+from tests.contracts.every import EVERY
 from tests.contracts.subject import Contract
 from tests.storage.cassandra.store_support import StoreSubject
 
@@ -43,82 +35,6 @@ class ImportTargetTests(StoreCase, keeping.ImportTargetContract):
         return self._target
 
 
-class QueuesTests(StoreCase, queues.QueuesContract):
-    pass
-
-
-class GroupsTests(StoreCase, groups.GroupsContract):
-    pass
-
-
-class GroupTroublesTests(StoreCase, group_troubles.GroupTroublesContract):
-    pass
-
-
-class StatesTests(StoreCase, states.StatesContract):
-    pass
-
-
-class DepthTests(StoreCase, depth.DepthContract):
-    """How many messages and bytes a queue holds, and how old the oldest is."""
-
-
-class LifeTests(StoreCase, messages.LifeContract):
-    pass
-
-
-class AppendTests(StoreCase, messages.AppendContract):
-    pass
-
-
-class ScanTests(StoreCase, messages.ScanContract):
-    pass
-
-
-class ReplaceTests(StoreCase, messages.ReplaceContract):
-    pass
-
-
-class ExpiryTests(StoreCase, timing.ExpiryContract):
-    pass
-
-
-class FutureTests(StoreCase, timing.FutureContract):
-    pass
-
-
-class DelayTests(StoreCase, timing.DelayContract):
-    pass
-
-
-class ManyTests(StoreCase, many.ManyContract):
-    pass
-
-
-class ChangesTests(StoreCase, many.ChangesContract):
-    pass
-
-
-class MergeTests(StoreCase, merging.MergeContract):
-    pass
-
-
-class PutTests(StoreCase, putting.PutContract):
-    pass
-
-
-class RestoreTests(StoreCase, restoring.RestoreContract):
-    pass
-
-
-class ClosingTests(StoreCase, closing.ClosingContract):
-    pass
-
-
-class OnceTests(StoreCase, once.OnceContract):
-    pass
-
-
 class GroupsOfManyTests(StoreCase, groups.GroupsContract):
     """The same as one of many front ends, which do not trust what they have cached."""
 
@@ -126,3 +42,6 @@ class GroupsOfManyTests(StoreCase, groups.GroupsContract):
         subject = StoreSubject()
         subject.store.alone = False
         return subject
+
+
+again(__name__, {"": StoreCase}, (*EVERY, group_troubles.GroupTroublesContract, once.OnceContract))

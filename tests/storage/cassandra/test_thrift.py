@@ -19,7 +19,7 @@ from queuey.storage.cassandra.cluster.port import (
     Statement,
     StatementRefused,
     TooLarge,
-    Verdict,
+    TransactionResult,
 )
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.cluster.thrift.calls import api
@@ -133,7 +133,9 @@ class SessionTests(SynchronousTestCase):
         columns = [("[applied]", BOOLEAN), ("a", TEXT)]
         self.script(rows(columns[:1], [b"\1"]), rows(columns, [b"\0", b"z"]), rows(columns[:1], [b"\0"]))
         found = [self.result(self.claim()) for _ in range(3)]
-        self.assertEqual(found, [Verdict(True, {}), Verdict(False, {"a": "z"}), Verdict(False, {})])
+        self.assertEqual(
+            found, [TransactionResult(True, {}), TransactionResult(False, {"a": "z"}), TransactionResult(False, {})]
+        )
         levels = {each.consistency for each in self.first.executed() + self.second.executed()}
         self.assertEqual(levels, {api.ConsistencyLevel.QUORUM})
 
@@ -250,7 +252,7 @@ class SessionTests(SynchronousTestCase):
         self.first.forget()
         self.second.forget()
         self.script(HANG_UP, name="prepare_cql3_query")
-        self.assertEqual(self.result(self.claim()), Verdict(True, {}))
+        self.assertEqual(self.result(self.claim()), TransactionResult(True, {}))
         self.assertEqual((len(self.first.texts()), len(self.second.texts())), (2, 2))
 
     def test_what_one_attempt_may_have_done_is_not_forgotten(self) -> None:

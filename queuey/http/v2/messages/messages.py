@@ -18,7 +18,7 @@ from queuey.http.routes import Route
 from queuey.http.v2.inputs import repeats
 from queuey.http.v2.inputs.parameters import Query
 from queuey.http.v2.messages import appends, pages, rendered
-from queuey.http.v2.messages.pages import Form, Wanted
+from queuey.http.v2.messages.pages import Form, RangeQuery
 from queuey.http.v2.messages.whole import WholeRead
 from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.representations.addresses import answer_stored, stored_json
@@ -155,7 +155,13 @@ class V2Messages:
         await checking
 
     async def _check(
-        self, request: Request, admitted: AdmittedToQueue, wanted: Wanted, form: Form, began: Ticks, slice: MergeSlice
+        self,
+        request: Request,
+        admitted: AdmittedToQueue,
+        wanted: RangeQuery,
+        form: Form,
+        began: Ticks,
+        slice: MergeSlice,
     ) -> None:
         """Answer with a page, if its caller may still have it, and its queue has no more partitions by now."""
         queue = admitted.queue
@@ -180,7 +186,7 @@ class V2Messages:
         self,
         request: Request,
         admitted: AdmittedToQueue,
-        wanted: Wanted,
+        wanted: RangeQuery,
         form: Form,
         began: Ticks,
         slice: MergeSlice,

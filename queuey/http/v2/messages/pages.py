@@ -1,4 +1,4 @@
-"""Reading a range: what is asked for, where it goes on, and the page as an answer."""
+"""Pages of messages: parse the query of a read, and render the page with the cursor of the next."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Order(Enum):
 
 
 @attrs.frozen
-class Wanted:
+class RangeQuery:
     """The parameters of a read.
 
     :ivar start: where it goes on; the cursor to whose likes the next one belongs.
@@ -70,12 +70,12 @@ class Wanted:
     since_end: bool = False
     until_end: bool = False
 
-    def of_all(self, queue: Queue) -> Wanted:
+    def of_all(self, queue: Queue) -> RangeQuery:
         """Return the same read of all partitions that a queue has by now."""
         every = tuple(range(1, queue.settings.partitions + 1))
         return attrs.evolve(self, merge=attrs.evolve(self.merge, partitions=every))
 
-    def whole(self) -> Wanted:
+    def whole(self) -> RangeQuery:
         """Return the same read with the limits of one part of a whole read."""
         merge = attrs.evolve(self.merge, limit=LIMIT.high, max_bytes=MAX_AT_ONCE)
         return attrs.evolve(self, all=True, merge=merge)
@@ -89,7 +89,7 @@ class Wanted:
         """Whether the end of the log has to be known before anything is read."""
         return self.since_end or self.until_end
 
-    def with_end(self, end: MessageId) -> Wanted:
+    def with_end(self, end: MessageId) -> RangeQuery:
         """Return the read with the end of the log in the places that are there.
 
         :param end: every later message gets an id at or above it.
@@ -116,7 +116,7 @@ def address_of(text: str) -> Address | None:
     return Address(int(match[2]), id)
 
 
-def wanted(request: Request, queue: Queue) -> Wanted:
+def wanted(request: Request, queue: Queue) -> RangeQuery:
     """Read the parameters of ``GET …/messages``.
 
     :raise Problem: if a parameter is wrong.
@@ -128,7 +128,7 @@ def wanted(request: Request, queue: Queue) -> Wanted:
 
 
 @lru_cache(maxsize=256)
-def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
+def _wanted(text: bytes, incarnation: int, count: int) -> RangeQuery:
     """The same of a query; readers ask for the same again and again.
 
     :param incarnation: of the queue.
@@ -151,11 +151,11 @@ def _wanted(text: bytes, incarnation: int, count: int) -> Wanted:
     read = partitions or tuple(range(1, count + 1))
     merge = Merge(read, lower, upper, descending, limit, max_bytes, fresh=fresh)
     ends = since is Start.NEWEST, until is Start.NEWEST
-    return Wanted(merge, start, after is not None, wait / SECOND, json, all, *ends)
+    return RangeQuery(merge, start, after is not None, wait / SECOND, json, all, *ends)
 
 
 def _limit(query: Query) -> tuple[int, bool | None]:
-    """Return the limit of a page, and whether there is to be none; see ``Wanted.all``."""
+    """Return the limit of a page, and whether there is to be none; see ``RangeQuery.all``."""
     given, bytes_given = query.text("limit"), query.text("max_bytes")
     if given != _ALL:
         return query.number(LIMIT) or LIMIT.default, None if given is bytes_given is None else False
@@ -165,7 +165,7 @@ def _limit(query: Query) -> tuple[int, bool | None]:
 
 
 def _upper(until: Start | Ticks | None) -> Position:
-    """Return the place where a read ends; ``Wanted.with_end`` puts the end of the log in its place."""
+    """Return the place where a read ends; ``RangeQuery.with_end`` puts the end of the log in its place."""
     if until is None or until is Start.NEWEST:
         return NEWEST
     return OLDEST if until is Start.OLDEST else Position(lower_bound(until))
@@ -207,7 +207,7 @@ class Page:
     :ivar queue: the queue, as it was when it was read or later.
     """
 
-    wanted: Wanted
+    wanted: RangeQuery
     slice: MergeSlice
     kept: Ticks
     queue: Queue
@@ -313,7 +313,7 @@ class Form:
         return b"{%b}\n" % members if self.lines else b"%b],%b}\n" % (b"" if begun else _BEGINNING, members)
 
 
-def part(wanted: Wanted, merge: Merge, slice: MergeSlice, queue: Queue) -> Page:
+def part(wanted: RangeQuery, merge: Merge, slice: MergeSlice, queue: Queue) -> Page:
     """Return a later part of a whole read as a page that a reader resumes to at the place where the part begins."""
     place = merge.upper if merge.descending else merge.lower
     start = attrs.evolve(wanted.start, position=place)
@@ -321,7 +321,7 @@ def part(wanted: Wanted, merge: Merge, slice: MergeSlice, queue: Queue) -> Page:
     return Page(attrs.evolve(wanted, start=start, merge=merge, resumed=True), slice, Ticks(0), queue)
 
 
-def page(admitted: AdmittedToQueue, wanted: Wanted, slice: MergeSlice, now: Ticks, queue: Queue) -> Page:
+def page(admitted: AdmittedToQueue, wanted: RangeQuery, slice: MergeSlice, now: Ticks, queue: Queue) -> Page:
     """The page that was read.
 
     :param queue: as it was when it was read or later.
@@ -344,7 +344,7 @@ def _name(part: bytes) -> bytes:
     return unquote_to_bytes(part.partition(b"=")[0])
 
 
-def form_of(request: Request, wanted: Wanted) -> Form:
+def form_of(request: Request, wanted: RangeQuery) -> Form:
     """The form of the answer: all of a queue is always lines."""
     return Form(wanted.all is True or prefers_lines(request), wanted.json)
 

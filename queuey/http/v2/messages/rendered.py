@@ -1,4 +1,4 @@
-"""The answer to a read.
+"""Writes the answer to a read: 304, a page at once, or a large page in pieces.
 
 A settled page has an entity tag: a client that names it in ``If-None-Match`` gets 304 and not the page.
 """

@@ -1,4 +1,4 @@
-"""A whole range of a queue in one answer: lines, read and sent a part at a time, as fast as the client takes them."""
+"""Sends a whole range of a queue in one answer: lines, read in parts as fast as the client takes them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from queuey.http.answers.errors import log_refused
 from queuey.http.answers.pieces import begin_pieces, portions
 from queuey.http.answers.problems import Problem, document, of
 from queuey.http.v2.inputs.conditions import is_known
-from queuey.http.v2.messages.pages import NDJSON, Form, Page, Wanted, page, part
+from queuey.http.v2.messages.pages import NDJSON, Form, Page, RangeQuery, page, part
 from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
 from queuey.model.access import Operation
@@ -45,7 +45,7 @@ class WholeRead:
         turns: TurnQueue,
         request: Request,
         admitted: AdmittedToQueue,
-        wanted: Wanted,
+        wanted: RangeQuery,
         form: Form,
         began: Ticks,
     ) -> None:

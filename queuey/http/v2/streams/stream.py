@@ -44,7 +44,7 @@ _MEMBERS_INSTEAD: Final = {"Idempotency-Key": "an idempotency_key", "Queuey-Head
 """The fields that a single message may have, and what lines have instead."""
 
 
-class Wanted(Enum):
+class ReportedResults(Enum):
     """Which lines are answered."""
 
     ALL = "all"
@@ -79,7 +79,7 @@ class V2Stream:
 
     async def append(self, request: Request, admitted: AdmittedToQueue) -> None:
         """Store the messages of a stream, and tell of each line what became of it."""
-        results = (Failures if _wanted(request) is Wanted.FAILURES else Results)(request)
+        results = (Failures if _wanted(request) is ReportedResults.FAILURES else Results)(request)
         policy, queue = admitted.policy, admitted.queue
         items = _items(queue, policy.ttl, request)
         reader = Reader(policy.max_body, items, Keys(admitted.caller, policy.idempotency_ttl))
@@ -92,7 +92,7 @@ class V2Stream:
             await stream.run()
 
 
-def _wanted(request: Request) -> Wanted:
+def _wanted(request: Request) -> ReportedResults:
     """Read the options of a stream, which hold for all its lines.
 
     :raise Problem: if it asks for what streams do not have.
@@ -102,9 +102,9 @@ def _wanted(request: Request) -> Wanted:
         if name.lower().encode("ascii") in request.fields:
             raise bad_field(name, f"is not for streams; each line may have {member} of its own")
     query = parameters.Query(request, ("results",))
-    wanted = query.choice("results", Wanted)
+    wanted = query.choice("results", ReportedResults)
     query.check()
-    return wanted or Wanted.ALL
+    return wanted or ReportedResults.ALL
 
 
 class _Stream:

@@ -30,7 +30,7 @@ from queuey.storage.cassandra.cluster.port import (
     Row,
     Statement,
     StatementRefused,
-    Verdict,
+    TransactionResult,
 )
 from queuey.storage.cassandra.times.waiting import growing
 from queuey.storage.timed import Deadlines, NotBegun
@@ -137,7 +137,7 @@ class Layer:
         request = Request(Kind.WRITE, level, [one.values for one in bound], True)
         return self._pass(request, lambda: self._inner.batch(bound, level, logged))
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """See ICQLSession."""
         return self._pass(
             Request(Kind.TRANSACTION, None, (values,), False), lambda: self._inner.transact(statement, values)

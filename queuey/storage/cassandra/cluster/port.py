@@ -60,7 +60,7 @@ class Bound:
 
 
 @attrs.frozen
-class Verdict:
+class TransactionResult:
     """The result of a lightweight transaction.
 
     :ivar applied: whether its condition held.
@@ -71,8 +71,8 @@ class Verdict:
     found: Mapping[str, Any]
 
     @classmethod
-    def of(cls, names: Sequence[str], row: Row) -> Verdict:
-        """Return the verdict of the one row of a result; a refusal without an existing row has ``[applied]`` only."""
+    def of(cls, names: Sequence[str], row: Row) -> TransactionResult:
+        """Return the result in its one row; a refusal without an existing row has ``[applied]`` only."""
         found = dict(zip(names, row, strict=True))
         applied = found.pop("[applied]")
         return cls(applied, {} if applied else found)
@@ -126,7 +126,7 @@ class ICQLSession(Interface):
         :param logged: whether they span partitions, and are to be all done or none in the end.
         """
 
-    def transact(statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """Execute a lightweight transaction: agreed at SERIAL, committed at QUORUM.
 
         :return: fires with its verdict. Fails with ``Unavailable``; where ``applied`` is unknown the caller reads back

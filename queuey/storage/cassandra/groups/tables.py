@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement, TransactionResult
 
 T = TypeVar("T")
 Enter = Callable[[Callable[[], Deferred[Any]]], Deferred[Any]]
@@ -182,7 +182,7 @@ class GroupTables:
 
     @deferred
     async def _transact(self, statement: Statement, values: Sequence[Any]) -> bool:
-        verdict: Verdict = await self._enter(lambda: self._session.transact(statement, values))
+        verdict: TransactionResult = await self._enter(lambda: self._session.transact(statement, values))
         return verdict.applied
 
 

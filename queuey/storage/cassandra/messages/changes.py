@@ -145,7 +145,7 @@ class Changes:
 
     async def _deciding(self, view: View, partition: int, rows: Sequence[Row]) -> dict[bytes, Row]:
         """The rows of those that were in doubt that count."""
-        asked = [row for row in rows if view.sight.asks(partition, row)]
+        asked = [row for row in rows if view.visibility.asks(partition, row)]
         counting: dict[bytes, Row] = {}
         while asked:
             decided = await self._reads.undecided.decide(view, partition, asked)
@@ -166,5 +166,5 @@ def _known(view: View, partition: int, row: Row) -> Known:
     latest = max(written, default=None)
     if is_open(row):
         return Known(None, None if latest is None else latest + 1)
-    shows = view.sight.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
+    shows = view.visibility.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
     return Known(row[EXPIRES] if shows else None, latest)

@@ -1,4 +1,4 @@
-"""Counting the messages of a queue, and finding their ids: everything is looked at, so there is an end to it."""
+"""Counts the messages of a queue, and finds their ids, by reading all of them up to a limit."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ class Everything:
     def __init__(self, reads: Reads, view: View, stable: MessageId, most: int) -> None:
         self._reads = reads
         self._view = view
-        last = Ticks(max(view.sight.now, ticks_of(stable)) + EARLY)
-        self._implied = implied(view.incarnation, view.sight.now, last)
+        last = Ticks(max(view.visibility.now, ticks_of(stable)) + EARLY)
+        self._implied = implied(view.incarnation, view.visibility.now, last)
         self._left = most
 
     async def count(self, partitions: Sequence[int], most: int) -> Counted:
@@ -115,7 +115,7 @@ class Everything:
     @deferred
     async def _buckets(self, partition: int, lower: MessageId, upper: MessageId) -> list[Bucket]:
         view = self._view
-        registered = await self._reads.registrations.read(view.incarnation, partition, view.sight.now, view.level)
+        registered = await self._reads.registrations.read(view.incarnation, partition, view.visibility.now, view.level)
         return [bucket for bucket in {*self._implied, *registered} if bucket.start < upper and lower < bucket.end]
 
     @deferred
@@ -136,7 +136,7 @@ class Everything:
             shown = [
                 Address(partition, MessageId(row[0]))
                 for row in rows
-                if not is_open(row) and self._view.sight.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
+                if not is_open(row) and self._view.visibility.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
             ]
             if not seen(shown):
                 self._left = 0

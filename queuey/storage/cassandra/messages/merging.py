@@ -124,7 +124,7 @@ class MergeRead:
         self._left = attrs.evolve(merge, upper=min(merge.upper, Position(extent.shown)))
         self._parts = [Part(reads, view, self._left, partition, extent.stable) for partition in partitions]
         self._known: list[Message] = []
-        self._merging = Merging(merge, view.sight.now)
+        self._merging = Merging(merge, view.visibility.now)
 
     async def slice(self) -> MergeSlice:
         """The first part of the range."""
@@ -167,7 +167,7 @@ class MergeRead:
     def _cut(self) -> None:
         """Put in order what is known, and drop what comes after the first message that has no room."""
         self._known.sort(key=place_of, reverse=self._asked.descending)
-        self._merging = Merging(self._asked, self._view.sight.now)
+        self._merging = Merging(self._asked, self._view.visibility.now)
         for number, message in enumerate(self._known, 1):
             if not self._merging.take(message.id, message.partition, message.expires, len(message.content.body)):
                 self._narrow(place_of(message))

@@ -12,7 +12,7 @@ from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.port import ICQLSession, Row, Statement
 from queuey.storage.cassandra.messages.buckets import Bucket, Registrations, Spot, spot_of
 from queuey.storage.cassandra.messages.statements import MAX_IDS, Statements
-from queuey.storage.cassandra.messages.stored import Sizes, View
+from queuey.storage.cassandra.messages.stored import MessageSizes, View
 from queuey.storage.cassandra.messages.undecided import Undecided
 from queuey.storage.cassandra.queues.rows import Incarnation
 
@@ -26,7 +26,7 @@ class Reads:
     session: ICQLSession
     statements: Statements
     registrations: Registrations
-    sizes: Sizes
+    sizes: MessageSizes
     undecided: Undecided
 
 

@@ -102,7 +102,7 @@ class Scan(Generic[F]):
 
     async def begin(self, rows: int) -> None:
         """Find out which buckets there are; the first that is read in any case is asked for messages meanwhile."""
-        now = self._view.sight.now
+        now = self._view.visibility.now
         own = self._ordered(self._implied(now))
         makers: list[Callable[[], Deferred[Any]]] = [
             partial(self._reads.registrations.read, self._view.incarnation, self._partition, now, self._view.level)
@@ -203,8 +203,8 @@ class Scan(Generic[F]):
 
     async def _decided(self, rows: list[Row]) -> Decided:
         """Return those of these rows that count, up to the first undecided one."""
-        sight = self._view.sight
-        asked = [] if self._hasty else [row for row in rows if sight.asks(self._partition, row)]
+        visibility = self._view.visibility
+        asked = [] if self._hasty else [row for row in rows if visibility.asks(self._partition, row)]
         if not asked:
             return Decided(rows, None, False)
         found = await self._reads.undecided.decide(self._view, self._partition, asked)
@@ -234,7 +234,7 @@ class PartitionScan(Scan[Message]):
         self._reads.sizes.seen(self._view.incarnation.key, len(sizes), sum(sizes))
 
     def _found(self, row: Row) -> Message | None:
-        return self._view.sight.message(self._partition, row)
+        return self._view.visibility.message(self._partition, row)
 
 
 class HeadScan(Scan[Head]):
@@ -256,6 +256,6 @@ class HeadScan(Scan[Head]):
         """Return nothing: there are no contents."""
 
     def _found(self, row: Row) -> Head | None:
-        if is_open(row) or not self._view.sight.shows(self._partition, row[0], row[EXPIRES], row[WRITTEN]):
+        if is_open(row) or not self._view.visibility.shows(self._partition, row[0], row[EXPIRES], row[WRITTEN]):
             return None
         return Head(MessageId(row[0]), Ticks(row[EXPIRES]))

@@ -16,7 +16,7 @@ from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.buckets import PARTITIONS
 from queuey.storage.cassandra.messages.reads import Reads, View, gathered
 from queuey.storage.cassandra.messages.scanning import PartitionScan
-from queuey.storage.cassandra.messages.stored import Taking
+from queuey.storage.cassandra.messages.stored import SliceBuilder
 
 MAX_PARTITIONS: Final = 32
 """Partitions that are read at once."""
@@ -60,26 +60,26 @@ class WindowRead:
         self._reads = reads
         self._view = view
         self._stable = stable
-        self._taking = Taking()
+        self._builder = SliceBuilder()
 
     async def slice(self, window: Window) -> WindowSlice:
         """The first slice of a window, and what is left of it."""
         rest: Window | None = window
         width = 1
         effort = 0
-        while rest is not None and not self._taking.full() and effort < MAX_EFFORT:
-            rows = self._reads.sizes.rows(self._view.incarnation.key, self._taking.bytes_left)
+        while rest is not None and not self._builder.full() and effort < MAX_EFFORT:
+            rows = self._reads.sizes.rows(self._view.incarnation.key, self._builder.bytes_left)
             several = self._windows(rest, min(width, rows))
-            share = self._taking.rows_left if len(several) == 1 else rows // len(several)
+            share = self._builder.rows_left if len(several) == 1 else rows // len(several)
             found = await read_all([partial(self._read, one, share) for one in several])
             effort += max(one.rounds for one in found) + 1
             ended = True
             for one in found:
-                if rest is None or self._taking.full() or not ended:
+                if rest is None or self._builder.full() or not ended:
                     break
                 rest, ended = self._add(rest, one)
             width = min(2 * width, MAX_PARTITIONS) if ended else 1
-        return WindowSlice(tuple(self._taking.messages), rest)
+        return WindowSlice(tuple(self._builder.messages), rest)
 
     def _windows(self, window: Window, count: int) -> list[Window]:
         """The windows that begin at each of the next few partitions."""
@@ -99,7 +99,7 @@ class WindowRead:
         # A descending reader does not continue later where it ended.
         hasty = window.descending
         scan = PartitionScan(self._reads, self._view, partition, lower, upper, window.descending, hasty)
-        wanted, bytes_left = min(limit, share), self._taking.bytes_left
+        wanted, bytes_left = min(limit, share), self._builder.bytes_left
         await scan.begin(self._page(wanted, bytes_left))
         messages: list[Message] = []
         while wanted > 0 and bytes_left > 0 and not scan.ended and scan.rounds < MAX_ROUNDS:
@@ -117,10 +117,10 @@ class WindowRead:
         """Take what was found in the first partition of a window: what is left, and whether that partition ended."""
         limit = window.first()[2]
         for taken, message in enumerate(found.messages, 1):
-            self._taking.take(message)
+            self._builder.take(message)
             if taken == limit:
                 return window.next_partition(), True
-            if self._taking.full():
+            if self._builder.full():
                 return window.after(message.id, taken), False
         if found.over:
             return window.next_partition(), True
@@ -133,24 +133,24 @@ class LookupRead:
     def __init__(self, reads: Reads, view: View) -> None:
         self._reads = reads
         self._view = view
-        self._taking = Taking()
+        self._builder = SliceBuilder()
 
     async def slice(self, addresses: tuple[Address, ...]) -> LookupSlice:
         """The first messages of those asked for, and the addresses that are left."""
         rest = addresses
-        while rest and not self._taking.full():
+        while rest and not self._builder.full():
             rows = min(
-                self._reads.sizes.rows(self._view.incarnation.key, self._taking.bytes_left), self._taking.rows_left
+                self._reads.sizes.rows(self._view.incarnation.key, self._builder.bytes_left), self._builder.rows_left
             )
             asked, rest = rest[:rows], rest[rows:]
             found = await self._find(asked)
             for number, address in enumerate(asked, 1):
                 message = found.get(address)
                 if message is not None:
-                    self._taking.take(message)
-                    if self._taking.full():
-                        return LookupSlice(tuple(self._taking.messages), (*asked[number:], *rest) or None)
-        return LookupSlice(tuple(self._taking.messages), rest or None)
+                    self._builder.take(message)
+                    if self._builder.full():
+                        return LookupSlice(tuple(self._builder.messages), (*asked[number:], *rest) or None)
+        return LookupSlice(tuple(self._builder.messages), rest or None)
 
     async def _find(self, addresses: tuple[Address, ...]) -> dict[Address, Message]:
         here = [address for address in dict.fromkeys(addresses) if address.partition in PARTITIONS]
@@ -159,7 +159,7 @@ class LookupRead:
         found: dict[Address, Message] = {}
         for group, rows in zip(groups, pages, strict=True):
             for row in rows:
-                message = self._view.sight.message(group.spot.partition, row)
+                message = self._view.visibility.message(group.spot.partition, row)
                 if message is not None:
                     found[Address(message.partition, message.id)] = message
         sizes = [len(message.content.body) for message in found.values()]

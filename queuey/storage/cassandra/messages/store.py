@@ -39,7 +39,7 @@ from queuey.storage.cassandra.messages.producers import ProducerContext, Produce
 from queuey.storage.cassandra.messages.reads import Reads, View
 from queuey.storage.cassandra.messages.slices import LookupRead, WindowRead
 from queuey.storage.cassandra.messages.statements import Statements
-from queuey.storage.cassandra.messages.stored import Sizes
+from queuey.storage.cassandra.messages.stored import MessageSizes
 from queuey.storage.cassandra.messages.undecided import Undecided
 from queuey.storage.cassandra.messages.views import (
     IncarnationSource,
@@ -106,7 +106,7 @@ class Messages:
         registrations = Registrations(session, statements, times)
         self._writer = Writer(session, statements, limits)
         self._ledger = ledger = Ledger(session, keyspace)
-        self._reads = Reads(session, statements, registrations, Sizes(), Undecided(ledger, self._writer, clock))
+        self._reads = Reads(session, statements, registrations, MessageSizes(), Undecided(ledger, self._writer, clock))
         self._stamps = Stamps(rest)
         self._producers = Producers(
             ProducerContext(
@@ -179,7 +179,7 @@ class Messages:
         )
         if view is None:
             return Merging(merge, self._times.now()).slice((), stable, LOWEST)
-        shown = max(stable, upper_bound(view.sight.now)) if merge.fresh else stable
+        shown = max(stable, upper_bound(view.visibility.now)) if merge.fresh else stable
         extent = Extent(stable, shown, purged_of(view.incarnation, partitions))
         return await MergeRead(self._reads, view, extent, merge, partitions).slice()
 
@@ -227,7 +227,7 @@ class Messages:
         view = await self._views.view(queue, ack)
         if view is None:
             return ()
-        bound = upper_bound(Ticks(view.sight.now + int(self._limits().skew * SECOND)))
+        bound = upper_bound(Ticks(view.visibility.now + int(self._limits().skew * SECOND)))
         return tuple(await self._everything(view).above(partitions_of(queue, view.incarnation), bound, limit))
 
     # Changes

@@ -1,4 +1,4 @@
-"""Messages as they are read, and which of them are visible."""
+"""Turns rows into messages: which of them are visible, how many to ask for at once, and when a slice is full."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ removed; and for messages under an Idempotency-Key their attempt, whether it cou
 
 
 def is_open(row: Row) -> bool:
-    """Whether a row is none that shows until it is decided that it counts: see queuey.model.producer."""
+    """Whether a row is of an undecided write under an Idempotency-Key, which is hidden until it is decided; see
+    queuey.model.producer."""
     return row[TXN] is not None and not row[LIVE]
 
 
 @attrs.frozen
-class Sight:
-    """The limits of one read of an incarnation of a queue.
+class Visibility:
+    """Decides which messages of a queue one read returns: those that have not expired and were not purged.
 
-    :ivar now: what has expired by then is not there.
+    :ivar now: messages that expire at or before this time are hidden.
     :ivar purged: by partition the bound below which messages were purged, and when, in microseconds since 1970.
     """
 
@@ -59,11 +60,11 @@ class Sight:
         return id >= bound or written > at
 
     def asks(self, partition: int, row: Row) -> bool:
-        """Whether a row would show, were it decided that it counts."""
+        """Whether a row belongs to an undecided write, and would be shown if that write is decided to count."""
         return is_open(row) and self.shows(partition, row[0], row[EXPIRES], row[WRITTEN])
 
     def message(self, partition: int, row: Row) -> Message | None:
-        """The message of a row of ``Statements.page`` and ``find``, if it shows."""
+        """Return the message of a row of ``Statements.page`` and ``find``, or ``None`` if it is hidden."""
         id, body, content_type, headers, expires, written, *_ = row
         if body is None or is_open(row) or not self.shows(partition, id, expires, written):
             return None
@@ -72,17 +73,17 @@ class Sight:
 
 @attrs.frozen
 class View:
-    """An incarnation of a queue as one call reads it."""
+    """What one call needs to read a queue: its incarnation, the consistency level, and the visibility of messages."""
 
     incarnation: Incarnation
     level: Level
-    sight: Sight
+    visibility: Visibility
 
 
-class Sizes:
+class MessageSizes:
     """Approximate sizes of the messages of each queue, so that a page of them fits in memory.
 
-    It rises at once and falls slowly, since a page of more bytes is worse than one more page.
+    An estimate rises at once and falls slowly, since a page with too many bytes is worse than one more page.
     """
 
     def __init__(self) -> None:
@@ -106,8 +107,8 @@ class Sizes:
         return int(max(1, min(MAX_ROWS, bytes_left / max(mean, 1) + 1)))
 
 
-class Taking:
-    """One slice in the making."""
+class SliceBuilder:
+    """Collects the messages of one slice, up to its limits of rows and bytes."""
 
     def __init__(self) -> None:
         self.messages: list[Message] = []

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.model.producer import Verdict, Waiting, judge
+from queuey.model.producer import ReadDecision, Waiting, judge
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import Level, Row
@@ -65,28 +65,28 @@ class Undecided:
         found = await read_all([partial(self._judged, key, txns) for key, txns in attempts.items()])
         by_key = dict(zip(keys, found, strict=True))
         verdicts = {row[0]: by_key[row[DKEY]][row[TXN]] for row in rows if row[DKEY] in by_key}
-        await self._make_live(view, partition, [row for row in rows if verdicts.get(row[0]) is Verdict.SHOW])
-        await self._delete(view, partition, [row for row in rows if verdicts.get(row[0]) is Verdict.SKIP])
+        await self._make_live(view, partition, [row for row in rows if verdicts.get(row[0]) is ReadDecision.SHOW])
+        await self._delete(view, partition, [row for row in rows if verdicts.get(row[0]) is ReadDecision.SKIP])
         return _decided(rows, verdicts)
 
     @deferred
-    async def _judged(self, key: bytes, txns: Collection[bytes]) -> dict[bytes, Verdict]:
+    async def _judged(self, key: bytes, txns: Collection[bytes]) -> dict[bytes, ReadDecision]:
         """Return the verdict about the messages of each of these attempts under a key."""
         row = await self._ledger.read(key)
-        found: dict[bytes, Verdict] = {}
+        found: dict[bytes, ReadDecision] = {}
         for txn in txns:
             waited = self._waiting.seconds((key, txn), self._clock.seconds())
             verdict = judge(txn, row, waited)
-            if verdict is Verdict.KILL and row is not None:
+            if verdict is ReadDecision.KILL and row is not None:
                 # Refused: it has come to its end just now, which the next reader finds.
-                verdict = Verdict.SKIP if await self._ledger.kill(key, row) else Verdict.WAIT
-            if verdict is not Verdict.WAIT:
+                verdict = ReadDecision.SKIP if await self._ledger.kill(key, row) else ReadDecision.WAIT
+            if verdict is not ReadDecision.WAIT:
                 self._waiting.over((key, txn))
             found[txn] = verdict
         return found
 
     async def _make_live(self, view: View, partition: int, rows: Sequence[Row]) -> None:
-        now, flag = view.sight.now, self._writer.flag
+        now, flag = view.visibility.now, self._writer.flag
         await self._write(
             [flag(view.incarnation, partition, row[0], _seconds(row, now), microseconds(now)) for row in rows],
             view.level,
@@ -95,7 +95,7 @@ class Undecided:
     async def _delete(self, view: View, partition: int, rows: Sequence[Row]) -> None:
         """Delete rows that are no messages, so that no reader has to ask about them again; if that fails, a later
         reader does it."""
-        now, remove = view.sight.now, self._writer.remove
+        now, remove = view.visibility.now, self._writer.remove
         written = [remove(view.incarnation, partition, row[0], _seconds(row, now), row[WRITTEN] + 1) for row in rows]
         with suppress(Unavailable):
             await self._write(written, view.level)
@@ -111,12 +111,12 @@ def _seconds(row: Row, now: Ticks) -> int:
     return -(-left // SECOND)
 
 
-def _decided(rows: Sequence[Row], verdicts: Mapping[bytes, Verdict]) -> Decided:
+def _decided(rows: Sequence[Row], verdicts: Mapping[bytes, ReadDecision]) -> Decided:
     shown: list[Row] = []
     for row in rows:
         verdict = verdicts.get(row[0])
-        if verdict is None or verdict is Verdict.WAIT:
-            return Decided(shown, row, verdict is Verdict.WAIT)
-        if verdict is Verdict.SHOW:
+        if verdict is None or verdict is ReadDecision.WAIT:
+            return Decided(shown, row, verdict is ReadDecision.WAIT)
+        if verdict is ReadDecision.SHOW:
             shown.append((*row[:LIVE], True, row[DKEY]))
     return Decided(shown, None, False)

@@ -15,7 +15,7 @@ from queuey.model.timeid import LOWEST, MessageId
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.messages.buckets import PARTITIONS
 from queuey.storage.cassandra.messages.reads import View
-from queuey.storage.cassandra.messages.stored import Sight
+from queuey.storage.cassandra.messages.stored import Visibility
 from queuey.storage.cassandra.queues.rows import Incarnation
 from queuey.storage.cassandra.times.port import Times
 from queuey.storage.refusals import queue_closed
@@ -67,7 +67,7 @@ class Views:
         return self._view_of(await self.incarnation(queue), ack)
 
     def _view_of(self, incarnation: Incarnation, ack: Ack) -> View:
-        return View(incarnation, self._levels.read(ack), Sight(self._times.now(), incarnation.purged))
+        return View(incarnation, self._levels.read(ack), Visibility(self._times.now(), incarnation.purged))
 
     def stable(self, queue: Queue, partition: int) -> MessageId:
         """Return the bound below which readers of a partition see messages."""

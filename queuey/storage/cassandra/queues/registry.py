@@ -16,7 +16,7 @@ from queuey.interfaces import IQueueStore
 from queuey.model.exports import StoredQueue
 from queuey.model.queue import CLOSING, Queue, QueueSettings
 from queuey.model.timeid import LOWEST, Ticks
-from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, Verdict
+from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, TransactionResult
 from queuey.storage.cassandra.queues.counts import QueueCounts
 from queuey.storage.cassandra.queues.listing import Listing
 from queuey.storage.cassandra.queues.lookup import QueueLookup
@@ -337,7 +337,7 @@ class Registry:
 
     async def _transact(
         self, name: Name, statement: Statement, values: Sequence[Any]
-    ) -> tuple[Verdict | None, Stored | None]:
+    ) -> tuple[TransactionResult | None, Stored | None]:
         """Execute a lightweight transaction; if its outcome is unknown, read what is stored instead.
 
         Fails with ``Unavailable`` and ``applied="unknown"`` if that cannot be read either.

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.clock import OtherClocks, Verdict
+from queuey.model.clock import ClockComparison, OtherClocks
 from queuey.model.counts import Gauge, Labels, gauge
 from queuey.model.lease import Lease, Terms
 from queuey.model.stable import Lateness, PeerFrontEnd
@@ -110,7 +110,7 @@ class ClockWatch(TimesBase):
         self._seen_until: float | None = None
         self._said = ""
         self._off: frozenset[str] = frozenset()
-        self._verdict = Verdict(False, "", ())
+        self._verdict = ClockComparison(False, "", ())
         self.metrics = (
             *self.metrics,
             gauge(
@@ -192,11 +192,11 @@ class ClockWatch(TimesBase):
         row.
         """
         boot, now = self._clock.read()
-        anew = self._seen_until is None or boot >= self._seen_until
-        if anew and await self._is_leased():
+        was_unseen = self._seen_until is None or boot >= self._seen_until
+        if was_unseen and await self._is_leased():
             return False
         await self._presence.announce(now)
-        if anew and await self._is_leased():
+        if was_unseen and await self._is_leased():
             await self._presence.withdraw()
             return False
         self._seen_until = boot + RELIANCE
@@ -234,7 +234,7 @@ class ClockWatch(TimesBase):
         else:
             self._log.warn("modes-mixed", "{text}", text=text)
 
-    def _tell_of_others(self, verdict: Verdict) -> None:
+    def _tell_of_others(self, verdict: ClockComparison) -> None:
         off = dict(verdict.off)
         for name in sorted(off.keys() - self._off):
             self._log.warn(

@@ -1,4 +1,4 @@
-"""What is answered about consumer groups when storage fails, or a defect shows; and that nothing is half done then."""
+"""The answers about consumer groups when storage fails or a defect shows; no request is left half done."""
 
 from __future__ import annotations
 

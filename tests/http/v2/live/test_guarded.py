@@ -1,4 +1,4 @@
-"""What lets a live read in, and its end with it; and what is held for a client that takes nothing."""
+"""A live read ends when its caller loses access; a client that reads nothing costs bounded memory."""
 
 from __future__ import annotations
 

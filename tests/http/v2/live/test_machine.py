@@ -1,5 +1,4 @@
-"""A random machine: whatever happens to a queue, a connection and a front end, each message comes once, or a gap is
-told."""
+"""A random machine of queues, connections and front ends: a live read sends each message once, or reports a gap."""
 
 from __future__ import annotations
 

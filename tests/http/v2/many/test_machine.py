@@ -1,5 +1,6 @@
-"""A random machine: whatever happens to some queues, a connection and a front end, a reader of all of them is sent each
-message once, or is told of a gap in its queue."""
+"""A random machine of several queues, connections and front ends: a live read of all of them sends each message once,
+or reports a gap in its queue.
+"""
 
 from __future__ import annotations
 

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
+from tests.again import again
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
 from tests.http.v2.many import test_claims
 
-
-class SQLiteServedTests(OnSQLite, test_claims.ServedTests):
-    pass
-
-
-class SQLiteWaitingTests(OnSQLite, test_claims.WaitingTests):
-    pass
-
-
-class SQLiteKeysTests(OnSQLite, test_claims.KeysTests):
-    pass
-
-
-class CassandraServedTests(OnCassandra, test_claims.ServedTests):
-    pass
-
-
-class CassandraWaitingTests(OnCassandra, test_claims.WaitingTests):
-    pass
-
-
-class CassandraKeysTests(OnCassandra, test_claims.KeysTests):
-    pass
+again(
+    __name__,
+    {"SQLite": OnSQLite, "Cassandra": OnCassandra},
+    (
+        test_claims.ServedTests,
+        test_claims.WaitingTests,
+        test_claims.KeysTests,
+    ),
+)

@@ -1,4 +1,4 @@
-"""Cursors over v2: where reading goes on, and what readers are told who have missed something."""
+"""Cursors over v2: where a read goes on, and how gaps are reported."""
 
 from __future__ import annotations
 

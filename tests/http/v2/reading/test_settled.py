@@ -1,4 +1,4 @@
-"""Pages over v2 that stay as they are: their entity tags, and who is told that a page is as it was."""
+"""Settled pages over v2: their entity tags, and 304 for clients that have them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading all of a queue in one answer of lines: every message once, to where the log ended, or it is told why not."""
+"""Reading a whole queue in one answer of lines: each message once, up to the end of the log, or an error."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ from queuey.storage.cassandra.cluster.port import (
     Statement,
     StatementRefused,
     TooLarge,
-    Verdict,
+    TransactionResult,
     check_size,
     check_values,
     connection_gauge,
@@ -179,7 +179,7 @@ class CQLSession:
         call.host = host
         return self._prepare_and(statement, lambda found: self._execute(found, values, Level.ONE, call))
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """See ICQLSession."""
         call = PendingCall(Attempts(Kind.TRANSACTION, False, True), 0)
         call.profile = VERDICT
@@ -278,6 +278,6 @@ def _bind(prepared: PreparedStatement, values: Sequence[Any]) -> Any:
         raise StatementRefused(f"{error}, for {prepared.query_string}") from error
 
 
-def _verdict(result: tuple[Sequence[str], Sequence[Row]]) -> Verdict:
+def _verdict(result: tuple[Sequence[str], Sequence[Row]]) -> TransactionResult:
     names, rows = result
-    return Verdict.of(names, rows[0])
+    return TransactionResult.of(names, rows[0])

@@ -1,6 +1,6 @@
-"""Errors over Thrift, as errors of this package or of Queuey.
+"""Translates exceptions of Thrift and of its connections into the errors of this package and of Queuey.
 
-``applied`` is ``"no"`` only if that is certain.
+``applied`` of an error is ``"no"`` only if the request has certainly not changed anything.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NOT_NOW: Final = "Unable to perform"
 
 
 @attrs.frozen
-class Asked:
+class RequestTraits:
     """The properties of a request that decide about its error.
 
     :ivar logged: whether it is a logged batch.
@@ -40,12 +40,12 @@ class Asked:
 
     @property
     def repeatable(self) -> bool:
-        """Return whether a second time changes nothing."""
+        """Whether the request can be sent twice without changing anything more."""
         return self.kind in (Kind.READ, Kind.WRITE)
 
 
-def forgotten(error: BaseException) -> bool:
-    """Return whether a node does not know a prepared statement, as after its restart; it was not executed then."""
+def is_unprepared(error: BaseException) -> bool:
+    """Whether a node does not know a prepared statement, as after its restart. The statement was not executed then."""
     return isinstance(error, api.InvalidRequestException) and _FORGOTTEN in error.why
 
 
@@ -56,8 +56,8 @@ def retries(error: BaseException) -> int:
     return 1 if isinstance(error, api.TimedOutException | api.UnavailableException) else 0
 
 
-def surely_not(error: BaseException, kind: Kind) -> bool:
-    """Whether it is certain that this error came before anything was changed."""
+def surely_not_applied(error: BaseException, kind: Kind) -> bool:
+    """Whether the request has certainly not been applied when it fails with this error."""
     if kind is Kind.READ:
         return True
     if isinstance(error, Lost):
@@ -69,17 +69,17 @@ def surely_not(error: BaseException, kind: Kind) -> bool:
     return isinstance(error, api.InvalidRequestException | api.AuthorizationException | api.AuthenticationException)
 
 
-def of_request(error: Exception, asked: Asked, unsure: bool) -> Exception:
+def of_request(error: Exception, asked: RequestTraits, unsure: bool) -> Exception:
     """Return the error for a failed request.
 
     :param unsure: whether an attempt may have been applied, this one or one before it.
     """
     if isinstance(error, (QueueyError, StatementRefused, AccessRefused)):
         return error
-    text = said(error)
+    text = error_text(error)
     if isinstance(error, api.AuthorizationException | api.AuthenticationException):
         return AccessRefused(f"Cassandra does not let us do this: {text}")
-    if isinstance(error, api.InvalidRequestException) and not forgotten(error):
+    if isinstance(error, api.InvalidRequestException) and not is_unprepared(error):
         if any(part in text for part in _NO_RIGHT):
             return AccessRefused(f"Cassandra does not let us do this: {text}")
         if any(part in text.lower() for part in _TOO_LARGE):
@@ -98,7 +98,7 @@ def of_connecting(causes: Mapping[str, Exception], tls: tuple[type[BaseException
     # While one node may still let us in, it is of use to try again.
     if refusals and None not in refusals:
         return AccessRefused(next(text for text in refusals if text is not None))
-    found = "; ".join(f"{where}: {said(cause)}" for where, cause in causes.items())
+    found = "; ".join(f"{where}: {error_text(cause)}" for where, cause in causes.items())
     return Unavailable(f"Cassandra does not answer: {found}")
 
 
@@ -117,7 +117,7 @@ def _refusal(where: str, error: Exception, tls: tuple[type[BaseException], ...])
     return None
 
 
-def said(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """Return the text of an error, on one line."""
     if isinstance(error, api.TimedOutException):
         return "the replicas did not answer in time"

@@ -25,7 +25,7 @@ from queuey.storage.cassandra.cluster.port import (
     Row,
     Statement,
     StatementRefused,
-    Verdict,
+    TransactionResult,
     check_size,
     check_values,
     connection_gauge,
@@ -41,7 +41,13 @@ from queuey.storage.cassandra.cluster.thrift.batches import (
     written_out,
 )
 from queuey.storage.cassandra.cluster.thrift.calls import UNREACHABLE, execute, execute_prepared, schema_versions
-from queuey.storage.cassandra.cluster.thrift.errors import Asked, forgotten, of_request, retries, surely_not
+from queuey.storage.cassandra.cluster.thrift.errors import (
+    RequestTraits,
+    is_unprepared,
+    of_request,
+    retries,
+    surely_not_applied,
+)
 from queuey.storage.cassandra.cluster.thrift.node import ThriftNode
 from queuey.storage.cassandra.cluster.thrift.pool import Pool
 from queuey.storage.cassandra.cluster.thrift.wire import Lost, Wire
@@ -73,7 +79,7 @@ class _Request:
     :ivar unsure: whether an attempt that failed may have been applied.
     """
 
-    asked: Asked
+    asked: RequestTraits
     end: float
     sent: bool = False
     unsure: bool = False
@@ -89,7 +95,7 @@ class _Request:
         :return: how many attempts after the first one there may be in all.
         """
         sent, self.sent = self.sent, False
-        if sent and not surely_not(error, self.asked.kind):
+        if sent and not surely_not_applied(error, self.asked.kind):
             self.unsure = True
         untouched = not sent or (isinstance(error, Lost) and not error.sent)
         return retries(error) if untouched or self.asked.repeatable else 0
@@ -168,7 +174,7 @@ class ThriftSession:
         request = self._request(statement.kind, False)
         return self._begin(request, self._rows_on(request, node, _prepared(statement.text, values, Level.ONE)))
 
-    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[Verdict]:
+    def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """See ICQLSession; what it is agreed at, SERIAL, goes without saying in Thrift."""
         request = self._request(Kind.TRANSACTION, False)
         return self._begin(request, self._transact(request, _prepared(statement.text, values, Level.QUORUM)))
@@ -183,7 +189,7 @@ class ThriftSession:
     def _request(self, kind: Kind, logged: bool) -> _Request:
         settings = self._settings
         seconds = settings.definition_timeout if kind is Kind.DEFINITION else settings.request_timeout
-        return _Request(Asked(kind, logged, 0, settings.max_request), self._reactor.seconds() + seconds)
+        return _Request(RequestTraits(kind, logged, 0, settings.max_request), self._reactor.seconds() + seconds)
 
     def _begin(self, request: _Request, work: Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
         if not self._connected:
@@ -220,10 +226,10 @@ class ThriftSession:
             request.failed(error)
             raise of_request(error, request.asked, request.unsure) from error
 
-    async def _transact(self, request: _Request, work: Work[Any]) -> Verdict:
+    async def _transact(self, request: _Request, work: Work[Any]) -> TransactionResult:
         result = await self._try(request, work)
         names = [column.name.decode() for column in result.rows[0].columns]
-        return Verdict.of(names, rows_of(result)[0])
+        return TransactionResult.of(names, rows_of(result)[0])
 
     async def _batch(self, request: _Request, bound: Sequence[Bound], level: Level, logged: bool) -> None:
         for one in bound:
@@ -313,7 +319,7 @@ def _prepared(text: str, values: Sequence[Any], level: Level) -> Work[Any]:
             try:
                 return await wire.ask(execute_prepared(known.number, found, level), seconds)
             except Exception as error:
-                if not forgotten(error) or attempt == _PREPARATIONS:
+                if not is_unprepared(error) or attempt == _PREPARATIONS:
                     raise
                 node.forget(text, known)
         raise AssertionError("the last attempt returns or raises")

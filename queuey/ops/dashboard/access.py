@@ -12,14 +12,14 @@ from twisted.web.resource import Resource
 from queuey.http.connection.limits import Refusal
 from queuey.http.wire import Request
 from queuey.model.rights import DashboardToken
-from queuey.ops import door
+from queuey.ops import access
+from queuey.ops.access import CALL, READ, is_json, refuse, refuse_method
 from queuey.ops.callers import MethodCaller
 from queuey.ops.dashboard import rights
 from queuey.ops.dashboard.attempts import Attempts
 from queuey.ops.dashboard.files import StaticFile
 from queuey.ops.dashboard.live import LiveNumbers
 from queuey.ops.dashboard.tokens import Tokens
-from queuey.ops.door import CALL, READ, is_json, refuse, refuse_method
 from queuey.ops.rpc import RPC
 
 RPC_PATH: Final = b"/rpc"
@@ -42,7 +42,7 @@ SECURITY: Final = (
 _ORIGIN: Final = re.compile(rb"https?://(.+)")
 
 
-class DashboardDoor(Resource):
+class DashboardAccess(Resource):
     """The root of the dashboard's listener.
 
     :param files: of the page, by path.
@@ -77,7 +77,7 @@ class DashboardDoor(Resource):
 
     def render(self, request: Request) -> Any:
         """Let a request in, or refuse it; connections of refused clients are closed, since there are few."""
-        if not door.names_us(request, self._hosts()):
+        if not access.names_us(request, self._hosts()):
             return _forbid(request, "This dashboard has other names; [server] dashboard_hosts lists them.")
         methods = {RPC_PATH: CALL, LIVE_PATH: (b"GET",)}.get(request.path)
         if methods is None:
@@ -117,7 +117,7 @@ class DashboardDoor(Resource):
             headers = ((b"Retry-After", b"%d" % ceil(wait)),)
             text = "Too many false tokens came from this address; wait for a while."
             return refuse(request, 429, "too-many-requests", text, headers)
-        shown = door.bearer(request)
+        shown = access.bearer(request)
         found = None if shown is None else self._tokens.find(shown)
         if found is not None:
             return found
@@ -150,7 +150,7 @@ def _is_same_origin(request: Request) -> bool:
 
 def render_refusal(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
     """The answer to a request that is refused before it comes here: too large, too late, or malformed."""
-    headers, body = door.render_refusal(request, refusal)
+    headers, body = access.render_refusal(request, refusal)
     if request is None:
         return {**headers, **{name.decode(): value.decode() for name, value in SECURITY}}, body
     return headers, body

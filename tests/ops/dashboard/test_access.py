@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from queuey.ops.dashboard.door import SECURITY
+from queuey.ops.dashboard.access import SECURITY
 from queuey.ops.dashboard.files import load_files
 from tests.http.wire_support import Response
 from tests.ops.dashboard.support import DashboardCase
 
 
-class DoorTests(DashboardCase):
+class AccessTests(DashboardCase):
     def page(self, path: str, method: str = "GET") -> Response:
         """Ask for a file as the address bar of a browser does."""
         return self.door.start(method, path, {"Host": "localhost:5002"}).response(method, only_json=False)
