@@ -149,6 +149,11 @@ class QueueDirectory:
         """The queue of that name. Fails with ``NoSuchQueue``."""
         return _only(await self.store.describe(application, (name,)))
 
+    async def is_there(self, application: str, name: str, incarnation: int) -> bool:
+        """Look in the store itself, past every cache, whether a queue of that name is still that incarnation."""
+        found = await self.store.describe(application, (name, name))
+        return any(queue is not None and queue.incarnation == incarnation for queue in found)
+
     @cached_property
     def cached(self) -> Callable[[str, str], Queue | None]:
         """Return what ``find`` would fire with, if that is cached; ``None`` otherwise."""

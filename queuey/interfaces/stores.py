@@ -212,6 +212,8 @@ class IQueueStore(Interface):
     def describe(application: str, names: Sequence[str]) -> Deferred[tuple[Queue | None, ...]]:
         """Look up queues by name.
 
+        One name may be answered from a cache; several names are looked up in the store.
+
         :return: fires with the queues in the order of the names; ``None`` for a name without a queue. May be cancelled.
             Fails with ``Unavailable``.
         """

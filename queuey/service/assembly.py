@@ -225,6 +225,7 @@ def assemble(
             *store.metrics,
             *(metric for one in follows for metric in one.metrics),
             *engine.metrics,
+            *schedule_engine.counts.metrics,
         )
 
     def let_go() -> None:

@@ -20,8 +20,8 @@ SUMMED: Final = frozenset(
 )
 """Gauges that are the sum over all processes; the others, besides those of ``GREATEST``, are the daemon's own."""
 
-GREATEST: Final = frozenset({"queuey_live_behind_seconds"})
-"""Gauges that are the greatest value of all processes."""
+GREATEST: Final = frozenset({"queuey_live_behind_seconds", "queuey_schedules"})
+"""Gauges that are the greatest value of all processes. Each process that serves counts all schedules."""
 
 _OF_ALL: Final = SUMMED | GREATEST
 

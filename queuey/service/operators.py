@@ -36,6 +36,7 @@ from queuey.ops.methods.messages import Messages
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
 from queuey.ops.methods.reports import Reporter
+from queuey.ops.methods.schedules import Schedules
 from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Care, Store
 from queuey.ops.metrics.page import PATH as METRICS_PATH
@@ -110,6 +111,7 @@ def operators_rpc(
             "Operators may not read messages; [server] ops_peek = true allows it.",
         ),
         "pushes": Pushes(parts.directory, parts.pushes),
+        "schedules": Schedules(parts.directory, parts.schedules),
         "store": Store(store, care(in_force, reactor), lambda: in_force.settings.server.ops.backups, now),
         "live": Live(parts.policies, waiting, scope, now),
         "log": Logging(log),

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.message import Content, Draft
+from queuey.interfaces import MAX_STATE
+from queuey.model.message import MAX_MESSAGE_KEY, Content, Draft
 from queuey.model.schedules.cron import BadCron, check, newest_time, next_time, zone
 from queuey.model.schedules.stored import (
+    FIRST_PAUSE,
+    LONGEST_PAUSE,
+    MAX_BODY,
     Missed,
     Schedule,
+    State,
     UnreadableSchedule,
     decode_schedule,
     encode_schedule,
+    failed,
 )
 from queuey.model.timeid import Ticks
 
@@ -115,8 +122,50 @@ class ScheduleTest(SynchronousTestCase):
         self.assertIsNone(schedule(last="2026-01-01T05:00").due(at("2026-01-01T04:59")))
         self.assertIsNone(schedule(last="2026-01-01T05:00").due(at("2026-01-01T05:00")))
 
+    def test_paused(self) -> None:
+        one = attrs.evolve(schedule(), paused=at("2026-01-01T01:30"))
+        self.assertEqual((one.due(at("2026-01-01T05:30")), one.next_time), (None, None))
+        self.assertEqual(failed(one, 1, "x", "").state, (State.PAUSED, at("2026-01-01T01:30")))
+
+    def test_failures(self) -> None:
+        """Pauses double up to a bound, however many failures there were."""
+        one, now, pauses = schedule(), 1000, []
+        for _ in range(8):
+            one = failed(one, now, "storage-full", "x" * 1000)
+            assert one.failing is not None
+            pauses.append(one.failing.next_attempt - now)
+            now = one.failing.next_attempt
+        assert one.failing is not None
+        self.assertEqual(pauses, [FIRST_PAUSE, 10, 20, 40, *[LONGEST_PAUSE] * 4])
+        self.assertEqual((one.failing.since, one.failing.count, len(one.failing.text)), (1000, 8, 300))
+        self.assertEqual(one.state, (State.FAILING, 1000))
+        often = attrs.evolve(one.failing, count=10**6)
+        self.assertEqual(often.next_attempt, often.time + LONGEST_PAUSE)
+
+    def test_times_without_a_message(self) -> None:
+        second = at("2026-01-01T02:00")
+        self.assertFalse(schedule().passes_over(at("2026-01-01T01:00"), True))
+        self.assertTrue(schedule().passes_over(at("2026-01-01T01:00"), False))
+        self.assertTrue(schedule().passes_over(second, True))
+        self.assertFalse(schedule(missed=Missed.ONCE).passes_over(second, True))
+
+    def test_the_largest_one_fits_into_a_state(self) -> None:
+        """Whatever is in its message: each character of these headers takes six when JSON escapes it."""
+        for filling in ("\u00e4", '"', "\\", "\x01"):
+            headers = json.dumps({"a": filling * 8192}, ensure_ascii=False, separators=(",", ":")).encode()[:8190]
+            content = Content(b"\xff" * MAX_BODY, "a/" + "b" * 1022, headers.decode("utf-8", "ignore").encode())
+            key = (filling * MAX_MESSAGE_KEY).encode()[:MAX_MESSAGE_KEY].decode("utf-8", "ignore")
+            one = attrs.evolve(schedule("0 " * 125), message=Draft(content, 1, None, key, Ticks(1)))
+            one = failed(one, 1, "too-many-requests", filling * 1000)
+            self.assertLess(len(encode_schedule(one)), MAX_STATE)
+            self.assertEqual(decode_schedule(encode_schedule(one)), one)
+
     def test_format(self) -> None:
-        for one in (schedule(), attrs.evolve(schedule(), message=Draft(Content(b""), 0))):
+        for one in (
+            schedule(),
+            attrs.evolve(schedule(), message=Draft(Content(b""), 0)),
+            attrs.evolve(failed(schedule(), 7, "x", "y"), paused=5, posted=6),
+        ):
             self.assertEqual(decode_schedule(encode_schedule(one)), one)
         for damaged in (b"", b"[]", b"{}", b'{"format":2}', encode_schedule(schedule()).replace(b'"skip"', b'"x"')):
             self.assertRaises(UnreadableSchedule, decode_schedule, damaged)

@@ -9,8 +9,8 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.core.groups.group_changes import GroupChanges, Judge
-from queuey.core.groups.rows import AT_ONCE, in_parallel
 from queuey.core.pushes.engine import PushEngine
+from queuey.core.pushes.listing import page_of
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.reports import read_report
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
@@ -86,30 +86,25 @@ class PushDirectory:
             ``NoSuchApplication``.
         """
         await self.means.policies.policy_for(application)
-        places = sorted(
-            one
-            for one in await self.registry.read()
-            if one.application == application and queue in (None, one.queue) and _key(one) > tuple(after.split("/"))
-        )
-        found: list[Listed] = []
-        for start in range(0, len(places), AT_ONCE):
-            for listed in await in_parallel(places[start : start + AT_ONCE], self._listed):
-                if listed is None or state not in (None, state_of(_push_of(listed[1]), listed[2])[0]):
-                    continue
-                if len(found) == limit:
-                    return found, "/".join(_key(found[-1][0]))
-                found.append(listed)
-        return found, None
+
+        def look(place: PushPlace) -> Deferred[tuple[Group, PushReport] | None]:
+            return self._listed(place, state)
+
+        found, next = await page_of(self.registry, application, queue, after, limit, look)
+        return [(place, *one) for place, one in found], next
 
     @deferred
-    async def _listed(self, place: PushPlace) -> Listed | None:
-        """Look a push up; ``None`` if it is gone."""
+    async def _listed(self, place: PushPlace, state: State | None) -> tuple[Group, PushReport] | None:
+        """Look a push up; ``None`` if it is gone, or is not in that state."""
         try:
             queue = await self.means.directory.find(place.application, place.queue)
             group = await self.find(queue, place.name)
         except (NoSuchQueue, NoSuchGroup, NoSuchPush):
             return None
-        return (place, group, await self.report(group)) if queue.incarnation == place.incarnation else None
+        if queue.incarnation != place.incarnation:
+            return None
+        report = await self.report(group)
+        return (group, report) if state in (None, state_of(_push_of(group), report)[0]) else None
 
     @deferred
     async def put(
@@ -270,10 +265,6 @@ class PushDirectory:
 def place_of(queue: Queue, name: str) -> PushPlace:
     """Return the place of a push."""
     return PushPlace(queue.application, queue.name, queue.incarnation, name)
-
-
-def _key(place: PushPlace) -> tuple[str, str]:
-    return place.queue, place.name
 
 
 def _there(push: Push | None) -> Push:

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import attrs
+from twisted.internet.defer import Deferred
 
 from queuey.core.groups.rows import AT_ONCE, in_parallel
+from queuey.core.pushes.listing import page_of
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
-from queuey.errors import NoSuchSchedule, NotPromised
+from queuey.errors import NoSuchQueue, NoSuchSchedule, NotPromised, Unavailable
 from queuey.model.message import Draft
 from queuey.model.pushes.places import PushPlace
 from queuey.model.queue import Consistency, Queue
-from queuey.model.schedules.stored import MAX_OF_APPLICATION, MAX_OF_QUEUE, Missed, Schedule
+from queuey.model.schedules.stored import MAX_OF_APPLICATION, MAX_OF_QUEUE, Missed, Schedule, State
 from queuey.model.timeid import from_seconds
 
 _ID: int = 16
@@ -23,6 +25,23 @@ _VERSION: int = 8
 
 Judge = Callable[[Schedule | None], None]
 """Checks the precondition of a change against what is stored; raises an error if it does not hold."""
+
+Listed = tuple[PushPlace, Schedule]
+"""A schedule of a list."""
+
+
+@attrs.frozen
+class ScheduleSettings:
+    """What a client says of a schedule."""
+
+    cron: str
+    timezone: str
+    message: Draft
+    missed: Missed
+
+
+Edit = Callable[[Schedule | None], ScheduleSettings]
+"""Makes the settings of those that are there."""
 
 
 @attrs.frozen
@@ -50,12 +69,30 @@ class ScheduleDirectory:
         return _there(await self.rows.read(_place(queue, name)))
 
     @deferred
-    async def put(
-        self, queue: Queue, name: str, cron: str, timezone: str, message: Draft, missed: Missed, judge: Judge
-    ) -> tuple[Schedule, bool]:
-        """Make a schedule, or replace its settings. Times up to now are done with.
+    async def page(
+        self, application: str, queue: str | None, state: State | None, after: str, limit: int
+    ) -> tuple[list[Listed], str | None]:
+        """List schedules of an application by queue and name; see ``PushDirectory.page``."""
+        await self.engine.policies.policy_for(application)
 
-        :return: fires with the schedule, and whether it was made. Fails with ``NotPromised``.
+        def look(place: PushPlace) -> Deferred[Schedule | None]:
+            return self._listed(place, state)
+
+        return await page_of(self.registry, application, queue, after, limit, look)
+
+    @deferred
+    async def _listed(self, place: PushPlace, state: State | None) -> Schedule | None:
+        """Look a schedule up; ``None`` if it is gone, or is not in that state."""
+        schedule = await self.engine.existing(place)
+        return None if schedule is None or state not in (None, schedule.state[0]) else schedule
+
+    @deferred
+    async def put(self, queue: Queue, name: str, edit: Edit, judge: Judge) -> tuple[Schedule, bool]:
+        """Make a schedule, or replace its settings. If its times become others, those up to now are done with.
+
+        :param edit: makes the settings; a pause stays as it is.
+        :return: fires with the schedule, and whether it was made. Fails with ``NotPromised``, ``StorageFull`` and
+            ``NoSuchQueue``.
         """
         place = _place(queue, name)
         if self.engine.messages.store.capabilities.not_once or queue.settings.consistency is Consistency.WEAK:
@@ -70,13 +107,45 @@ class ScheduleDirectory:
                 return current  # stored by an attempt whose outcome was unknown
             judge(current)
             kept, created = (id, from_seconds(now)) if current is None else (current.id, current.created)
-            return Schedule(kept, cron, timezone, message, missed, created, int(now), version)
+            posted, paused = (None, None) if current is None else (current.posted, current.paused)
+            of, last = edit(current), int(now)
+            if current is not None and (of.cron, of.timezone) == (current.cron, current.timezone):
+                last = current.last  # a time that has just come is not lost
+            return Schedule(kept, of.cron, of.timezone, of.message, of.missed, created, last, version, posted, paused)
 
-        before, after = await self.rows.change(place, edited)
-        await self.registry.note(place)
-        self.engine.look(place)
-        assert after is not None
+        before, after = await self._changed(place, edited)
         return after, before is None or (before == after and before.id == id)
+
+    @deferred
+    async def change(self, queue: Queue, name: str, edit: Edit, judge: Judge) -> Schedule:
+        """Change the settings of a schedule. Fails as ``put`` does, and with ``NoSuchSchedule``."""
+
+        def there(current: Schedule | None) -> ScheduleSettings:
+            return edit(_there(current))
+
+        def judged(current: Schedule | None) -> None:
+            judge(_there(current))
+
+        await self.find(queue, name)
+        return (await self.put(queue, name, there, judged))[0]
+
+    @deferred
+    async def set_paused(self, queue: Queue, name: str, paused: bool, judge: Judge) -> Schedule:
+        """Pause a schedule, or let it go on with the next time. Fails with ``NoSuchSchedule``."""
+        now, version = int(self.engine.now()), self.rows.new_bytes(_VERSION).hex()
+
+        def edited(current: Schedule | None) -> Schedule:
+            schedule = _there(current)
+            if schedule.version == version:
+                return schedule
+            judge(schedule)
+            if paused is (schedule.paused is not None):
+                return schedule
+            if paused:
+                return attrs.evolve(schedule, paused=now, version=version)
+            return attrs.evolve(schedule, paused=None, failing=None, last=now, version=version)
+
+        return (await self._changed(_place(queue, name), edited))[1]
 
     @deferred
     async def delete(self, queue: Queue, name: str, judge: Judge) -> None:
@@ -90,7 +159,31 @@ class ScheduleDirectory:
             found[0] = True
 
         await self.rows.change(place, edited)
-        self.engine.look(place)
+        try:
+            await self.registry.drop(place, self.engine.exists)
+        except Unavailable:
+            self.engine.look(place)  # the engine drops it later
+
+    async def _changed(
+        self, place: PushPlace, edit: Callable[[Schedule | None], Schedule]
+    ) -> tuple[Schedule | None, Schedule]:
+        """Change a row, and let all processes look at it. Fails with ``NoSuchQueue`` if its queue was deleted.
+
+        Without the check, a row that is written after the rows of the queue were removed would stay. If this process
+        dies before the check, engines find the row.
+        """
+        before, after = await self.rows.change(place, edit)
+        assert after is not None
+        try:
+            await self.registry.note(place)
+            if not await self.engine.directory.is_there(place.application, place.queue, place.incarnation):
+                await self.rows.change(place, lambda _: None)
+                raise NoSuchQueue(f'The queue "{place.queue}" was deleted.')
+        except Unavailable as error:
+            raise error.but("unknown") from None
+        finally:
+            self.engine.look(place)
+        return before, after
 
     async def _check_number(self, place: PushPlace) -> None:
         """Refuse one schedule too many; requests at the same time may exceed the bounds by a few."""
@@ -100,6 +193,9 @@ class ScheduleDirectory:
         if sum(one.incarnation == place.incarnation for one in places) >= MAX_OF_QUEUE:
             raise NotPromised(f"A queue has at most {MAX_OF_QUEUE} schedules.")
         if sum(one.application == place.application for one in places) >= MAX_OF_APPLICATION:
+            for one in places:
+                if one.application == place.application:
+                    self.engine.look(one)  # some may be of queues that are gone
             raise NotPromised(f"An application has at most {MAX_OF_APPLICATION} schedules.")
 
 

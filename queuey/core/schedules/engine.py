@@ -21,16 +21,16 @@ from queuey.core.groups.rows import AT_ONCE, in_parallel
 from queuey.core.messages import MessageExchange
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.queues import QueueDirectory
+from queuey.core.schedules.counts import ScheduleCounts, error_word
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
-from queuey.errors import NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.errors import BodyTooLarge, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.interfaces import IPolicies
 from queuey.model.message import Draft
 from queuey.model.once import Once
 from queuey.model.pushes.places import PushPlace
-from queuey.model.queue import Queue
-from queuey.model.schedules.cron import LAST_TIME, next_time
-from queuey.model.schedules.stored import LEAP, Schedule
+from queuey.model.schedules.cron import LAST_TIME
+from queuey.model.schedules.stored import LEAP, Schedule, State, failed
 
 EVERY: Final = 1.0
 """Seconds between two looks at the clock."""
@@ -38,11 +38,35 @@ EVERY: Final = 1.0
 REFRESH: Final = 5.0
 """Seconds between two looks at the registry."""
 
-_TROUBLE: Final = 5
-"""Seconds until the next attempt after an error."""
+CHECK: Final = 3600
+"""Maximum seconds between two looks at a schedule: then it is noticed that its queue was deleted."""
 
-_ABSENT: Final = 60
-"""Seconds until the next look at a schedule whose application is not served now."""
+GONE: Final = 60.0
+"""Seconds for which a schedule or its queue must have been missing until what is left of it is removed. It may be one
+that another process is just making, and caches may know a queue that was replaced for some seconds."""
+
+_TROUBLE: Final = 5
+"""Seconds until the next attempt after an error that could not be stored; the pause doubles up to ``_LONGEST``."""
+
+_LONGEST: Final = 60
+
+
+@attrs.define
+class _Look:
+    """What this process knows of a schedule.
+
+    :ivar next: when to look at it again, in seconds since 1970; 0: now.
+    :ivar state: at the last look; ``None`` if it was not looked at yet, or is gone.
+    :ivar absent: whether its application was not served at the last look.
+    :ivar errors: looks in a row that failed.
+    :ivar gone: since when the schedule or its queue is missing, in seconds of the reactor's clock.
+    """
+
+    next: float = 0.0
+    state: State | None = None
+    absent: bool = False
+    errors: int = 0
+    gone: float | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -61,8 +85,13 @@ class ScheduleEngine:
     clock: IReactorTime
     now: Callable[[], float]
     defect: Callable[[Failure], None]
-    _next: dict[PushPlace, float] = attrs.field(init=False, factory=dict)
+    _looks: dict[PushPlace, _Look] = attrs.field(init=False, factory=dict)
     _run: _Run = attrs.field(init=False, factory=lambda: _Run())
+    counts: ScheduleCounts = attrs.field(init=False)
+
+    @counts.default
+    def _make_counts(self) -> ScheduleCounts:
+        return ScheduleCounts(lambda: ((place, look.state) for place, look in self._looks.items()))
 
     def start(self) -> None:
         """Begin."""
@@ -70,7 +99,7 @@ class ScheduleEngine:
 
     def look(self, place: PushPlace) -> None:
         """Look at a schedule soon, because this process has changed it."""
-        self._next[place] = 0
+        self._looks.setdefault(place, _Look()).next = 0
 
     @deferred
     async def stop(self) -> None:
@@ -102,86 +131,167 @@ class ScheduleEngine:
         if self.clock.seconds() >= run.next_refresh:
             changed = await self.registry.refresh()
             run.next_refresh = self.clock.seconds() + REFRESH
-            known = self.registry.known
-            for place in self._next.keys() - known:
-                del self._next[place]
-            for place in known:
-                if place in changed or place not in self._next:
-                    self._next[place] = 0
+            self._follow(changed)
         if now < run.last_now - LEAP:  # the clock was set back: what was planned may be far away
-            self._next.update(dict.fromkeys(self._next, 0))
+            for look in self._looks.values():
+                look.next = 0
         run.last_now = now
-        due = sorted(place for place, time in self._next.items() if time <= now)
+        due = sorted(place for place, look in self._looks.items() if look.next <= now)
         for start in range(0, len(due), AT_ONCE):
             if run.stopping:
                 return
             await in_parallel(due[start : start + AT_ONCE], self._visit)
 
+    def _follow(self, changed: frozenset[PushPlace]) -> None:
+        """Look at what has changed in the registry, or in the settings, and forget what is not listed any more."""
+        known = self.registry.known
+        for place in self._looks.keys() - known:
+            del self._looks[place]
+        for place in known:
+            look = self._looks.setdefault(place, _Look())
+            if place in changed or (look.absent and self.policies.cached(place.application) is not None):
+                look.next = 0
+
     @deferred
     async def _visit(self, place: PushPlace) -> None:
         """Post what is due of a schedule, and plan the next look at it."""
-        self._next[place] = self.now() + _TROUBLE
+        look = self._looks[place]
+        look.next = self.now() + min(_TROUBLE << min(look.errors, 10), _LONGEST)
+        look.absent = False
         try:
-            time = await self.run(place)
+            schedule = await self.existing(place)
+            look.state = None if schedule is None else schedule.state[0]
+            if schedule is None:
+                await self._missing(place, look)
+                return
+            look.gone = None
+            schedule = await self.run(place, schedule)
         except NoSuchApplication:
-            self._next[place] = self.now() + _ABSENT
+            look.absent = True
+            look.errors = 0
+            self._plan(look, self.now() + CHECK)
         except QueueyError:
-            return
+            look.errors += 1
         except Exception:
+            look.errors += 1
             self.defect(Failure())
         else:
-            if time is None:
-                await self._forget(place)
-            elif self._next.get(place):  # it was not changed meanwhile
-                self._next[place] = time
+            look.errors = 0
+            look.state = None if schedule is None else schedule.state[0]
+            self._plan(look, self._next_look(schedule))
 
-    async def run(self, place: PushPlace) -> float | None:
+    def _plan(self, look: _Look, time: float) -> None:
+        if look.next:  # it was not changed meanwhile
+            look.next = min(time, self.now() + CHECK)
+
+    def _next_look(self, schedule: Schedule | None) -> float:
+        """Return when something of a schedule is due, or may be tried again."""
+        if schedule is None:
+            return 0.0  # it was deleted meanwhile
+        time = schedule.next_time or LAST_TIME
+        return time if schedule.failing is None else max(time, min(schedule.failing.next_attempt, self.now() + CHECK))
+
+    @deferred
+    async def run(self, place: PushPlace, schedule: Schedule) -> Schedule | None:
         """Post what is due of a schedule.
 
-        :return: its next time; ``None`` if it does not exist any more.
+        :return: fires with what is stored of it now. Fails with ``NoSuchApplication`` if its application is not served
+            now, and otherwise only if the store does not answer: other errors are stored with the schedule.
         """
-        schedule = await self.rows.read(place)
-        if schedule is None:
-            return None  # it was deleted, or its queue was
-        queue = await self.directory.find(place.application, place.queue)
-        if queue.incarnation != place.incarnation:
-            raise NoSuchQueue("The queue was deleted, or is not yet known here.")
-        now = int(self.now())
+        await self.policies.policy_for(place.application)
+        now, posted = int(self.now()), False
+        due = schedule.due(now)
         if schedule.last > now + LEAP:
             time = now  # the clock was far ahead when the last message was posted
-        elif (due := schedule.due(now)) is not None:
-            time, posts = due
-            if posts:
-                await self._post(queue, place, schedule, time)
+        elif due is not None:
+            if schedule.failing is not None and now < schedule.failing.next_attempt <= now + LEAP:
+                return schedule
+            time, posted = due
+            if posted:
+                try:
+                    await self._post(place, schedule, time)
+                except QueueyError as error:
+                    return await self._failed(place, schedule, error)
         else:
-            return next_time(schedule.cron, schedule.timezone, schedule.last) or LAST_TIME
-        seen = schedule
+            return schedule
 
-        def done(current: Schedule | None) -> Schedule | None:
-            if current is None or current.version != seen.version or current.last != seen.last:
-                return current  # it was changed, or another process was first
+        def done(current: Schedule) -> Schedule:
+            if posted:
+                return attrs.evolve(current, last=time, posted=time, failing=None)
             return attrs.evolve(current, last=time)
 
-        await self.rows.change(place, done)
-        return next_time(schedule.cron, schedule.timezone, time) or LAST_TIME
+        after, changed = await self._change(place, schedule, done)
+        if changed and due is not None and schedule.passes_over(time, posted):
+            self.counts.missed(place)
+        return after
 
-    async def _post(self, queue: Queue, place: PushPlace, schedule: Schedule, time: int) -> None:
+    async def _post(self, place: PushPlace, schedule: Schedule, time: int) -> None:
+        queue = await self.directory.find(place.application, place.queue)
+        if queue.incarnation != place.incarnation:
+            raise NoSuchQueue("The queue was deleted.")
         policy = await self.policies.policy_for(place.application)
-        ttl = policy.ttl if queue.settings.ttl is None else queue.settings.ttl
         message = schedule.message
+        if len(message.content.body) > policy.max_body:
+            raise BodyTooLarge(f"The body of a message has at most {policy.max_body} bytes.")
+        ttl = policy.ttl if queue.settings.ttl is None else queue.settings.ttl
         draft = Draft(message.content, message.ttl or ttl, message.partition, message.key, message.delay)
         # The key names the request too: the message may have been changed between an attempt and its repetition.
         key = sha256(f"schedule {schedule.id} {time}".encode("ascii")).digest()
-        await self.messages.append_once(queue, [draft], Once(key, key, "", policy.idempotency_ttl))
+        appended = await self.messages.append_once(queue, [draft], Once(key, key, "", policy.idempotency_ttl))
+        if not appended.duplicate:
+            self.counts.posted(place)
 
-    async def _forget(self, place: PushPlace) -> None:
+    async def _failed(self, place: PushPlace, schedule: Schedule, error: QueueyError) -> Schedule | None:
+        """Store that a message could not be posted; of several processes that fail together, the first one counts."""
+        word, now = error_word(error), int(self.now())
+        self.counts.failed(place, word)
+        after, _ = await self._change(place, schedule, lambda current: failed(current, now, word, error.text))
+        return after
+
+    async def _change(
+        self, place: PushPlace, seen: Schedule, edit: Callable[[Schedule], Schedule]
+    ) -> tuple[Schedule | None, bool]:
+        """Change a schedule unless a client, or another process, has changed it meanwhile.
+
+        :return: what is stored now, and whether it was changed here.
+        """
+
+        def edited(current: Schedule | None) -> Schedule | None:
+            return current if current is None or current != seen else edit(current)
+
+        before, after = await self.rows.change(place, edited)
+        return after, before != after
+
+    @deferred
+    async def existing(self, place: PushPlace) -> Schedule | None:
+        """Read a schedule; fires with ``None`` if it does not exist, or its queue does not."""
+        schedule = await self.rows.read(place)
+        if schedule is None:
+            return None
         try:
-            await self.registry.drop(place, self._exists)
-        except QueueyError:
-            return
-        self._next.pop(place, None)
+            queue = await self.directory.find(place.application, place.queue)
+        except NoSuchQueue:
+            return None
+        return schedule if queue.incarnation == place.incarnation else None
 
-    async def _exists(self, place: PushPlace) -> bool:
+    async def _missing(self, place: PushPlace, look: _Look) -> None:
+        """Remove what is left of a schedule that has been missing for long, or whose queue has."""
+        now = self.clock.seconds()
+        if look.gone is None:
+            look.gone = now
+        if now < look.gone + GONE:
+            self._plan(look, self.now() + GONE + 1)
+            return
+        if not await self._has_queue(place):
+            await self.rows.change(place, lambda _: None)
+        await self.registry.drop(place, self.exists)
+
+    async def _has_queue(self, place: PushPlace) -> bool:
+        """Look in the store itself whether a queue exists. An incarnation that has ended never comes back."""
+        return await self.directory.is_there(place.application, place.queue, place.incarnation)
+
+    async def exists(self, place: PushPlace) -> bool:
+        """Whether the registry has to list a schedule."""
         return await self.rows.read(place) is not None
 
 

@@ -43,16 +43,22 @@ class ScheduleRows:
         :return: fires with what was stored before, and what is stored now.
         """
         key = schedule_key(place.incarnation, place.name)
-        for _ in range(_ATTEMPTS):
-            before, version = await self._read(place)
-            after = edit(before)
-            if after == before:
-                return before, after
-            value, fresh = None if after is None else encode_schedule(after), self.new_bytes(_TOKEN).hex()
-            # After an unknown outcome the next attempt finds what is stored, and has nothing left to change.
-            if await self.states.replace(key, version, value, fresh) is Outcome.APPLIED:
-                return before, after
-        raise Unavailable("The schedule is being changed by other requests at the same time.")
+        unsure = False
+        try:
+            for _ in range(_ATTEMPTS):
+                before, version = await self._read(place)
+                after = edit(before)
+                if after == before:
+                    return before, after
+                value, fresh = None if after is None else encode_schedule(after), self.new_bytes(_TOKEN).hex()
+                # After an unknown outcome the next attempt finds what is stored, and has nothing left to change.
+                outcome = await self.states.replace(key, version, value, fresh)
+                if outcome is Outcome.APPLIED:
+                    return before, after
+                unsure = unsure or outcome is Outcome.UNKNOWN
+            raise Unavailable("The schedule is being changed by other requests at the same time.")
+        except Unavailable as error:
+            raise error.but("unknown") if unsure else error from None
 
     async def _read(self, place: PushPlace) -> tuple[Schedule | None, str | None]:
         state = await self.states.read(schedule_key(place.incarnation, place.name))

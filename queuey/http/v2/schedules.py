@@ -1,42 +1,36 @@
-"""Schedules over v2: made, listed, looked at and ended."""
+"""Schedules over v2: made, changed, listed, looked at, paused and ended."""
 
 from __future__ import annotations
 
-import json
-from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
 
-from queuey.core.schedules.directory import Judge, ScheduleDirectory
+from queuey.core.schedules.directory import Judge, ScheduleDirectory, ScheduleSettings
 from queuey.errors import NoSuchSchedule
 from queuey.http.admission.gate import AdmittedToQueue
-from queuey.http.answers.problems import Problem
 from queuey.http.answers.writing import json_line
-from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.routes import Route
+from queuey.http.v2.groups.groups import check_name
 from queuey.http.v2.inputs.conditions import Conditions, check_read_only, conditions
-from queuey.http.v2.inputs.items import Items
-from queuey.http.v2.inputs.parameters import Members, members, problem_of, refuse_query
-from queuey.http.v2.queues import QUEUE
+from queuey.http.v2.inputs.parameters import members, refuse_query
+from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.answers import HEAD
+from queuey.http.v2.schedule_json import READ_ONLY, SETTINGS, patched, schedule_json, settings
 from queuey.http.wire import Request
 from queuey.model.access import Operation
 from queuey.model.group_settings import group_name_problem
-from queuey.model.message import Content, Draft
 from queuey.model.queue import Queue
-from queuey.model.schedules.cron import BadCron, check, next_time, zone
-from queuey.model.schedules.stored import MAX_BODY, Missed, Schedule
-from queuey.model.timeid import SECOND, from_seconds, to_rfc3339
+from queuey.model.schedules.stored import Schedule
 
 SCHEDULES: Final = f"{QUEUE}/schedules"
 SCHEDULE: Final = f"{SCHEDULES}/<schedule>"
+PAUSE: Final = f"{SCHEDULE}/pause"
+RESUME: Final = f"{SCHEDULE}/resume"
 
 KIND: Final = "schedule"
-SETTINGS: Final = ("cron", "timezone", "message", "missed")
-READ_ONLY: Final = ("name", "next", "created", "version")
 
 
 @attrs.frozen
@@ -51,11 +45,15 @@ class V2Schedules:
 
     def routes(self) -> tuple[Route, ...]:
         """Return the routes."""
+        change = Operation.CHANGE_SCHEDULES
         return (
             Route("GET", SCHEDULES, Operation.SEE_SCHEDULES, self.list_schedules, check=refuse_query),
             Route("GET", SCHEDULE, Operation.SEE_SCHEDULES, self.show, check=refuse_query),
-            Route("PUT", SCHEDULE, Operation.CHANGE_SCHEDULES, self.put, check=refuse_query),
-            Route("DELETE", SCHEDULE, Operation.CHANGE_SCHEDULES, self.delete, check=refuse_query),
+            Route("PUT", SCHEDULE, change, self.put, check=refuse_query),
+            Route("PATCH", SCHEDULE, change, self.patch, check=refuse_query),
+            Route("DELETE", SCHEDULE, change, self.delete, check=refuse_query),
+            Route("POST", PAUSE, change, self.pause, check=refuse_query),
+            Route("POST", RESUME, change, self.resume, check=refuse_query),
         )
 
     async def list_schedules(self, request: Request, admitted: AdmittedToQueue) -> None:
@@ -65,24 +63,35 @@ class V2Schedules:
         request.answer(200, HEAD, json_line({"schedules": listed}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
-        """Show a schedule and its next time."""
+        """Show a schedule, its next time, and what became of the last one."""
         _check_known(schedule)
-        found = await self.schedules.find(admitted.queue, schedule)
-        request.answer(200, (*HEAD, _tag(found)), json_line(schedule_json(schedule, found)))
+        _answer(request, schedule, await self.schedules.find(admitted.queue, schedule))
 
     async def put(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
         """Make or replace a schedule."""
-        if (problem := group_name_problem(schedule)) is not None:
-            problem = problem.replace("group", KIND)
-            raise Problem("invalid-parameters", problem, errors=({"parameter": KIND, "detail": problem},))
+        check_name(schedule, KIND)
         asked = conditions(request, KIND)
         given = members(request, (*SETTINGS, *READ_ONLY))
-        cron, timezone, message, missed = settings(given, admitted.queue, int(self.now()))
+        wanted = settings(given, admitted.queue, int(self.now()))
         judge = _judge(asked, schedule, given)
-        found, made = await self.schedules.put(admitted.queue, schedule, cron, timezone, message, missed, judge)
+        found, made = await self.schedules.put(admitted.queue, schedule, lambda _: wanted, judge)
         headers = ((b"Location", _path(admitted.queue, schedule)),) if made else ()
         document = json_line(schedule_json(schedule, found))
         request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), document)
+
+    async def patch(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
+        """Change the members that are given; null resets a member to its default."""
+        asked = conditions(request, KIND)
+        _check_known(schedule)
+        given = members(request, (*SETTINGS, *READ_ONLY), PATCH, b"Accept-Patch")
+        now = int(self.now())
+
+        def edit(current: Schedule | None) -> ScheduleSettings:
+            assert current is not None
+            return patched(current, given, admitted.queue, now)
+
+        judge = _judge(asked, schedule, given)
+        _answer(request, schedule, await self.schedules.change(admitted.queue, schedule, edit, judge))
 
     async def delete(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
         """End a schedule; the messages that it has posted stay."""
@@ -91,79 +100,23 @@ class V2Schedules:
         await self.schedules.delete(admitted.queue, schedule, asked.meet)
         request.answer(204, (), b"")
 
+    async def pause(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
+        """Pause a schedule: it posts nothing until it goes on."""
+        await self._set_paused(request, admitted, schedule, True)
 
-def settings(given: Mapping[str, Any], queue: Queue, now: int) -> tuple[str, str, Draft, Missed]:
-    """Parse the settings in a body.
+    async def resume(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
+        """Let a schedule go on with its next time."""
+        await self._set_paused(request, admitted, schedule, False)
 
-    :raise Problem: lists every error.
-    """
-    asked = Members(given)
-    cron, timezone = asked.text("cron"), asked.text("timezone")
-    missed = asked.choice("missed", Missed)
-    asked.text("next")  # it is shown, and has no meaning in a request
-    mistakes = Mistakes()
-    message = Draft(Content(b""), 0)
-    if given.get("message") is None:
-        asked.wrong("message", "is missing")
-    else:
-        message = Items(queue.settings.partitions, 0).draft(given["message"], "/message", mistakes)
-        if len(message.content.body) > MAX_BODY:
-            asked.wrong("message", f"has a body of more than {MAX_BODY} bytes")
-    usable = "UTC" if timezone is None else timezone
-    try:
-        zone(usable)
-    except BadCron as error:
-        asked.wrong("timezone", str(error))
-        usable = "UTC"
-    if cron is None:
-        if given.get("cron") is None:
-            asked.wrong("cron", "is missing")
-    else:
-        try:
-            check(cron, usable, now)
-        except BadCron as error:
-            asked.wrong("cron", str(error))
-    asked.check()
-    if mistakes:
-        raise problem_of(mistakes, "invalid-body", "pointer", "the body")
-    return cron or "", usable, message, missed or Missed.SKIP
+    async def _set_paused(self, request: Request, admitted: AdmittedToQueue, schedule: str, paused: bool) -> None:
+        members(request, ())
+        asked = conditions(request, KIND)
+        _check_known(schedule)
+        _answer(request, schedule, await self.schedules.set_paused(admitted.queue, schedule, paused, asked.meet))
 
 
-def schedule_json(name: str, schedule: Schedule) -> dict[str, Any]:
-    """Return a schedule as JSON."""
-    time = next_time(schedule.cron, schedule.timezone, schedule.last)
-    return {
-        "name": name,
-        "cron": schedule.cron,
-        "timezone": schedule.timezone,
-        "message": _message_json(schedule.message),
-        "missed": schedule.missed.value,
-        "next": None if time is None else to_rfc3339(from_seconds(time)),
-        "created": to_rfc3339(schedule.created),
-        "version": schedule.version,
-    }
-
-
-def _message_json(draft: Draft) -> dict[str, Any]:
-    """Return a message as a client may send it again."""
-    content = draft.content
-    found: dict[str, Any] = {}
-    try:
-        found["body"] = content.body.decode("utf-8")
-    except UnicodeDecodeError:
-        found["body_base64"] = b64encode(content.body).decode("ascii")
-    found["content_type"] = content.content_type
-    if content.headers is not None:
-        found["headers"] = json.loads(content.headers)
-    if draft.ttl:
-        found["ttl"] = draft.ttl
-    if draft.partition is not None:
-        found["partition"] = draft.partition
-    if draft.key is not None:
-        found["key"] = draft.key
-    if draft.delay:
-        found["delay"] = draft.delay / SECOND
-    return found
+def _answer(request: Request, name: str, schedule: Schedule) -> None:
+    request.answer(200, (*HEAD, _tag(schedule)), json_line(schedule_json(name, schedule)))
 
 
 def _judge(asked: Conditions, name: str, given: Mapping[str, Any]) -> Judge:

@@ -1,4 +1,4 @@
-"""The stored format of a schedule."""
+"""A schedule: its settings, what became of its times, and how it is stored."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import attrs
 
 from queuey.model.group_rows import states_prefix
 from queuey.model.message import Content, Draft
-from queuey.model.schedules.cron import newest_time
+from queuey.model.schedules.cron import newest_time, next_time
 from queuey.model.timeid import Ticks
 
 INDEX: Final = "schedules"
@@ -32,8 +32,17 @@ GRACE: Final = 60
 LEAP: Final = 3600
 """Seconds by which a clock must have jumped back to be believed: then the schedule goes on from the new time."""
 
+FIRST_PAUSE: Final = 5
+"""Seconds between the first failure and the next attempt; the pause doubles with each further failure."""
+
+LONGEST_PAUSE: Final = 60
+"""Maximum seconds between two attempts: a schedule that fails costs no more than one that posts each minute."""
+
+MAX_TEXT: Final = 300
+"""Characters of the text of an error that are kept."""
+
 _FORMAT: Final = 1
-_compact: Final = json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
+_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 class UnreadableSchedule(Exception):
@@ -47,6 +56,37 @@ class Missed(Enum):
     ONCE = "once"
 
 
+class State(Enum):
+    """What a schedule does."""
+
+    ACTIVE = "active"
+    FAILING = "failing"
+    PAUSED = "paused"
+
+
+@attrs.frozen
+class Failing:
+    """Failures in a row: the message could not be posted.
+
+    :ivar since: when the first one was, in seconds since 1970.
+    :ivar time: when the last one was.
+    :ivar count: how many there were.
+    :ivar code: a word for the last error.
+    :ivar text: the last error in one sentence.
+    """
+
+    since: int
+    time: int
+    count: int
+    code: str
+    text: str
+
+    @property
+    def next_attempt(self) -> int:
+        """When the next attempt may begin."""
+        return self.time + min(FIRST_PAUSE << min(self.count - 1, 10), LONGEST_PAUSE)
+
+
 @attrs.frozen
 class Schedule:
     """A schedule.
@@ -55,6 +95,9 @@ class Schedule:
     :ivar message: what is posted; its ``ttl`` is 0 if it is that of the queue.
     :ivar last: the last time that is done with, in seconds since 1970.
     :ivar version: another one after each change by a client.
+    :ivar posted: the last time for which a message was posted.
+    :ivar paused: since when it posts nothing; ``None`` if it is not paused.
+    :ivar failing: its failures since the last message that was posted.
     """
 
     id: str
@@ -65,13 +108,46 @@ class Schedule:
     created: Ticks
     last: int
     version: str
+    posted: int | None = None
+    paused: int | None = None
+    failing: Failing | None = None
+
+    @property
+    def state(self) -> tuple[State, int | None]:
+        """What it does, and since when if it is paused or failing."""
+        if self.paused is not None:
+            return State.PAUSED, self.paused
+        return (State.ACTIVE, None) if self.failing is None else (State.FAILING, self.failing.since)
+
+    @property
+    def next_time(self) -> int | None:
+        """The next time for which a message is posted; ``None`` if it is paused, or there is none in fifty years."""
+        return None if self.paused is not None else next_time(self.cron, self.timezone, self.last)
 
     def due(self, now: int) -> tuple[int, bool] | None:
         """Return the newest time that has come, and whether a message is posted for it; ``None`` if there is none."""
+        if self.paused is not None:
+            return None
         time = newest_time(self.cron, self.timezone, self.last, now)
         if time is None:
             return None
         return time, now - time <= GRACE or self.missed is Missed.ONCE
+
+    def passes_over(self, time: int, posted: bool) -> bool:
+        """Return whether times up to ``time`` stay without a message.
+
+        :param posted: whether one is posted for ``time``.
+        """
+        if not posted:
+            return True
+        return self.missed is Missed.SKIP and next_time(self.cron, self.timezone, self.last) != time
+
+
+def failed(schedule: Schedule, now: int, code: str, text: str) -> Schedule:
+    """Return a schedule after one more failure."""
+    before = schedule.failing
+    since, count = (now, 0) if before is None else (before.since, before.count)
+    return attrs.evolve(schedule, failing=Failing(since, now, count + 1, code, text[:MAX_TEXT]))
 
 
 def schedule_key(incarnation: int, name: str) -> str:
@@ -98,8 +174,11 @@ def encode_schedule(schedule: Schedule) -> bytes:
         "partition": draft.partition,
         "key": draft.key,
         "delay": draft.delay,
+        "posted": schedule.posted,
+        "paused": schedule.paused,
+        "failing": None if schedule.failing is None else attrs.astuple(schedule.failing),
     }
-    return _compact(row).encode("ascii")
+    return _compact(row).encode("utf-8")
 
 
 def decode_schedule(value: bytes) -> Schedule:
@@ -114,7 +193,19 @@ def decode_schedule(value: bytes) -> Schedule:
         headers = row["headers"]
         content = Content(b64decode(row["body"]), row["type"], None if headers is None else headers.encode("utf-8"))
         message = Draft(content, row["ttl"], row["partition"], row["key"], Ticks(row["delay"]))
-        missed, created = Missed(row["missed"]), Ticks(row["created"])
-        return Schedule(row["id"], row["cron"], row["timezone"], message, missed, created, row["last"], row["version"])
+        failing = row.get("failing")
+        return Schedule(
+            row["id"],
+            row["cron"],
+            row["timezone"],
+            message,
+            Missed(row["missed"]),
+            Ticks(row["created"]),
+            row["last"],
+            row["version"],
+            row.get("posted"),
+            row.get("paused"),
+            None if failing is None else Failing(*failing),
+        )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableSchedule(f"is damaged: {error!r}") from None

@@ -43,7 +43,7 @@ from queuey.model.queue import (
     QueueType,
 )
 from queuey.model.schedules.cron import MAX_CRON, MAX_ZONE
-from queuey.model.schedules.stored import Missed
+from queuey.model.schedules.stored import Missed, State
 from queuey.model.start import STARTS
 from tests.http.api_support import V2TestCase
 from tests.http.described import codes_of, document, inlined, operations
@@ -190,6 +190,7 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/ScheduleTimezone": {"minLength": 1, "maxLength": MAX_ZONE},
     "schemas/ScheduleSettings/properties/timezone": {"default": "UTC"},
     "schemas/ScheduleSettings/properties/missed": {"default": Missed.SKIP.value},
+    "schemas/Schedule/properties/failures": COUNT,
     "schemas/Push/properties/failures": COUNT,
     "schemas/PushAttempt/properties/deliveries": {"minimum": 1},
     "schemas/PushAttempt/properties/milliseconds": COUNT,
@@ -230,6 +231,7 @@ ENUMS: Mapping[str, list[Any]] = {
     "schemas/GroupOrder": words(Order),
     "schemas/GroupGuarantee": words(Guarantee),
     "schemas/ScheduleMissed": [member.value for member in Missed],
+    "schemas/ScheduleState": [member.value for member in State],
     "schemas/PushFormat": [member.value for member in Format],
     "schemas/PushRejectOn/items": list(REJECTABLE),
     "schemas/Outcome/properties/outcome": OUTCOMES,

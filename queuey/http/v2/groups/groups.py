@@ -77,6 +77,7 @@ def check_name(name: str, parameter: str = "group") -> None:
     """
     problem = group_name_problem(name)
     if problem is not None:
+        problem = problem.replace("group", parameter)
         raise Problem("invalid-parameters", problem, errors=({"parameter": parameter, "detail": problem},))
 
 
