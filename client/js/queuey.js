@@ -24,4 +24,5 @@ export { Delivery, Draft, Message } from "./lib/messages.js";
 export { Push } from "./lib/push.js";
 export { Queue } from "./lib/queue.js";
 export { Retry } from "./lib/request-retry.js";
+export { Schedule } from "./lib/schedule.js";
 export { Worker } from "./lib/worker.js";

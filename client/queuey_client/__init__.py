@@ -32,6 +32,7 @@ from queuey_client.core.errors import (
 from queuey_client.core.push_values import PushAttempt, PushInfo, PushSecret, PushTest
 from queuey_client.core.reading import GapWarning
 from queuey_client.core.retry import Retry
+from queuey_client.core.schedule_values import ScheduleInfo
 from queuey_client.core.steps import Answer, Ask, NoAnswer, NotStreaming, Opened
 from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueCounts, QueueInfo, Stored
 from queuey_client.core.verdicts import Reject, RetryLater, Verdict
@@ -40,6 +41,7 @@ from queuey_client.sync.deliveries import Deliveries
 from queuey_client.sync.group import Group
 from queuey_client.sync.push import Push
 from queuey_client.sync.queue import Queue
+from queuey_client.sync.schedule import Schedule
 from queuey_client.sync.transport import StreamingTransport, Transport
 from queuey_client.sync.worker import Worker
 from queuey_client.sync.writer import Writer
@@ -83,6 +85,8 @@ __all__ = [
     "Reject",
     "Retry",
     "RetryLater",
+    "Schedule",
+    "ScheduleInfo",
     "SqlCursors",
     "Stale",
     "Stored",

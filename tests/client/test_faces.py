@@ -14,7 +14,7 @@ import queuey
 import queuey_client
 from queuey_client import aio, tx
 
-NAMES = ("Client", "Queue", "Group", "Push", "Writer", "Worker", "Deliveries")
+NAMES = ("Client", "Queue", "Group", "Push", "Schedule", "Writer", "Worker", "Deliveries")
 ASYNC = {"__enter__": "__aenter__", "__exit__": "__aexit__", "__next__": "__anext__", "__iter__": "__aiter__"}
 #: What a worker works on at once is threads, or coroutines; how many there are is another number then.
 RENAMED = {"threads": "concurrency"}

@@ -160,6 +160,25 @@ export function pushAttempt({ time, id, deliveries, status, milliseconds, error 
   return { time: timeOf(time), id, deliveries, status, milliseconds, error };
 }
 
+/** Read a schedule. */
+export function scheduleInfo(document) {
+  const time = (name) => (document[name] ? timeOf(document[name]) : null);
+  return {
+    name: needed(document, "name"),
+    cron: needed(document, "cron"),
+    timezone: document.timezone,
+    missed: document.missed,
+    next: time("next"),
+    state: document.state,
+    since: time("since"),
+    lastPosted: time("last_posted"),
+    failures: document.failures,
+    lastError: document.last_error,
+    version: document.version,
+    document,
+  };
+}
+
 /** Read what became of a write. */
 export function storedOf(document, key) {
   const ids = document.messages.map((each) => needed(each, "id"));

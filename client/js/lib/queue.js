@@ -1,6 +1,6 @@
 /** The calls of a queue. */
 
-import { groupInfo, pageOf, pushInfo, queueInfo, resultOf, singleMessage, storedOf } from "./answers.js";
+import { groupInfo, pageOf, pushInfo, queueInfo, resultOf, scheduleInfo, singleMessage, storedOf } from "./answers.js";
 import {
   BATCH,
   LINES,
@@ -20,6 +20,7 @@ import { LiveRead } from "./live-read.js";
 import { checkReader, following, reading } from "./reading.js";
 import { Draft, batchMember } from "./messages.js";
 import { Push } from "./push.js";
+import { Schedule } from "./schedule.js";
 import { ensure, remove } from "./settings.js";
 import { signedUrl } from "./signing.js";
 
@@ -216,6 +217,17 @@ export class Queue {
   async pushes({ signal } = {}) {
     const answer = await this.#requests.send({ method: "GET", path: `${this.#path}/pushes` }, signal);
     return resultOf(answer, (document) => document.pushes.map(pushInfo));
+  }
+
+  /** A schedule; the server is not asked yet. */
+  schedule(name) {
+    return new Schedule(this.#requests, this.name, name);
+  }
+
+  /** All schedules of the queue, by name. */
+  async schedules({ signal } = {}) {
+    const answer = await this.#requests.send({ method: "GET", path: `${this.#path}/schedules` }, signal);
+    return resultOf(answer, (document) => document.schedules.map(scheduleInfo));
   }
 
   /** A URL that lets others do some operations for so many seconds; `path` is `events` for that of an EventSource. */

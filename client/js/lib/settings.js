@@ -1,10 +1,10 @@
-/** Creates, changes and deletes queues, groups and pushes. */
+/** Creates, changes and deletes queues, groups, pushes and schedules. */
 
 import { JSON_TYPE, PATCH, compact, settingsOf } from "./encoding.js";
 import { Changed, NotFound } from "./errors.js";
 
 /**
- * Create a queue, a group or a push, or change single settings of the one that is there. Returns the answer.
+ * Create a queue, a group, a push or a schedule, or change single settings of the one that is there. Returns the answer.
  *
  * Programs may do so at the same time: creation is for one of them, and a merge patch leaves what it does not name.
  *
@@ -35,10 +35,11 @@ export async function ensure(requests, path, settings, signal, needed = []) {
 /** The code of an error that says that what the path names is not there. */
 function absence(path) {
   if (path.includes("/pushes/")) return "no-such-push";
+  if (path.includes("/schedules/")) return "no-such-schedule";
   return path.includes("/groups/") ? "no-such-group" : "no-such-queue";
 }
 
-/** Delete a queue, a group, a push or a secret. One that an attempt before this one has deleted is no error. */
+/** Delete a queue, or what belongs to it. What an attempt before this one has deleted is no error. */
 export async function remove(requests, path, signal) {
   try {
     await requests.send({ method: "DELETE", path }, signal);

@@ -5,6 +5,7 @@ import type { Group } from "./group.js";
 import type { Body, Draft, DraftOptions, GroupInfo, Message, Page, Place, QueueInfo, Stored } from "./messages.js";
 import type { Push, PushInfo } from "./push.js";
 import type { Retry } from "./retry.js";
+import type { Schedule, ScheduleInfo } from "./schedule.js";
 
 export type Secret = string | (() => string | Promise<string>);
 export type Operation = "claim" | "delete" | "read" | "write";
@@ -125,6 +126,9 @@ export class Queue {
   /** A push; the server is not asked yet. */
   push(name: string): Push;
   pushes(options?: CallOptions): Promise<PushInfo[]>;
+  /** A schedule; the server is not asked yet. */
+  schedule(name: string): Schedule;
+  schedules(options?: CallOptions): Promise<ScheduleInfo[]>;
   /** A URL that lets others do some operations for so many seconds. Needs the application's key: make it on a server. */
   signedUrl(operations: Operation[], seconds: number, options?: SignedUrlOptions): Promise<string>;
 }

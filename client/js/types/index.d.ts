@@ -12,4 +12,5 @@ export * from "./group.js";
 export * from "./messages.js";
 export * from "./push.js";
 export * from "./retry.js";
+export * from "./schedule.js";
 export * from "./worker.js";

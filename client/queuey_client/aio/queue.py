@@ -8,6 +8,7 @@ from typing import Any
 
 from queuey_client.aio.group import Group
 from queuey_client.aio.push import Push
+from queuey_client.aio.schedule import Schedule
 from queuey_client.aio.writer import Writer
 from queuey_client.awaiting.driver import AsyncDriver, AsyncItems
 from queuey_client.core.cursors import Cursors
@@ -19,6 +20,8 @@ from queuey_client.core.push_values import PushInfo
 from queuey_client.core.queue_calls import QueueCalls
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.retry import Seconds
+from queuey_client.core.schedule_calls import ScheduleCalls, schedules_of
+from queuey_client.core.schedule_values import ScheduleInfo
 from queuey_client.core.values import Draft, GroupInfo, Message, Page, Place, QueueInfo, Stored, make_draft
 
 
@@ -173,6 +176,14 @@ class Queue:
     async def pushes(self) -> Sequence[PushInfo]:
         """Return all pushes of the queue, by name."""
         return await self._driver.run(pushes_of(self._calls.session, self._calls.path))
+
+    def schedule(self, name: str) -> Schedule:
+        """Return a schedule; the server is not asked yet."""
+        return Schedule(self._driver, ScheduleCalls(self._calls.session, self.name, name))
+
+    async def schedules(self) -> Sequence[ScheduleInfo]:
+        """Return all schedules of the queue, by name."""
+        return await self._driver.run(schedules_of(self._calls.session, self._calls.path))
 
     def signed_url(
         self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None, path: str = "messages"

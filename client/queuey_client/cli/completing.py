@@ -1,10 +1,10 @@
-"""Completion: its script for a shell, and the names of queues, groups, pushes and contexts."""
+"""Completion: its script for a shell, and the names of queues, groups, pushes, schedules and contexts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Protocol
 
 import click
 
@@ -12,11 +12,18 @@ from queuey_client.cli.commands import Command
 from queuey_client.cli.settings import Settings
 from queuey_client.core.retry import Retry
 from queuey_client.sync.client import Client
+from queuey_client.sync.queue import Queue
 
 LIMIT = 0.5
 """Seconds that a server may take to answer."""
 
 MAX_NAMES = 200
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str:
+        """The name."""
 
 
 @click.command("completion", cls=Command, epilog='eval "$(queuey completion bash)"')
@@ -25,7 +32,8 @@ MAX_NAMES = 200
 def completion(settings: Settings, shell: str) -> None:
     """Print the completion script of a shell.
 
-    Then the Tab key completes commands, options, and the names of contexts, queues, groups and pushes. To complete
+    Then the Tab key completes commands, options, and the names of contexts, queues, groups, pushes
+    and schedules. To complete
     those that are on the server, the server is asked, and may take half a second.
     """
     from click.shell_completion import get_completion_class
@@ -56,21 +64,23 @@ def queues(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 
 def groups(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return names of groups of the queue that is named before."""
-
-    def ask(settings: Settings) -> list[str]:
-        with _client(settings) as client:
-            found = client.queue(str(ctx.params.get("queue"))).groups()
-            return [each.name for each in found if each.name.startswith(incomplete)][:MAX_NAMES]
-
-    return _quietly(ask, ctx)
+    return _of_queue(Queue.groups, ctx, incomplete)
 
 
 def pushes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Return names of pushes of the queue that is named before."""
+    return _of_queue(Queue.pushes, ctx, incomplete)
 
+
+def schedules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Return names of schedules of the queue that is named before."""
+    return _of_queue(Queue.schedules, ctx, incomplete)
+
+
+def _of_queue(list_all: Callable[[Queue], Sequence[_Named]], ctx: click.Context, incomplete: str) -> list[str]:
     def ask(settings: Settings) -> list[str]:
         with _client(settings) as client:
-            found = client.queue(str(ctx.params.get("queue"))).pushes()
+            found = list_all(client.queue(str(ctx.params.get("queue"))))
             return [each.name for each in found if each.name.startswith(incomplete)][:MAX_NAMES]
 
     return _quietly(ask, ctx)

@@ -29,6 +29,7 @@ _HINTS = {
     "no-such-queue": "create it with: queuey queues set NAME; list the queues with: queuey queues ls",
     "no-such-group": "create it with: queuey groups set QUEUE NAME; list the groups with: queuey groups ls QUEUE",
     "no-such-push": "create it with: queuey pushes set QUEUE NAME url=URL; list them with: queuey pushes ls QUEUE",
+    "no-such-schedule": "list the schedules of the queue with: queuey schedules ls QUEUE",
     "foreign-answer": "name the server with --url, QUEUEY_URL or a context",
 }
 

@@ -1,4 +1,4 @@
-"""Settings of queues, groups and pushes as ``KEY=VALUE``, and what changing them changed."""
+"""Settings of queues, groups, pushes and schedules as ``KEY=VALUE``, and what changing them changed."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ Document = Mapping[str, Any]
 READ_ONLY = (
     *("name", "version", "lag", "limits"),
     *("secrets", "state", "since", "failures", "last_error", "blocked"),  # of pushes
+    *("next", "last_posted", "last_error_detail", "last_error_time"),  # of schedules
 )
 
 
@@ -50,7 +51,7 @@ def _value(text: str) -> Any:
 
 
 def get(session: Session, path: str) -> Steps[Document | None]:
-    """Ask for a queue, a group or a push; ``None`` if it is not there."""
+    """Ask for a queue, a group, a push or a schedule; ``None`` if it is not there."""
     try:
         answer = yield from session.exchange(Call("GET", path))
     except NotFound as error:
@@ -64,7 +65,7 @@ def get(session: Session, path: str) -> Steps[Document | None]:
 def change(
     session: Session, path: str, members: Document, create_only: bool, match: str | None, needed: Sequence[str] = ()
 ) -> Steps[Document]:
-    """Create a queue, a group or a push, or change it; ``needed`` as for ``ensured``."""
+    """Create a queue, a group, a push or a schedule, or change it; ``needed`` as for ``ensured``."""
     answer: Answer
     if create_only:
         headers = {"Content-Type": JSON, "If-None-Match": "*"}
@@ -90,7 +91,9 @@ def apply(
     match: str | None,
     needed: Sequence[str] = (),
 ) -> Document:
-    """Change a queue, a group or a push, and print what changed: ``+`` made, ``~`` changed, ``=`` as it was.
+    """Change a queue, a group, a push or a schedule, and print what changed.
+
+    ``+`` is made, ``~`` changed, ``=`` as it was.
 
     :return: what the server answered.
     """

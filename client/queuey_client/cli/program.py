@@ -34,7 +34,7 @@ COMPLETE = "_QUEUEY_COMPLETE"
 
 SECTIONS = {
     "Messages": ("post", "read", "tail", "get", "claim", "settle"),
-    "Queues": ("queues", "groups", "pushes", "redrive", "purge"),
+    "Queues": ("queues", "groups", "pushes", "schedules", "redrive", "purge"),
     "Watching": ("top", "bench"),
     "This machine": ("context", "signed-url", "completion"),
 }
@@ -49,6 +49,7 @@ LAZY = {
     "queues": ("queues:queues", "list, show, create, change and delete queues"),
     "groups": ("groups:groups", "list, show, create, change, move and delete consumer groups"),
     "pushes": ("pushes:pushes", "list, show, create, change, test, pause and delete pushes to HTTP endpoints"),
+    "schedules": ("schedules:schedules", "list, show, create, change, pause and delete schedules of messages"),
     "redrive": ("redrive:redrive", "deliver dead letters again"),
     "purge": ("purge:purge", "delete old messages"),
     "top": ("top:top", "show queues and what happens in them, live"),

@@ -24,6 +24,9 @@ from queuey_client.core.writing import Entry, Refused, write
 
 MAX_BATCH = 1000
 
+_OF_A_QUEUE = 2
+"""Slashes in the path of a queue; the paths of what belongs to it have more."""
+
 
 class QueueCalls:
     """What can be asked of one queue."""
@@ -193,7 +196,7 @@ class QueueCalls:
 
 
 def ensured(session: Session, path: str, settings: Mapping[str, Any], needed: Sequence[str] = ()) -> Steps[Answer]:
-    """Create a queue, a group or a push, or change single settings of the one that is there.
+    """Create a queue, a group, a push or a schedule, or change single settings of the one that is there.
 
     Programs may do so at the same time: creation is for one of them, and a merge patch leaves what it does not name.
 
@@ -224,12 +227,12 @@ def ensured(session: Session, path: str, settings: Mapping[str, Any], needed: Se
 def is_absent(error: NotFound, path: str) -> bool:
     """Return whether what the path names is not there, and not the queue that it belongs to."""
     if error.code == "no-such-queue":
-        return "/groups/" not in path and "/pushes/" not in path
-    return error.code in ("no-such-group", "no-such-push")
+        return path.count("/") == _OF_A_QUEUE
+    return error.code in ("no-such-group", "no-such-push", "no-such-schedule")
 
 
 def removed(session: Session, path: str) -> Steps[None]:
-    """Delete a queue, a group, a push or a secret. One that an attempt before this one has deleted is no error."""
+    """Delete a queue, or something that belongs to it. What an attempt before this one has deleted is no error."""
     try:
         yield from session.exchange(Call("DELETE", path))
     except NotFound as error:

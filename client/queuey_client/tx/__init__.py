@@ -16,7 +16,19 @@ from queuey_client.tx.client import Client
 from queuey_client.tx.group import Group
 from queuey_client.tx.push import Push
 from queuey_client.tx.queue import Queue
+from queuey_client.tx.schedule import Schedule
 from queuey_client.tx.worker import Worker
 from queuey_client.tx.writer import Writer
 
-__all__ = ["Client", "Deliveries", "Group", "Push", "Queue", "StreamingTransport", "Transport", "Worker", "Writer"]
+__all__ = [
+    "Client",
+    "Deliveries",
+    "Group",
+    "Push",
+    "Queue",
+    "Schedule",
+    "StreamingTransport",
+    "Transport",
+    "Worker",
+    "Writer",
+]

@@ -18,10 +18,13 @@ from queuey_client.core.push_values import PushInfo
 from queuey_client.core.queue_calls import QueueCalls
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.retry import Seconds
+from queuey_client.core.schedule_calls import ScheduleCalls, schedules_of
+from queuey_client.core.schedule_values import ScheduleInfo
 from queuey_client.core.values import Draft, GroupInfo, Message, Page, Place, QueueInfo, Stored, make_draft
 from queuey_client.tx.driver import Driver
 from queuey_client.tx.group import Group
 from queuey_client.tx.push import Push
+from queuey_client.tx.schedule import Schedule
 from queuey_client.tx.writer import Writer
 
 
@@ -176,6 +179,14 @@ class Queue:
     def pushes(self) -> Deferred[Sequence[PushInfo]]:
         """Return all pushes of the queue, by name."""
         return self._driver.run(pushes_of(self._calls.session, self._calls.path))
+
+    def schedule(self, name: str) -> Schedule:
+        """Return a schedule; the server is not asked yet."""
+        return Schedule(self._driver, ScheduleCalls(self._calls.session, self.name, name))
+
+    def schedules(self) -> Deferred[Sequence[ScheduleInfo]]:
+        """Return all schedules of the queue, by name."""
+        return self._driver.run(schedules_of(self._calls.session, self._calls.path))
 
     def signed_url(
         self, operations: Sequence[str], seconds: Seconds, *, rate: int | None = None, path: str = "messages"

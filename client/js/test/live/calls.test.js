@@ -260,6 +260,22 @@ test("a worker stops: what waits is given back, and what is not finished in time
   assert.equal((await group.claim(10, { wait: 0 })).length, 3);
 });
 
+test("makes, changes, pauses and removes a schedule", async () => {
+  const queue = await newQueue();
+  const schedule = queue.schedule("s");
+  const made = await schedule.ensure({ cron: "30 2 * * *", message: new Draft("sales", { key: "k" }) });
+  assert.deepEqual([made.state, made.missed, made.next.getUTCMinutes()], ["active", "skip", 30]);
+  assert.equal((await schedule.ensure({ missed: "once" })).missed, "once");
+  assert.equal((await schedule.pause()).state, "paused");
+  assert.equal((await schedule.resume()).state, "active");
+  assert.deepEqual(
+    (await queue.schedules()).map(({ name }) => name),
+    ["s"],
+  );
+  await schedule.remove();
+  await assert.rejects(schedule.info(), NotFound);
+});
+
 test("makes, tests, changes and removes a push", async () => {
   const queue = await newQueue();
   const push = queue.push("p");
