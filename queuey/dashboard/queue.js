@@ -1,4 +1,4 @@
-// One queue: its settings, its groups with their lag by partition, and its messages.
+// One queue: its settings, its groups with their lag by partition, its schedules, and its messages.
 
 import { h, valuesOf } from "./dom.js";
 import { ask } from "./dialog.js";
@@ -6,6 +6,7 @@ import { chart } from "./chart.js";
 import { bytes, clock, number, rate } from "./format.js";
 import { linkTo } from "./queues.js";
 import { call } from "./rpc.js";
+import * as schedules from "./schedules.js";
 
 const MAX_GROUPS = 4;
 
@@ -22,6 +23,7 @@ export function begin(page) {
     },
     () => {},
   );
+  schedules.list(page);
 }
 
 export function calls({ state }) {
@@ -43,6 +45,10 @@ export async function act(page, name, node) {
     if (ids) delete state.asked.newest_first;
     if (partition) state.asked.partition = Number(partition);
     await look(page, {});
+  } else if (name === "schedules") {
+    await schedules.list(page);
+  } else if (name === "pause-schedule" || name === "resume-schedule") {
+    await schedules.setPaused(page, node.value, name === "pause-schedule");
   } else if (name === "more") {
     await look(page, { after: state.next });
   } else if (name === "purge") {
@@ -103,6 +109,7 @@ export function draw(page) {
         : h("p", { class: "empty" }, "Nothing was stored or sent in the last ten minutes."),
     ),
     groups(page),
+    schedules.draw(page),
     messages(page),
     settings(page, queue),
   ];

@@ -75,12 +75,13 @@ class DashboardCase(SynchronousTestCase):
         return found
 
     def fill(self) -> None:
-        """Make queues with messages, groups that are behind, and twelve dead letters with two reasons."""
+        """Make queues with messages, groups that are behind, a schedule, and twelve dead letters with two reasons."""
         for name, partitions in (("orders", 3), ("failed-orders", 1), ("thumbnails", 4), ("audit", 1), ("invoices", 1)):
             self.http("PUT", name, {"partitions": partitions})
         self.http("PUT", "orders/groups/billing", {"dead_letter": "failed-orders", "max_deliveries": 3})
         self.http("PUT", "orders/groups/mail", {})
         self.http("PUT", "thumbnails/groups/resize", {})
+        self.http("PUT", "orders/schedules/nightly", {"cron": "30 2 * * *", "message": {"body": "report"}})
         for number in range(30):
             self.http("POST", "orders/messages", {"order": 4700 + number, "amount": {"EUR": "19.90"}})
             if number % 2:

@@ -137,10 +137,13 @@ class PersonTests(DashboardCase):
         self.assertEqual(browser.run("document.querySelectorAll('main input[type=checkbox]').length"), 0)
         browser.see("lacks the right operate", "main")
         self.go("#/queue/queuey/orders", "This token may not see messages")
+        browser.see("30 2 * * *, UTC", "main")
+        self.assertEqual(browser.run("document.querySelectorAll('main button[value=nightly]').length"), 0)
         for method, params in (
             ("groups.redrive", {"group": "billing", "all": True}),
             ("messages.peek", {}),
             ("queues.purge", {}),
+            ("schedules.pause", {"schedule": "nightly"}),
         ):
             about = {"application": "queuey", "queue": "orders", **params}
             script = f"""import(document.querySelector("script").src.replace("main.js", "rpc.js")).then(({{ call }}) =>
@@ -153,6 +156,22 @@ class PersonTests(DashboardCase):
         browser.see("The token is missing, false or over", "[role=alert]")
         # That the token was refused is in the console of the browser; all else is a fault.
         browser.problems[:] = [one for one in browser.problems if "401" not in one]
+
+    def test_a_schedule_is_paused(self) -> None:
+        """It says so, and goes on when it is asked to."""
+        self.fill()
+        self.sign_in()
+        browser = self.browser
+        self.go("#/queue/queuey/orders", "30 2 * * *, UTC")
+        browser.click("main button[value=nightly]", "Pause")
+        browser.see("nightly is paused", "#note")
+        browser.see("paused since", "main")
+        self.assertEqual(self.http("GET", "orders/schedules/nightly")["state"], "paused")
+        browser.click("main button[value=nightly]", "Resume")
+        browser.see("nightly goes on", "#note")
+        browser.wait(lambda: "active" in browser.text("table[aria-label=Schedules]"), "it is not active")
+        audited = [line for line in self.daemon.output().splitlines() if "schedules.pause" in line]
+        self.assertTrue(audited and "token start" in audited[0], audited)
 
     def test_by_keyboard_alone(self) -> None:
         """From the list to a queue, and through a dialog, without a mouse."""

@@ -224,6 +224,26 @@ class PushTests(DaemonCase):
         wait_until(lambda: listed() == [("p", "no-connection")], "the list does not have it")
 
 
+class ScheduleTests(DaemonCase):
+    """A schedule whose queue is full."""
+
+    def test_queue_that_is_full(self) -> None:
+        self.add_settings("[application:queuey]\nmax_queue_messages = 1\n")
+        self.serve()
+        make_queue(self.port, "q")
+        body = b'{"cron": "* * * * *", "message": {"body": "x"}}'
+        self.assertEqual(ask(self.port, "PUT", "/v2/queuey/queues/q/schedules/s", body, **JSON)[0], 201)
+        self.assertEqual(self.post(), 201)
+        calm = [self.wait_for(lambda now: now.total("queuey_schedules") == 1, "it is not counted")] * 2
+        until = time.monotonic() + 90
+        while not (found := call(self.to, "schedules.list", application="queuey", state="failing")["schedules"]):
+            self.assertLess(time.monotonic(), until, "it does not fail")
+            time.sleep(0.5)
+        self.assertEqual([(one["name"], one["last_error"]) for one in found], [("s", "storage-full")])
+        failing = self.wait_for(lambda now: now.total("queuey_schedule_failures_total") > 0, "no failure is counted")
+        self.check_alert("QueueySchedulesFailing", calm, [failing])
+
+
 class SlowDiskTests(DaemonCase):
     """A disk that takes very long for a sync, and then a second for each."""
 
