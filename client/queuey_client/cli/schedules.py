@@ -60,7 +60,7 @@ def show(settings: Settings, queue: str, schedule: str) -> None:
 
 @schedules.command(
     "set",
-    epilog="queuey schedules set orders nightly cron='30 2 * * *' message='{\"body\": \"report\"}'\n"
+    epilog="queuey schedules set orders nightly cron='30 2 * * *' message='{\"body\":\"go\"}'\n"
     "queuey schedules set orders nightly timezone=Europe/Berlin missed=once",
 )
 @click.argument("queue", shell_complete=completing.queues)
