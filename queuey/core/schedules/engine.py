@@ -24,7 +24,7 @@ from queuey.core.queues import QueueDirectory
 from queuey.core.schedules.counts import ScheduleCounts, error_word
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
-from queuey.errors import BodyTooLarge, NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.errors import BodyTooLarge, KeyInUse, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.interfaces import IPolicies
 from queuey.model.message import Draft
 from queuey.model.once import Once
@@ -196,7 +196,8 @@ class ScheduleEngine:
         """Post what is due of a schedule.
 
         :return: fires with what is stored of it now. Fails with ``NoSuchApplication`` if its application is not served
-            now, and otherwise only if the store does not answer: other errors are stored with the schedule.
+            now, with ``KeyInUse`` if another process posts it at this moment, and otherwise only if the store does not
+            answer: other errors are stored with the schedule.
         """
         await self.policies.policy_for(place.application)
         now, posted = int(self.now()), False
@@ -210,6 +211,8 @@ class ScheduleEngine:
             if posted:
                 try:
                     await self._post(place, schedule, time)
+                except KeyInUse:
+                    raise  # another process posts it at this moment: that is no failure
                 except QueueyError as error:
                     return await self._failed(place, schedule, error)
         else:
@@ -245,19 +248,25 @@ class ScheduleEngine:
         """Store that a message could not be posted; of several processes that fail together, the first one counts."""
         word, now = error_word(error), int(self.now())
         self.counts.failed(place, word)
-        after, _ = await self._change(place, schedule, lambda current: failed(current, now, word, error.text))
+
+        def edit(current: Schedule) -> Schedule:
+            return current if current.failing != schedule.failing else failed(current, now, word, error.text)
+
+        after, _ = await self._change(place, schedule, edit)
         return after
 
     async def _change(
         self, place: PushPlace, seen: Schedule, edit: Callable[[Schedule], Schedule]
     ) -> tuple[Schedule | None, bool]:
-        """Change a schedule unless a client, or another process, has changed it meanwhile.
+        """Change a schedule unless a client has changed it meanwhile, or another process has done the time.
 
         :return: what is stored now, and whether it was changed here.
         """
 
         def edited(current: Schedule | None) -> Schedule | None:
-            return current if current is None or current != seen else edit(current)
+            if current is None or (current.version, current.last) != (seen.version, seen.last):
+                return current
+            return edit(current)
 
         before, after = await self.rows.change(place, edited)
         return after, before != after
