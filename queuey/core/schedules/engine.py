@@ -38,7 +38,7 @@ EVERY: Final = 1.0
 REFRESH: Final = 5.0
 """Seconds between two looks at the registry."""
 
-CHECK: Final = 3600
+CHECK: Final = 600
 """Maximum seconds between two looks at a schedule: then it is noticed that its queue was deleted."""
 
 GONE: Final = 60.0
