@@ -132,6 +132,7 @@ class ScheduleEngine:
             changed = await self.registry.refresh()
             run.next_refresh = self.clock.seconds() + REFRESH
             self._follow(changed)
+            await self._look_for_applications()
         if now < run.last_now - LEAP:  # the clock was set back: what was planned may be far away
             for look in self._looks.values():
                 look.next = 0
@@ -143,14 +144,26 @@ class ScheduleEngine:
             await in_parallel(due[start : start + AT_ONCE], self._visit)
 
     def _follow(self, changed: frozenset[PushPlace]) -> None:
-        """Look at what has changed in the registry, or in the settings, and forget what is not listed any more."""
+        """Look at what has changed in the registry, and forget what is not listed any more."""
         known = self.registry.known
         for place in self._looks.keys() - known:
             del self._looks[place]
         for place in known:
             look = self._looks.setdefault(place, _Look())
-            if place in changed or (look.absent and self.policies.cached(place.application) is not None):
+            if place in changed:
                 look.next = 0
+
+    async def _look_for_applications(self) -> None:
+        """Look at schedules whose applications were not served, and are served again."""
+        absent = [(place, look) for place, look in self._looks.items() if look.absent]
+        for application in {place.application for place, _ in absent}:
+            try:
+                await self.policies.policy_for(application)
+            except QueueyError:
+                continue
+            for place, look in absent:
+                if place.application == application:
+                    look.next = 0
 
     @deferred
     async def _visit(self, place: PushPlace) -> None:
@@ -182,7 +195,9 @@ class ScheduleEngine:
 
     def _plan(self, look: _Look, time: float) -> None:
         if look.next:  # it was not changed meanwhile
-            look.next = min(time, self.now() + CHECK)
+            # Random, so that a process that has begun to look at all schedules together does not go on so.
+            random = self.rows.new_bytes(1)[0] / 255
+            look.next = min(time, self.now() + CHECK * (1 + random) / 2)
 
     def _next_look(self, schedule: Schedule | None) -> float:
         """Return when something of a schedule is due, or may be tried again."""
