@@ -203,7 +203,7 @@ class ScheduleEngine:
         """Return when something of a schedule is due, or may be tried again."""
         if schedule is None:
             return 0.0  # it was deleted meanwhile
-        time = schedule.next_time or LAST_TIME
+        time = schedule.first_open or LAST_TIME
         return time if schedule.failing is None else max(time, min(schedule.failing.next_attempt, self.now() + CHECK))
 
     @deferred
