@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { clock, number } from "./format.js";
+import { call } from "./rpc.js";
 
 const MAX = 100;
 const HEADS = ["schedule", "times", "next", "state", "failures", ""];
@@ -9,8 +10,12 @@ const HEADS = ["schedule", "times", "next", "state", "failures", ""];
 /** Ask for the schedules of the queue of a page; the page is drawn when they are known. */
 export async function list(page) {
   const { application, name } = page.state;
-  const found = await page.call("schedules.list", { application, queue: name, limit: MAX });
-  if (!found) return;
+  let found;
+  try {
+    found = await call("schedules.list", { application, queue: name, limit: MAX });
+  } catch {
+    return; // the page says itself what is wrong with the queue
+  }
   page.state.schedules = found.schedules;
   page.draw();
 }

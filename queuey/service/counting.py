@@ -16,6 +16,9 @@ SUMMED: Final = frozenset(
         "queuey_waiting_reads",
         "queuey_waiting_claims",
         "queuey_live_streams",
+        "queuey_pushes",
+        "queuey_push_requests",
+        "queuey_pushes_failing",
     }
 )
 """Gauges that are the sum over all processes; the others, besides those of ``GREATEST``, are the daemon's own."""

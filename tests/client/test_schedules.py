@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey_client import Draft, NotFound
+from queuey_client import Draft, NotFound, aio, tx
+from queuey_client.core.schedule_calls import ScheduleCalls
 from tests.client.support import LOST, ROOT, Server, answer, problem
 
 MESSAGE = {"body": "sales", "content_type": "text/plain;charset=utf-8"}
@@ -85,3 +88,29 @@ class ScheduleTests(SynchronousTestCase):
         schedule.remove()
         schedule.remove()  # an attempt before has done it
         self.assertRaises(NotFound, schedule.remove)
+
+
+class NotedDriver:
+    """Notes which calls it is given, and answers each with its name."""
+
+    def run(self, steps: Any) -> Deferred[str]:
+        name = steps.__name__
+        steps.close()
+        return succeed(name)
+
+
+class FacesTests(SynchronousTestCase):
+    """The other faces make the same calls."""
+
+    def test_calls(self) -> None:
+        calls = ScheduleCalls(Server().queue()._calls.session, "orders", "nightly")
+        driver: Any = NotedDriver()
+        for face in (aio.Schedule(driver, calls), tx.Schedule(driver, calls)):
+            self.assertEqual((face.name, repr(face)), ("nightly", "<Schedule nightly of orders>"))
+            for name in ("ensure", "info", "pause", "resume"):
+                called: Any = getattr(face, name)()
+                done = called if isinstance(called, Deferred) else Deferred.fromCoroutine(called)
+                self.assertEqual(self.successResultOf(done), name)
+            removed: Any = face.remove()
+            done = removed if isinstance(removed, Deferred) else Deferred.fromCoroutine(removed)
+            self.assertIn(self.successResultOf(done), ("remove", None))

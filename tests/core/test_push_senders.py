@@ -5,14 +5,17 @@ from __future__ import annotations
 from itertools import count
 from random import Random
 
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from queuey.core.contention import Retries
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.senders import BEAT, DEAD, Senders
 from queuey.errors import StorageFull
 from queuey.interfaces import IStore
+from queuey.interfaces.states import IStateStore, State
 from queuey.model.pushes.places import (
     INDEX,
     MAX_ATTEMPTS,
@@ -113,9 +116,28 @@ class SendersTests(StoreCase):
         self.assertLess(BEAT, DEAD)
 
 
+@implementer(IStateStore)
+class NotedStates:
+    """Notes which keys are read."""
+
+    def __init__(self, states: IStateStore) -> None:
+        self.keys: list[str] = []
+        self.replace = states.replace
+        self._states = states
+
+    def read(self, key: str) -> Deferred[State | None]:
+        self.keys.append(key)
+        found: Deferred[State | None] = self._states.read(key)
+        return found
+
+
 class RegistryTests(StoreCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.states = NotedStates(self.store.states)
+
     def registry(self) -> PushRegistry:
-        return PushRegistry(self.store.states, Retries(self.clock, self.random.randbytes), self.random.randbytes)
+        return PushRegistry(self.states, Retries(self.clock, self.random.randbytes), self.random.randbytes)
 
     def test_seen_by_others(self) -> None:
         """A push that one process lists is seen by another one, and so is each change of it."""
@@ -144,6 +166,21 @@ class RegistryTests(StoreCase):
 
         self.successResultOf(here.drop(third, gone))
         self.assertEqual((self.successResultOf(there.refresh()), there.known), ({third}, {one, other}))
+
+    def test_read(self) -> None:
+        """All of them are read as they are now, at the cost of what has changed; the next refresh tells the same."""
+        here, there = self.registry(), self.registry()
+        for place in PLACES:
+            self.successResultOf(here.note(place))
+        self.assertEqual(self.successResultOf(there.read()), set(PLACES))
+        self.assertEqual(self.successResultOf(there.refresh()), set(PLACES))
+        self.successResultOf(here.note(PLACES[0]))
+        del self.states.keys[:]
+        for _ in range(2):
+            self.assertEqual(self.successResultOf(there.read()), set(PLACES))
+        self.assertEqual(self.states.keys, [INDEX, f"{INDEX}/{PLACES[0].shard}", INDEX])
+        self.assertEqual(self.successResultOf(there.refresh()), {PLACES[0]})
+        self.assertEqual(self.successResultOf(there.refresh()), frozenset())
 
     def test_many(self) -> None:
         here, there = self.registry(), self.registry()

@@ -95,7 +95,7 @@ def before_call(context: HookContext, case: Case[Any], kwargs: dict[str, Any]) -
     _make_sense(case)
     names = case.path_parameters
     # One that has the name of a real queue was asked before, and is asked once more with other credentials.
-    if "application" not in names or (names.get("queue") not in QUEUES and _random.random() < 0.1):
+    if "application" not in names or (names.get("queue") not in QUEUES and not _mostly(case, "place")):
         return
     names["application"] = APPLICATION
     if "queue" not in names:
@@ -228,7 +228,7 @@ def after_call(context: HookContext, case: Case[Any], response: Response) -> Non
 
 def _make_sense(case: Case[Any]) -> None:
     """Let most of what may be right be so."""
-    if not _is_sensible(case) or _random.random() < 0.1:
+    if not _is_sensible(case) or not _mostly(case, "sense"):
         return
     if "Queuey-Headers" in case.headers:
         case.headers["Queuey-Headers"] = _random.choice(HEADER_FIELDS)
@@ -240,6 +240,12 @@ def _make_sense(case: Case[Any]) -> None:
         case.headers.pop(name, None)
 
 
+def _mostly(case: Case[Any], what: str) -> bool:
+    """Whether to do something, nine times of ten for each operation: no lot, so that operations do not depend on each
+    other."""
+    return next(_turns[f"{what} {case.operation.label}"]) % 10 < 9
+
+
 def _is_sensible(case: Case[Any]) -> bool:
     """Whether a request is meant to be right."""
     return case.meta is not None and not case.meta.generation.mode.is_negative
@@ -249,7 +255,7 @@ def _set_conditions(case: Case[Any]) -> None:
     """Put others in the place of the conditions that were drawn, as a rule: each has its turn."""
     taken = {parameter.name for parameter in case.operation.headers}
     fit = [conditions for conditions in CONDITIONS if taken.issuperset(conditions)]
-    if not taken.isdisjoint(CONDITIONAL) and _random.random() < 0.9:
+    if not taken.isdisjoint(CONDITIONAL) and _mostly(case, "conditions"):
         for name in CONDITIONAL:
             case.headers.pop(name, None)
         case.headers.update(fit[next(_turns[case.operation.label]) % len(fit)])

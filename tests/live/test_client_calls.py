@@ -6,7 +6,7 @@ import time
 import urllib.request
 from urllib.parse import quote
 
-from queuey_client import Client, Gap, Invalid, NotAllowed, NotFound, Retry, Stale
+from queuey_client import Client, Draft, Gap, Invalid, NotAllowed, NotFound, Retry, Stale
 from tests.live.clients import KEY, ask
 from tests.live.test_daemon import LiveTestCase
 
@@ -37,6 +37,19 @@ class CallTests(LiveTestCase):
         with urllib.request.urlopen(f"{url}&start=oldest&end=true", timeout=60) as answer:
             self.assertEqual(answer.headers["Content-Type"], "text/event-stream")
             self.assertIn(b"a pear", answer.read())
+
+    def test_a_schedule(self) -> None:
+        """Made, changed, paused, resumed and ended."""
+        schedule = self.queue.schedule("s.~-1")
+        made = schedule.ensure(cron="30 2 * * *", message=Draft(b"\xff", key="k"))
+        self.assertEqual((made.state, made.missed, made.failures), ("active", "skip", 0))
+        self.assertEqual(made.document["message"]["body_base64"], "/w==")
+        self.assertEqual(schedule.ensure(missed="once", timezone="Europe/Berlin").missed, "once")
+        self.assertIsNone(schedule.pause().next)
+        self.assertEqual(schedule.resume().state, "active")
+        self.assertEqual([each.name for each in self.queue.schedules()], ["s.~-1"])
+        schedule.remove()
+        self.assertRaises(NotFound, schedule.info)
 
     def test_a_closed_queue(self) -> None:
         """A reader that follows it ends, and one that is not at its end before gets the rest."""

@@ -160,9 +160,11 @@ class ShellTests(CommandTestCase):
     def test_completion(self) -> None:
         self.client.queue("orders").ensure()
         self.client.queue("orders").group("billing").ensure()
+        self.client.queue("orders").schedule("nightly").ensure(cron="30 2 * * *", message={"body": "go"})
         for words, wanted in (
             ("queuey read or", "orders"),
             ("queuey claim orders b", "billing"),
+            ("queuey schedules show orders n", "nightly"),
             ("queuey gro", "groups"),
         ):
             done = self.shell(

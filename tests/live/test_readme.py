@@ -111,6 +111,11 @@ class DocumentedCommandsTests(SynchronousTestCase):
         """The guide to the v2 API, whose pages go on from each other."""
         self.check(whole("api-v2"))
 
+    def test_schedules(self) -> None:
+        """The page about schedules, which goes on from the guide to the v2 API."""
+        pages = [(ROOT / "docs" / name).read_text(encoding="utf-8") for name in ("api-v2/index.rst", "schedules.rst")]
+        self.check("\n".join(pages))
+
     def test_landing_page(self) -> None:
         """The first page of the documentation."""
         self.check((ROOT / "docs" / "index.rst").read_text(encoding="utf-8"))

@@ -142,6 +142,13 @@ class ScheduleTest(SynchronousTestCase):
         often = attrs.evolve(one.failing, count=10**6)
         self.assertEqual(often.next_attempt, often.time + LONGEST_PAUSE)
 
+    def test_next_time_of_one_that_fails(self) -> None:
+        """It is one that comes, though an earlier one has no message yet."""
+        one = failed(schedule(), at("2026-01-01T03:10"), "x", "")
+        self.assertEqual(one.first_open, at("2026-01-01T01:00"))
+        self.assertEqual(one.next_time, at("2026-01-01T04:00"))
+        self.assertEqual(schedule().next_time, schedule().first_open)
+
     def test_times_without_a_message(self) -> None:
         second = at("2026-01-01T02:00")
         self.assertFalse(schedule().passes_over(at("2026-01-01T01:00"), True))

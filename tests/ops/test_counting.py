@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.counts import NONE, Counter, Histogram, gauge
-from queuey.service.counting import Snapshot, Sums, past, snapshot
+from queuey.model.counts import NONE, Counter, Gauge, Histogram, gauge
+from queuey.service.counting import GREATEST, SUMMED, Snapshot, Sums, past, snapshot
 from queuey.service.worker_messages import packed, unpacked
 from queuey.storage.shared.frames import encoded
+from tests.http.api_support import ApiTestCase
 
 
 class Process:
@@ -24,6 +25,15 @@ class Process:
             gauge("queuey_http_connections", "Connections.", lambda: connections),
             gauge("queuey_ready", "Ready.", lambda: 1),
         )
+
+
+class EnginesTests(ApiTestCase):
+    def test_gauges(self) -> None:
+        """Pushes and schedules run in workers, so the daemon shows what the workers see of them, and not its own."""
+        metrics = (*self.assembly.pushes.metrics, *self.assembly.schedules.counts.metrics)
+        gauges = {metric.name for metric in metrics if isinstance(metric, Gauge)}
+        self.assertEqual(len(gauges), 4)
+        self.assertEqual(gauges - SUMMED - GREATEST, set())
 
 
 class SumsTests(SynchronousTestCase):

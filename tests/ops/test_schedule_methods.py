@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from tests.http.v2.test_schedules import BODY, ScheduleTestCase
@@ -51,6 +52,30 @@ class SchedulesTests(ScheduleTestCase, AuditedTestCase, OpsTestCase):
         self.assertNotIn("hidden", str(found))
         none = {**SCHEDULE, "schedule": "none"}
         self.assertEqual(self.fault("schedules.describe", **none)["data"]["code"], "no-such-schedule")
+
+    def test_application_that_is_removed_and_made_again(self) -> None:
+        """Its schedules post nothing meanwhile, and go on then."""
+
+        def ask(method: str, path: str, document: Any = None) -> Any:
+            headers = {"Authorization": f"Application {key}", "Content-Type": "application/json"}
+            body = None if document is None else json.dumps(document).encode()
+            answer = self.ask(method, f"/v2/shop/queues/q{path}", headers, body)
+            self.assertLess(answer.status, 300, answer)
+            return answer.json
+
+        self.call("applications.set", name="shop")
+        key = self.call("keys.add", application="shop")["key"]
+        ask("PUT", "", {})
+        ask("PUT", "/schedules/s", BODY)
+        self.run_for(61)
+        self.call("applications.remove", name="shop", keep_queues=True)
+        self.run_for(300)
+        self.call("applications.set", name="shop")
+        key = self.call("keys.add", application="shop")["key"]
+        self.assertEqual(len(ask("GET", "/messages")["messages"]), 1)
+        self.run_for(70)
+        self.assertIn(len(ask("GET", "/messages")["messages"]), (2, 3))
+        self.assertEqual(ask("GET", "/schedules/s")["state"], "active")
 
     def test_paused(self) -> None:
         """A paused schedule posts nothing until it goes on; both are written to the log, without the message."""

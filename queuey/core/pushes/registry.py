@@ -60,6 +60,7 @@ class PushRegistry:
         self._changes: Gathered[str, _Change, StorageFull | None] = Gathered(retries, self._attempt, _contended)
         self._versions: dict[str, str] = {}
         self._shards: dict[str, dict[PushPlace, str]] = {}
+        self._changed: set[PushPlace] | None = None  # since the last refresh; nothing is gathered before the first one
 
     @property
     def known(self) -> frozenset[PushPlace]:
@@ -85,27 +86,30 @@ class PushRegistry:
     async def refresh(self) -> frozenset[PushPlace]:
         """Read what has changed since the last call.
 
-        :return: fires with the pushes that were listed, changed or removed.
+        :return: fires with the pushes that were listed, changed or removed; the first call fires with all.
         """
+        await self._update()
+        changed, self._changed = self._changed, set()
+        return self.known if changed is None else frozenset(changed)
+
+    @deferred
+    async def read(self) -> frozenset[PushPlace]:
+        """Read all pushes as they are now; what ``refresh`` returns next is the same as without this call."""
+        await self._update()
+        return self.known
+
+    async def _update(self) -> None:
+        """Read the index, and the shards that have changed since they were read."""
         state = await self._states.read(self._root)
         versions = {} if state is None else _readable(decode_numbers, state.value)
         differ = [shard for shard, version in versions.items() if self._versions.get(shard) != version]
-        changed: set[PushPlace] = set()
         for shard, (version, places) in zip(differ, await in_parallel(differ, self._read), strict=True):
             # A version that was announced, and is not stored yet, differs once more the next time.
             if self._versions.get(shard) != version:
                 before = self._shards.get(shard, {})
                 self._versions[shard], self._shards[shard] = version, places
-                changed.update(place for place, _ in before.items() ^ places.items())
-        return frozenset(changed)
-
-    @deferred
-    async def read(self) -> frozenset[PushPlace]:
-        """Read all pushes as they are now; what ``refresh`` returns next is the same as without this call."""
-        state = await self._states.read(self._root)
-        shards = () if state is None else tuple(_readable(decode_numbers, state.value))
-        found = await in_parallel(shards, self._read)
-        return frozenset().union(*(places for _, places in found))
+                if self._changed is not None:
+                    self._changed.update(place for place, _ in before.items() ^ places.items())
 
     @deferred
     async def _read(self, shard: str) -> tuple[str, dict[PushPlace, str]]:

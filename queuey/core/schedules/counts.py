@@ -12,7 +12,6 @@ from queuey.model.schedules.stored import State
 
 _WORDS: Final[Mapping[type[errors.QueueyError], str]] = {
     errors.BodyTooLarge: "too-large",
-    errors.KeyInUse: "key-in-use",
     errors.NotPromised: "not-promised",
     errors.NoSuchQueue: "no-such-queue",
     errors.QueueClosed: "queue-closed",

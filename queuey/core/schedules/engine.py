@@ -24,7 +24,7 @@ from queuey.core.queues import QueueDirectory
 from queuey.core.schedules.counts import ScheduleCounts, error_word
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
-from queuey.errors import BodyTooLarge, NoSuchApplication, NoSuchQueue, QueueyError
+from queuey.errors import BodyTooLarge, KeyInUse, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.interfaces import IPolicies
 from queuey.model.message import Draft
 from queuey.model.once import Once
@@ -38,7 +38,7 @@ EVERY: Final = 1.0
 REFRESH: Final = 5.0
 """Seconds between two looks at the registry."""
 
-CHECK: Final = 3600
+CHECK: Final = 600
 """Maximum seconds between two looks at a schedule: then it is noticed that its queue was deleted."""
 
 GONE: Final = 60.0
@@ -132,6 +132,7 @@ class ScheduleEngine:
             changed = await self.registry.refresh()
             run.next_refresh = self.clock.seconds() + REFRESH
             self._follow(changed)
+            await self._look_for_applications()
         if now < run.last_now - LEAP:  # the clock was set back: what was planned may be far away
             for look in self._looks.values():
                 look.next = 0
@@ -143,14 +144,26 @@ class ScheduleEngine:
             await in_parallel(due[start : start + AT_ONCE], self._visit)
 
     def _follow(self, changed: frozenset[PushPlace]) -> None:
-        """Look at what has changed in the registry, or in the settings, and forget what is not listed any more."""
+        """Look at what has changed in the registry, and forget what is not listed any more."""
         known = self.registry.known
         for place in self._looks.keys() - known:
             del self._looks[place]
         for place in known:
             look = self._looks.setdefault(place, _Look())
-            if place in changed or (look.absent and self.policies.cached(place.application) is not None):
+            if place in changed:
                 look.next = 0
+
+    async def _look_for_applications(self) -> None:
+        """Look at schedules whose applications were not served, and are served again."""
+        absent = [(place, look) for place, look in self._looks.items() if look.absent]
+        for application in {place.application for place, _ in absent}:
+            try:
+                await self.policies.policy_for(application)
+            except QueueyError:
+                continue
+            for place, look in absent:
+                if place.application == application:
+                    look.next = 0
 
     @deferred
     async def _visit(self, place: PushPlace) -> None:
@@ -182,13 +195,15 @@ class ScheduleEngine:
 
     def _plan(self, look: _Look, time: float) -> None:
         if look.next:  # it was not changed meanwhile
-            look.next = min(time, self.now() + CHECK)
+            # Random, so that a process that has begun to look at all schedules together does not go on so.
+            random = self.rows.new_bytes(1)[0] / 255
+            look.next = min(time, self.now() + CHECK * (1 + random) / 2)
 
     def _next_look(self, schedule: Schedule | None) -> float:
         """Return when something of a schedule is due, or may be tried again."""
         if schedule is None:
             return 0.0  # it was deleted meanwhile
-        time = schedule.next_time or LAST_TIME
+        time = schedule.first_open or LAST_TIME
         return time if schedule.failing is None else max(time, min(schedule.failing.next_attempt, self.now() + CHECK))
 
     @deferred
@@ -196,7 +211,8 @@ class ScheduleEngine:
         """Post what is due of a schedule.
 
         :return: fires with what is stored of it now. Fails with ``NoSuchApplication`` if its application is not served
-            now, and otherwise only if the store does not answer: other errors are stored with the schedule.
+            now, with ``KeyInUse`` if another process posts it at this moment, and otherwise only if the store does not
+            answer: other errors are stored with the schedule.
         """
         await self.policies.policy_for(place.application)
         now, posted = int(self.now()), False
@@ -210,6 +226,8 @@ class ScheduleEngine:
             if posted:
                 try:
                     await self._post(place, schedule, time)
+                except KeyInUse:
+                    raise  # another process posts it at this moment: that is no failure
                 except QueueyError as error:
                     return await self._failed(place, schedule, error)
         else:
@@ -245,19 +263,25 @@ class ScheduleEngine:
         """Store that a message could not be posted; of several processes that fail together, the first one counts."""
         word, now = error_word(error), int(self.now())
         self.counts.failed(place, word)
-        after, _ = await self._change(place, schedule, lambda current: failed(current, now, word, error.text))
+
+        def edit(current: Schedule) -> Schedule:
+            return current if current.failing != schedule.failing else failed(current, now, word, error.text)
+
+        after, _ = await self._change(place, schedule, edit)
         return after
 
     async def _change(
         self, place: PushPlace, seen: Schedule, edit: Callable[[Schedule], Schedule]
     ) -> tuple[Schedule | None, bool]:
-        """Change a schedule unless a client, or another process, has changed it meanwhile.
+        """Change a schedule unless a client has changed it meanwhile, or another process has done the time.
 
         :return: what is stored now, and whether it was changed here.
         """
 
         def edited(current: Schedule | None) -> Schedule | None:
-            return current if current is None or current != seen else edit(current)
+            if current is None or (current.version, current.last) != (seen.version, seen.last):
+                return current
+            return edit(current)
 
         before, after = await self.rows.change(place, edited)
         return after, before != after

@@ -120,9 +120,16 @@ class Schedule:
         return (State.ACTIVE, None) if self.failing is None else (State.FAILING, self.failing.since)
 
     @property
-    def next_time(self) -> int | None:
-        """The next time for which a message is posted; ``None`` if it is paused, or there is none in fifty years."""
+    def first_open(self) -> int | None:
+        """The first time that is not done with; ``None`` if it is paused, or there is none in fifty years."""
         return None if self.paused is not None else next_time(self.cron, self.timezone, self.last)
+
+    @property
+    def next_time(self) -> int | None:
+        """The next time that comes; ``None`` as for ``first_open``. Of one that fails, earlier times may be open."""
+        if self.failing is None or self.failing.time <= self.last or self.paused is not None:
+            return self.first_open
+        return next_time(self.cron, self.timezone, self.failing.time)
 
     def due(self, now: int) -> tuple[int, bool] | None:
         """Return the newest time that has come, and whether a message is posted for it; ``None`` if there is none."""

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from twisted.internet.defer import Deferred, fail
 
 from queuey import config
 from queuey.core.schedules.engine import ScheduleEngine
-from queuey.errors import Unavailable
+from queuey.core.schedules.rows import Edit, ScheduleRows
+from queuey.errors import KeyInUse, QueueyError, StorageFull, Unavailable
 from queuey.model.counts import Counter, Gauge
 from queuey.model.pushes.places import PushPlace
-from queuey.model.schedules.stored import LONGEST_PAUSE
+from queuey.model.schedules.stored import LONGEST_PAUSE, Schedule
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
 from tests.http.v2.test_schedules import BODY, ScheduleTestCase, without_next
 from tests.http.wire_support import Response
 
 PATCH = "application/merge-patch+json"
 ENDING = {**BODY, "message": {"body": "x" * 2000}}
+
+
+@attrs.frozen
+class Refusing:
+    """A message exchange that stores nothing."""
+
+    error: QueueyError
+
+    def append_once(self, *_: Any) -> Deferred[Any]:
+        return fail(self.error)
+
+
+@attrs.frozen
+class MeddledRows(ScheduleRows):
+    """Rows to which something happens before the next change."""
+
+    happens: list[Callable[[], None]]
+
+    def change(self, place: PushPlace, edit: Edit) -> Deferred[tuple[Schedule | None, Schedule | None]]:
+        while self.happens:
+            self.happens.pop()()
+        return super().change(place, edit)
 
 
 class StateTestCase(ScheduleTestCase):
@@ -135,6 +160,45 @@ class FailureTests(StateTestCase):
         self.assertEqual(self.report(), ("failing", 3, "storage-full"))
         for engine in self.engines:
             self.assertEqual(self.counted("s", engine), {("app", "failing"): 1})
+
+    def test_a_failure_and_a_success_at_once(self) -> None:
+        """If one process posts the message and another one fails meanwhile, the time is done with."""
+        self.put_schedule()
+        (place,) = self.successResultOf(self.assembly.schedules.registry.read())
+        self.successResultOf(self.assembly.schedules.stop())
+        self.clock.advance(61)
+        engine, other = self.another_process(), self.another_process()
+        schedule = self.successResultOf(engine.rows.read(place))
+        assert schedule is not None
+
+        def fails() -> None:
+            object.__setattr__(other, "messages", Refusing(StorageFull("full")))
+            found = self.successResultOf(other.run(place, schedule))
+            assert found is not None
+            self.assertIsNotNone(found.failing)
+
+        meddled = attrs.evolve(engine, rows=MeddledRows(engine.rows.states, engine.rows.new_bytes, [fails]))
+        done = self.successResultOf(meddled.run(place, schedule))
+        assert done is not None
+        self.assertEqual((done.failing, done.posted), (None, done.last))
+        self.assertGreater(done.last, schedule.last)
+        self.assertEqual(self.report(), ("active", 0, None))
+
+    def test_a_message_that_another_process_posts_at_the_moment(self) -> None:
+        """That is no failure; it is looked at again soon."""
+        self.put_schedule()
+        self.successResultOf(self.assembly.schedules.stop())
+        engine = self.another_process()
+        self.engines.append(engine)
+        real = engine.messages
+        object.__setattr__(engine, "messages", Refusing(KeyInUse("under way")))
+        engine.start()
+        self.run_for(62)
+        self.assertEqual((self.report(), self.seen()), (("active", 0, None), []))
+        self.assertEqual(self.counted("_failures_total", engine), {})
+        object.__setattr__(engine, "messages", real)
+        self.run_for(6)
+        self.assertEqual(self.seen(), ["tick"])
 
     def test_other_settings_are_tried_at_once(self) -> None:
         self.put_schedule(body={**ENDING, "missed": "once"})

@@ -130,7 +130,7 @@ class Front:
         try:
             connection.request(method, path, body, {**HEADERS, **headers})
             answer = connection.getresponse()
-            return answer.status, json.loads(answer.read()), dict(answer.getheaders())
+            return answer.status, json.loads(answer.read() or b"null"), dict(answer.getheaders())
         finally:
             connection.close()
 
