@@ -60,6 +60,7 @@ PROGRAMS: Final = {
     "queue_reports": ("1000 1", "(at most 3.00)"),
     "dashboard": ("1 0.1 20 0.03", "(at least 0.95)"),
     "push": ("20 5 0.1", "(at least 0.70)"),
+    "push_down": ("500 20 0.5", "(at least 0.70)"),
 }
 
 
