@@ -12,16 +12,16 @@ and the daemon is looked at for SECONDS.
 
 from __future__ import annotations
 
-import statistics
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from bench import figures
 from bench.arguments import Number, run
-from bench.figures import MIB
+from bench.figures import MIB, alternating
 from bench.folders import fill_with_messages
 from bench.push import LIMIT, ROUNDS, SIZE, Side, both, pushed
 from bench.servers import ask, make_queue, serving
@@ -29,12 +29,29 @@ from bench.servers import ask, make_queue, serving
 MOST: Final = 48 * MIB
 """By how much memory may grow, however many messages wait."""
 
+PAUSE: Final = 1.5
+"""Seconds until a pause is in force and its requests are over."""
+
 ACKED: Final = 'queuey_push_attempts_total{application="bench",verdict="ack"}'
 
 
-def beside(side: Side, count: int) -> float:
-    """Return the rate of the other push, in the median of several rounds."""
-    return statistics.median(pushed(side, "other", count) for _ in range(ROUNDS))
+def alone(side: Side, count: int) -> float:
+    """Return the rate of the other push while this one is paused."""
+    side.act("down", "pause")
+    time.sleep(PAUSE)
+    rate = pushed(side, "other", count)
+    side.act("down", "resume")
+    return rate
+
+
+def beside(side: Side, count: int, wanted: str) -> float:
+    """Return the rate of the other push while this one is in a state."""
+    until = time.perf_counter() + LIMIT
+    while state(side) != wanted:
+        if time.perf_counter() > until:
+            raise SystemExit(f"a push does not become {wanted}")
+        time.sleep(0.1)
+    return pushed(side, "other", count)
 
 
 def state(side: Side) -> str:
@@ -68,16 +85,11 @@ def main(behind: int, count: int, seconds: float) -> None:
         with both(folder) as side:
             make_queue(side.daemon.port, "other")
             side.make_push("other", parallel=8)
-            alone = beside(side, count)
             before = side.daemon.memory()
             side.make_push("down", port=side.away, parallel=64, timeout=1)
-            until = time.perf_counter() + LIMIT
-            while state(side) != "failing":
-                if time.perf_counter() > until:
-                    raise SystemExit("a push does not notice that its endpoint is down")
-                time.sleep(0.1)
+            rates = {"alone": partial(alone, side, count), "beside it": partial(beside, side, count, "failing")}
+            down = alternating(ROUNDS, rates)
             while_down(side, seconds)
-            down = beside(side, count)
             grown = side.daemon.memory() - before
             print(f"{grown / MIB:.1f} MiB more memory, with {behind} messages behind", flush=True)
             endpoint = [sys.executable, "-m", "bench.endpoint", str(side.away)]
@@ -87,12 +99,12 @@ def main(behind: int, count: int, seconds: float) -> None:
                 time.sleep(seconds)
                 rate = (side.gauge(ACKED) - acked) / (time.perf_counter() - began)
                 print(f"it gets {rate:.0f} messages a second then", flush=True)
-                back = beside(side, count)
-                most = max(grown, side.daemon.memory() - before)
-            print(f"the other push: {alone:.0f}/s alone, {down:.0f}/s and {back:.0f}/s beside it", flush=True)
-            figures.show("memory grown / 48 MiB", most / MOST, at_most=1)
-            figures.show("beside the one that is down / alone", down / alone, at_least=0.7)
-            figures.show("beside the one that catches up / alone", back / alone)
+                rates["beside it"] = partial(beside, side, count, "active")
+                back = alternating(ROUNDS, rates)
+                grown = max(grown, side.daemon.memory() - before)
+            figures.show("memory grown / 48 MiB", grown / MOST, at_most=1)
+            figures.show("beside the one that is down / alone", down["beside it"] / down["alone"], at_least=0.7)
+            figures.show("beside the one that catches up / alone", back["beside it"] / back["alone"])
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 from tests.live.cassandra.fronts import Front, FrontTestCase
 from tests.live.cassandra.shared import cql_node
 from tests.live.clients import make_queue
-from tests.live.test_pushes import BATCH, JSON, QUEUE, Receiver, out_of_order, repeated
+from tests.live.test_pushes import BATCH, JSON, QUEUE, Receiver, out_of_order, quickest, repeated
 
 PUSHES = 6
 PATIENCE = 400.0
@@ -73,6 +73,19 @@ class PushTests(FrontTestCase):
         self.assertEqual((set(self.receiver.taken.values()), self.receiver.false), ({1}, 0))
         attempts = third.ask("GET", f"{QUEUE}/pushes/p0/attempts")[1]["attempts"]
         self.assertEqual(len(attempts), 21)
+
+    def test_flow(self) -> None:
+        """parallel and rate hold for all three together, whichever takes the messages and the changes."""
+        make_queue(self.fronts[0].port, "q")
+        self.receiver.slow = 0.1
+        self.make_push(self.fronts[0], "few", parallel=2)
+        self.make_push(self.fronts[1], "slowly", rate=20)
+        for front in self.fronts:
+            self.post(front, [f"{front.name}{number}" for number in range(20)])
+        self.all_taken(120)
+        self.assertEqual(self.receiver.most["/few"], 2)
+        times = [time for id, (time,) in self.receiver.times.items() if id.startswith("/slowly ")]
+        self.assertGreater(quickest(times, 60), 1.5)
 
     def test_through_kills(self) -> None:
         """3,000 messages that all three share to one push, to an endpoint that fails at random, through kills of each
