@@ -20,9 +20,9 @@ PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440
 .PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims bench-sqs clean help
 
 # The programs of bench/ that measure; the rest there helps them.
-BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard push sqs
+BENCHES := post read batch sweep backup slow_readers hangups shapes million v2_post once ndjson cursors counts waits policies limits noisy groups group_waits group_writing group_factors hand_out crowd identities metering copy restore processor heads lone idle live cores calls in_flight clients many queue_reports dashboard push sqs push_down
 # These need the server that `make cassandra` sets up.
-CASSANDRA_BENCHES := cassandra session
+CASSANDRA_BENCHES := cassandra session push_shared
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -50,17 +50,22 @@ class FrontEnd:
 
 
 @contextmanager
-def front_end(folder: Path, cluster: Cluster, keyspace: str, frontends: str) -> Iterator[FrontEnd]:
-    """Serve from a keyspace until the block ends, once the storage answers."""
+def front_end(
+    folder: Path, cluster: Cluster, keyspace: str, frontends: str, server: str = "", more: str = ""
+) -> Iterator[FrontEnd]:
+    """Serve from a keyspace until the block ends, once the storage answers.
+
+    :param server: more lines for ``[server]``; and ``more``: more sections.
+    """
     folder.mkdir()
     port = free_port()
     ini = folder / "queuey.ini"
     ini.write_text(
-        f"[server]\nhttp = tcp:{port}:interface=127.0.0.1\n"
+        f"[server]\nhttp = tcp:{port}:interface=127.0.0.1\n{server}"
         f"[storage]\nbackend = cassandra\nhost = {cluster.hosts[0]}:{cluster.port}\ndatabase = {keyspace}\n"
         f"frontends = {frontends}\n"
         f"[application_keys]\nbench = {KEY}\nfew = {KEY}-few\nmany = {KEY}-many\n"
-        f"[logging]\nfile = {folder / 'queuey.log'}\n"
+        f"[logging]\nfile = {folder / 'queuey.log'}\n{more}"
     )
     twistd = str(Path(sys.executable).parent / "twistd")
     command = [twistd, "--nodaemon", f"--pidfile={folder / 'twistd.pid'}", "queuey", "--config", str(ini)]

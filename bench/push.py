@@ -52,11 +52,13 @@ class Side:
     """A daemon, and an endpoint.
 
     :ivar target: the port of the endpoint.
+    :ivar away: a port that pushes may call, where nothing listens.
     :ivar ops: the operators' port.
     """
 
     daemon: Daemon
     target: int
+    away: int
     ops: int
 
     def make_push(self, queue: str, path: str = "/", port: int | None = None, **settings: Any) -> None:
@@ -97,7 +99,7 @@ def both(folder: Path) -> Iterator[Side]:
     endpoint = [sys.executable, "-m", "bench.endpoint", str(target)]
     log = folder / "servers.log"
     with serving(endpoint, target, log), serving(command, port, log) as process:
-        yield Side(Daemon(port, process.pid), target, ops)
+        yield Side(Daemon(port, process.pid), target, nobody, ops)
 
 
 def pushed(side: Side, queue: str, count: int) -> float:

@@ -4,6 +4,7 @@ import { h, valuesOf } from "./dom.js";
 import { ask } from "./dialog.js";
 import { chart } from "./chart.js";
 import { bytes, clock, number, rate } from "./format.js";
+import * as pushes from "./pushes.js";
 import { linkTo } from "./queues.js";
 import { call } from "./rpc.js";
 import * as schedules from "./schedules.js";
@@ -15,6 +16,7 @@ export const title = ({ path }) => `${path[1]} / ${path[2]}`;
 export function begin(page) {
   const [, application, name] = page.path;
   page.state = { application, name, groups: [], all: 0, messages: null, next: null, asked: null, busy: false };
+  pushes.list(page);
   call("groups.list", { application, queue: name }).then(
     (groups) => {
       page.state.all = groups.length;
@@ -37,6 +39,7 @@ export function calls({ state }) {
 export async function act(page, name, node) {
   const { state } = page;
   const about = { application: state.application, queue: state.name };
+  if (await pushes.act(page, name, node)) return;
   if (name === "peek") {
     const { from, time, partition, limit, ids } = valuesOf(node);
     state.asked = { ...about, limit: Number(limit || 10), newest_first: from !== "oldest" && from !== "time" };
@@ -108,6 +111,7 @@ export function draw(page) {
         ? chart("queue", queue.history, answer.result.span, `Messages a second in ${queue.name}`)
         : h("p", { class: "empty" }, "Nothing was stored or sent in the last ten minutes."),
     ),
+    pushes.draw(page),
     groups(page),
     schedules.draw(page),
     messages(page),

@@ -36,7 +36,7 @@ class DashboardCase(SynchronousTestCase):
         self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
         self.port, self.board = free_port(), free_port()
         http, board = (f"tcp:{port}:interface=127.0.0.1" for port in (self.port, self.board))
-        arguments = ["--http", http, "--data", "data", "--dashboard", board]
+        arguments = ["--http", http, "--data", "data", "--dashboard", board, *self.arguments()]
         self.daemon = Daemon(TWISTD, arguments, self.folder, {})
         self.addCleanup(self.daemon.kill)
         self.daemon.wait_until_it_serves(self.port)
@@ -45,6 +45,10 @@ class DashboardCase(SynchronousTestCase):
         profile.mkdir()
         self.browser: Browser = self.enterContext(driving(chromium, profile))
         self.addCleanup(self.end)
+
+    def arguments(self) -> list[str]:
+        """Return more arguments of the daemon."""
+        return []
 
     def printed(self) -> str:
         deadline = time.monotonic() + LIMIT

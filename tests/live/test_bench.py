@@ -61,6 +61,7 @@ PROGRAMS: Final = {
     "dashboard": ("1 0.1 20 0.03", "(at least 0.95)"),
     "push": ("20 5 0.1", "(at least 0.70)"),
     "sqs": ("1 0.1 10", "for a message"),
+    "push_down": ("500 20 0.5", "(at least 0.70)"),
 }
 
 

@@ -22,15 +22,17 @@ from twisted.internet import reactor as _reactor  # noqa: TID251
 from twisted.internet.defer import Deferred
 from twisted.internet.ssl import Certificate
 from twisted.internet.task import deferLater
+from twisted.internet.testing import MemoryReactorClock
 from twisted.internet.threads import deferToThread
-from twisted.trial.unittest import TestCase
+from twisted.trial.unittest import SynchronousTestCase, TestCase
 from twisted.web.client import BrowserLikePolicyForHTTPS
 
 from queuey.interfaces import NotSent, PushAnswer, PushRequest, Unsent
-from queuey.model.pushes.targets import parse_url
+from queuey.model.pushes.targets import BadURL, parse_url, target_problem
 from queuey.outgoing import checked_endpoints
 from queuey.outgoing.sender import PushSender
 from tests.live.endpoints import Endpoint, FakeResolver
+from tests.model.test_push_targets import HOSTILE
 
 reactor: Any = _reactor
 LIMIT = 60
@@ -213,3 +215,89 @@ class NamesTests(TestCase):
         sender.close()
         while endpoint.connections:
             await deferLater(reactor, 0.01)
+
+
+class CallTests(SynchronousTestCase):
+    """Nothing that is hostile is called, by its address or by a name that leads to it."""
+
+    run_in = "test"
+
+    def connected(self, url: str, *addresses: str, named: bool = False) -> list[Any]:
+        """Send a push on a reactor that connects to nothing. :return: the connections that were asked for."""
+        clock = MemoryReactorClock()
+        sender = PushSender(clock, FakeResolver(addresses), tuple, 4)
+        sending = sender.send(PushRequest("app", parse_url(url), (), b"", 1, named))
+        sending.addErrback(lambda failure: failure.trap(NotSent))
+        clock.advance(2)
+        return [*clock.tcpClients, *clock.sslClients, *clock.unixClients]
+
+    def test_urls(self) -> None:
+        """Each hostile URL of the table; those that look like URLs are also given to the sender itself."""
+        given = 0
+        for url in HOSTILE:
+            try:
+                target = parse_url(url)
+            except BadURL:
+                continue
+            if target_problem(target, ("*",), ()) is None:
+                given += 1
+                for named in (False, True):
+                    self.assertEqual(self.connected(url, "127.0.0.1", named=named), [], url)
+        self.assertGreater(given, 20)
+
+    def test_names(self) -> None:
+        """A name that leads to a hostile address, also behind others; a good one among them is connected to."""
+        hosts = [url.partition("//")[2].partition("/")[0].strip("[]") for url in HOSTILE]
+        hostile = [host for host in hosts if _is_address(host)]
+        self.assertGreater(len(hostile), 25)
+        for address in hostile:
+            self.assertEqual(self.connected("https://hook.example/", address), [], address)
+        self.assertEqual(self.connected("https://hook.example/", *hostile), [])
+        ((host, port, *_),) = self.connected("https://hook.example/", *hostile, "93.184.216.34")
+        self.assertEqual((host, port), ("93.184.216.34", 443))
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+class AnswerTests(TestCase):
+    """Answers to requests that were not made."""
+
+    timeout = LIMIT
+    run_in = "test"
+
+    async def check(self, later: float | None) -> None:
+        """An endpoint sends a second answer after each; it must not be taken for that of the next request."""
+        endpoint = Endpoint()
+        listening = reactor.listenTCP(0, endpoint, interface="127.0.0.1")
+        self.addCleanup(listening.stopListening)
+        second = b"HTTP/1.1 410 Gone\r\nContent-Length: 0\r\n\r\n"
+        first = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+        def answer(transport: Any, fields: Any, body: Any) -> None:
+            transport.write(first + second if later is None else first)
+            if later is not None:
+                reactor.callLater(later, transport.write, second)
+
+        endpoint.answer = answer
+        networks = (ipaddress.ip_network("127.0.0.0/8"),)
+        sender = PushSender(reactor, FakeResolver(("127.0.0.1",)), lambda: networks, 4)
+        for _ in range(5):
+            target = parse_url(f"http://{HOST}:{listening.getHost().port}/")
+            self.assertEqual((await sender.send(PushRequest("app", target, (), b"", 5, True))).status, 200)
+            await deferLater(reactor, 0.05)
+        sender.close()
+        endpoint.close()
+        while endpoint.connections:
+            await deferLater(reactor, 0.01)
+
+    async def test_together(self) -> None:
+        await self.check(None)
+
+    async def test_while_idle(self) -> None:
+        await self.check(0.01)

@@ -9,10 +9,10 @@ from typing import Any
 from tests.live.cassandra.fronts import Front, FrontTestCase
 from tests.live.cassandra.shared import cql_node
 from tests.live.clients import make_queue
-from tests.live.test_pushes import BATCH, JSON, QUEUE, Receiver
+from tests.live.test_pushes import BATCH, JSON, QUEUE, Receiver, out_of_order, quickest, repeated
 
 PUSHES = 6
-PATIENCE = 180.0
+PATIENCE = 400.0
 """Seconds for what three front ends do on a busy machine, leases of a minute included."""
 
 
@@ -40,8 +40,9 @@ class PushTests(FrontTestCase):
         self.assertEqual(status, 201, push)
         self.receiver.secrets[f"/{name}"] = push["secrets"][0]["secret"]
 
-    def post(self, front: Front, texts: list[str]) -> None:
-        body = json.dumps({"messages": [{"body": json.dumps({"text": text})} for text in texts]}).encode()
+    def post(self, front: Front, texts: list[str], key: str | None = None) -> None:
+        messages = [{"body": json.dumps({"text": text})} | ({} if key is None else {"key": key}) for text in texts]
+        body = json.dumps({"messages": messages}).encode()
         status, answer, _ = front.ask("POST", f"{QUEUE}/messages", body, **BATCH)
         self.assertEqual(status, 201, answer)
 
@@ -72,3 +73,41 @@ class PushTests(FrontTestCase):
         self.assertEqual((set(self.receiver.taken.values()), self.receiver.false), ({1}, 0))
         attempts = third.ask("GET", f"{QUEUE}/pushes/p0/attempts")[1]["attempts"]
         self.assertEqual(len(attempts), 21)
+
+    def test_flow(self) -> None:
+        """parallel and rate hold for all three together, whichever takes the messages and the changes."""
+        make_queue(self.fronts[0].port, "q")
+        self.receiver.slow = 0.1
+        self.make_push(self.fronts[0], "few", parallel=2)
+        self.make_push(self.fronts[1], "slowly", rate=20)
+        for front in self.fronts:
+            self.post(front, [f"{front.name}{number}" for number in range(20)])
+        self.all_taken(120)
+        self.assertEqual(self.receiver.most["/few"], 2)
+        times = [time for id, (time,) in self.receiver.times.items() if id.startswith("/slowly ")]
+        self.assertGreater(quickest(times, 60), 1.5)
+
+    def test_through_kills(self) -> None:
+        """3,000 messages that all three share to one push, to an endpoint that fails at random, through kills of each
+        front end: every message is taken, none again after its 2xx was stored, and those of a key in their order."""
+        make_queue(self.fronts[0].port, "q")
+        self.make_push(self.fronts[0], "any", parallel=16)
+        self.make_push(self.fronts[1], "ordered", order="key", parallel=16)
+        self.receiver.failing = 0.02
+        kills: list[float] = []
+        for part, front in enumerate(self.fronts):
+            texts = [f"x{part * 700 + number:04}" for number in range(700)]
+            self.post(self.fronts[(part + 1) % 3], texts)
+            for key in "abcdef":
+                texts = [f"{key}{part * 50 + number:04}" for number in range(50)]
+                self.post(self.fronts[(part + 2) % 3], texts, key)
+            self.all_taken(part * 2000 + 600)
+            front.kill()
+            kills.append(time.monotonic())
+            front.start()
+            front.wait_until_it_serves(300)
+        self.receiver.failing = 0
+        self.all_taken(6000)
+        self.assertEqual((repeated(self.receiver, kills), self.receiver.false), ([], 0))
+        for key in "abcdef":
+            self.assertEqual(out_of_order([text for text in self.receiver.ordered if text[0] == key]), [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
 from queuey.interfaces import Unsent
@@ -225,11 +226,16 @@ class SecretTests(PushTestCase):
         self.problem("not-promised", self.send("POST", self.push("/secrets")))
 
     def test_never_stored_plainly(self) -> None:
-        """What the store has of a push does not contain its secret."""
+        """What the store has of a push, and a backup with it, does not contain its secret, in no form."""
         (secret,) = self.pushed()["secrets"]
-        stored = repr(vars(self.innermost().states))
+        self.sender.answer = 500
+        self.appended("a")
+        self.attempts()
+        stored, text = repr(vars(self.innermost().states)), secret["secret"].removeprefix("whsec_")
         self.assertIn("hook.example.com", stored)
-        self.assertNotIn(secret["secret"].removeprefix("whsec_"), stored)
+        raw = b64decode(text)
+        for form in (text, raw.hex(), repr(raw)[2:-1], urlsafe_b64encode(raw).decode()):
+            self.assertNotIn(form, stored)
 
     def innermost(self) -> Any:
         store: Any = self.store
