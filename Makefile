@@ -2,12 +2,12 @@
 #
 # What the parts of `make test` need (tests/parts.py; docs/testing.rst says what they prove):
 #   unit, http, explored   a Python of 3.11-3.13
-#   live                   the same, and what `make browser` installs on Debian, and Node.js 20 or later with npm
+#   live, around           the same, and what `make browser` installs on Debian, and Node.js 20 or later with npm
 #   cassandra              Java 17 and Maven; skipped if they are missing
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
 # What the other parts, which make test-long runs, need:
-#   live, workers          also what `make promtool`, `make samples` and `make debian-root` install on Debian
+#   live, around, workers  also what `make promtool`, `make samples` and `make debian-root` install on Debian, and Go
 #   cassandra              also promtool
 #   python3.X              that Python, on PATH or below the folder of pyenv; skipped if there is none
 
@@ -15,7 +15,7 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: all run test test-one test-long browser javascript cassandra cassandra-3.11 cassandra-trio run-cassandra
+.PHONY: all run test test-one test-long browser javascript sqs-clients sqs-go cassandra cassandra-3.11 cassandra-trio run-cassandra
 PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440-light
 .PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims clean help
 
@@ -93,6 +93,13 @@ generators: ## what the test of generated TypeScript clients needs, by npm: inst
 receivers: ## what the test of receivers of pushes needs, by npm: installed where there is Node.js
 	@sh tests/npm.sh 'the test of receivers of pushes' tests/live/receivers
 
+sqs-clients: $(READY) ## what the tests of clients of SQS need: the AWS CLI and Celery by pip, the SDK for Node.js by npm
+	@$(BIN)/python -m tests.environments $(BIN)/python .venvs/sqs tests/live/aws/requirements.txt
+	@sh tests/npm.sh 'the test of the SDK of SQS for Node.js' tests/live/aws/javascript
+
+sqs-go: ## what the test of the SDK of SQS for Go needs: compiled where there is Go
+	@sh tests/live/aws/go/build.sh '$(CURDIR)/bin/sqs-go'
+
 browser: ## Debian's Chromium and axe-core, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
 	@sh tests/npm.sh "the check of the dashboard by axe-core" tests/live/browser
@@ -164,7 +171,7 @@ bench-claims: $(READY) ## PostgreSQL, beanstalkd and Redis streams beside claims
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
-	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules
+	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules tests/live/aws/javascript/node_modules
 	rm -rf client/build client/dist client/queuey_client.egg-info client/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,7 +1,8 @@
-"""Makes the environments for the other Pythons: ``python -m tests.environments PYTHON FOLDER``.
+"""Makes environments besides ``.venv``: ``python -m tests.environments PYTHON FOLDER [REQUIREMENTS]``.
 
-They hold what the unit and contract suites need and nothing else; Queuey itself is taken from the checkout. Run by a
-Python in which Queuey is installed, since its own metadata says what is needed. Quick where nothing has changed.
+With a file of requirements, an environment holds what that lists. Otherwise it is one for another Python, which holds
+what the unit and contract suites need; Queuey itself is taken from the checkout, and its metadata says what is needed,
+so it has to be installed in the Python that runs this. Quick if nothing has changed.
 """
 
 from __future__ import annotations
@@ -28,17 +29,21 @@ def requirements() -> list[str]:
     return sorted({str(one) for one in wanted})
 
 
-def fingerprint(python: str, needed: list[str]) -> str:
-    """Changes whenever the environment has to be made anew."""
-    text = "\n".join([python, *needed, CONSTRAINTS.read_text(encoding="utf-8")])
+def fingerprint(python: str, needed: list[str], listed: Path) -> str:
+    """Return a digest that changes whenever the environment has to be made again."""
+    text = "\n".join([python, *needed, listed.read_text(encoding="utf-8")])
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def make(python: str, folder: Path) -> None:
-    """Make the environment, or do nothing where it is there and right."""
-    needed = requirements()
+def make(python: str, folder: Path, listed: Path | None = None) -> None:
+    """Make the environment, or do nothing if it is there and right.
+
+    :param listed: a file of requirements; ``None``: what the suites need.
+    """
+    needed = requirements() if listed is None else ["-r", str(listed)]
+    constraints = ["-c", str(CONSTRAINTS)] if listed is None else []
     mark = folder / "made-from"
-    state = fingerprint(python, needed)
+    state = fingerprint(python, needed, listed or CONSTRAINTS)
     if mark.exists() and mark.read_text(encoding="ascii") == state:
         return
     subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
@@ -52,8 +57,7 @@ def make(python: str, folder: Path) -> None:
         "install",
         "--quiet",
         "--no-compile",
-        "-c",
-        CONSTRAINTS,
+        *constraints,
         *needed,
     ]
     subprocess.run(install, check=True)
@@ -61,4 +65,4 @@ def make(python: str, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], Path(sys.argv[2]))
+    make(sys.argv[1], Path(sys.argv[2]), *map(Path, sys.argv[3:4]))

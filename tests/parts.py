@@ -115,6 +115,7 @@ AROUND = (
     "tests.live.test_javascript",
     "tests.live.test_push_receivers",
     "tests.live.test_readme",
+    "tests.live.test_sqs_clients",
     "tests.live.test_wheel",
     "tests.live.test_worker_examples",
 )
@@ -195,8 +196,8 @@ def python_part(version: str, python: str, folder: Path) -> Part:
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
-LIVE_NEEDS = ("browser", "javascript", "generators", "receivers")
-LONG_LIVE_NEEDS = (*LIVE_NEEDS, "promtool", "samples", "debian-root")
+LIVE_NEEDS = ("browser", "javascript", "generators", "receivers", "sqs-clients")
+LONG_LIVE_NEEDS = (*LIVE_NEEDS, "sqs-go", "promtool", "samples", "debian-root")
 
 
 def live_part(folder: Path, long: bool) -> Part:

@@ -101,10 +101,11 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(there.missing, "no Java")
 
     def test_what_is_installed(self) -> None:
-        """A short run installs a browser, packages of npm and one server; only a long run needs the rest."""
-        self.assertEqual(live_part(FOLDER, False).needs, ("browser", "javascript", "generators", "receivers"))
+        """A short run installs a browser, packages of npm and pip, and one server; only a long run needs the rest."""
+        short = ("browser", "javascript", "generators", "receivers", "sqs-clients")
+        self.assertEqual(live_part(FOLDER, False).needs, short)
         self.assertEqual(cassandra_part(FOLDER, False, "").needs, ("cassandra",))
-        long_needs = ("browser", "javascript", "generators", "receivers", "promtool", "samples", "debian-root")
+        long_needs = (*short, "sqs-go", "promtool", "samples", "debian-root")
         self.assertEqual(live_part(FOLDER, True).needs, long_needs)
         self.assertEqual(cassandra_part(FOLDER, True, "").needs, ("cassandra", "cassandra-3.11", "promtool"))
 
