@@ -7,7 +7,7 @@ import json
 import sys
 import time
 
-from celery_tasks import app
+from celery_tasks import app  # type: ignore[import-not-found]  # it is beside this program
 
 for line in sys.stdin:
     name, *arguments = json.loads(line)
