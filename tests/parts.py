@@ -117,6 +117,7 @@ AROUND = (
     "tests.live.test_readme",
     "tests.live.test_sqs_celery",
     "tests.live.test_sqs_clients",
+    "tests.live.test_sqs_guide",
     "tests.live.test_wheel",
     "tests.live.test_worker_examples",
 )

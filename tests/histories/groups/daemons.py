@@ -59,13 +59,16 @@ class OneDaemon:
         clock: ServerClock,
         ends: ExitStack,
         workers: int = WORKERS,
+        more: str = "",
     ) -> None:
         """Start nothing yet.
 
         :param ends: ends all that was begun.
+        :param more: more settings.
         :param workers: processes that serve for it; its clock is set only where there is one, since each has its own.
         """
         self._workers = workers
+        self._more = more
         self.port = free_port()
         self.why_no_disk = ""
         self.proxy = Proxy("daemon", self.port, Random(f"proxy of {seed}"))
@@ -101,7 +104,8 @@ class OneDaemon:
         """Start it on a port of its own, and wait until it serves."""
         self.port = free_port()
         settings = write_settings(self._folder, self.port, self._workers)
-        settings.write_text(settings.read_text().replace(str(self._folder / "data"), str(self.data)))
+        text = settings.read_text().replace(str(self._folder / "data"), str(self.data))
+        settings.write_text(text + self._more)
         twistd = [sys.executable, set_clock.__file__, str(self._offset)]
         self._set_output_aside()
         self._daemon = Daemon(twistd, ["--config", str(settings)], self._folder, {"PYTHONPATH": str(ROOT)})
