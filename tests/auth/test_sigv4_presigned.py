@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from typing import Any
 from urllib.parse import quote
 
 import attrs
@@ -67,7 +68,7 @@ class Presigning:
             key = hmac256(key, part)
         return f"{text}&X-Amz-Signature={hmac256(key, signed).hex()}"
 
-    def request(self, query: str | None = None, **changed: object) -> AwsRequest:
+    def request(self, query: str | None = None, **changed: Any) -> AwsRequest:
         """The request as it arrives."""
         fields = {name.encode(): [value.encode()] for name, value in self.fields}
         made = AwsRequest(self.method.encode(), self.path.encode(), (query or self.query()).encode(), fields, b"")
