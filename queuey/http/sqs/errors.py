@@ -92,6 +92,8 @@ _PATHS: Final = frozenset(path.encode() for path in PATHS)
 NO_POLICIES: Final = "Policies of queues are not enforced here; the principals of a queue say who may use it."
 
 NO_QUEUE: Final = "The specified queue does not exist."
+_NO_QUEUE_OF_OLD: Final = "The specified queue does not exist for this wsdl version."
+"""The same in the Query protocol."""
 
 
 class SqsError(Exception):
@@ -193,7 +195,8 @@ def answer(request: Request, error: SqsError) -> None:
     if error.status == 503:
         fields.append((b"Retry-After", b"1"))
     if is_query(request):
-        body = xml.error(error.old_code, error.text, error.status < 500, request.request_id)
+        text = _NO_QUEUE_OF_OLD if error.text == NO_QUEUE else error.text
+        body = xml.error(error.old_code, text, error.status < 500, request.request_id)
         request.answer(error.status, [xml.TYPE, *fields], body)
         return
     fields.append((b"x-amzn-query-error", query_error(error.code).encode("ascii")))
