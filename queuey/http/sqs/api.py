@@ -12,7 +12,7 @@ from werkzeug.exceptions import NotFound
 from queuey.deferreds import TurnQueue
 from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
-from queuey.http.sqs import errors, query, xml
+from queuey.http.sqs import errors, json_parts, query, xml
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
 from queuey.http.sqs.errors import NO_POLICIES, PATH, PATHS, QUEUE_PATHS, SqsError
 from queuey.http.sqs.moving import SqsMoving
@@ -49,7 +49,7 @@ class SqsApi:
         moving: SqsMoving,
         turns: TurnQueue,
     ) -> None:
-        """:param turns: give turns of the reactor to the decoding of large forms."""
+        """:param turns: give turns of the reactor to the decoding of large requests."""
         self._gate = gate
         self._turns = turns
         self._receiving = receiving
@@ -112,7 +112,11 @@ class SqsApi:
                 raise SqsError("UnsupportedOperation", f"{name}: {NO_POLICIES}")
             raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
         request.route = f"{PATH}/{name}"  # so that metrics and the access log tell operations apart
-        document = decoded(request.body) if form is None else query.members(name, operation.members, form, request)
+        if form is None:
+            await json_parts.check(request.body, self._turns)
+            document = decoded(request.body)
+        else:
+            document = query.members(name, operation.members, form, request)
         given = read(operation.members, document)
         queue: Queue | None = None
         if operation.right is not None:

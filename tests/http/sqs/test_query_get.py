@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, quote_plus, urlencode
 
 from hypothesis import given
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -17,7 +17,7 @@ from queuey.http.sqs.names import account
 from queuey.http.sqs.query import MAX_FIELDS, SLICE, fields
 from tests.auth.aws_support import Signing
 from tests.auth.test_sigv4_presigned import Presigning
-from tests.http.sqs.support import SqsTestCase
+from tests.http.sqs.support import SqsTestCase, Turns
 from tests.http.wire_support import Connection, Response, encode_request
 
 ODD = (b"", b"&", b"a", b"a=", b"=b", b"a=1&a=2", b"a=%", b"a=%4", b"a=%zz", b"%41=b&&", b"a=b=c", b"a;b=c")
@@ -95,18 +95,6 @@ class LargeFormTests(SqsTestCase):
         self.assertEqual(connection.responses("POST", only_json=False), [])
         self.clock.advance(0)
         self.assertEqual(connection.response("POST", only_json=False).status, 200)
-
-
-class Turns(TurnQueue):
-    """Gives turns at once, and counts them."""
-
-    def __init__(self) -> None:
-        super().__init__(Clock())
-        self.given = 0
-
-    def next(self) -> Deferred[None]:
-        self.given += 1
-        return succeed(None)
 
 
 class FieldsTests(SynchronousTestCase):
