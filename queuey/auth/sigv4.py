@@ -1,4 +1,4 @@
-"""AWS Signature Version 4 in the header of a request, by the keys of applications.
+"""AWS Signature Version 4 in the header or the query of a request, by the keys of applications.
 
 The canonical request and the string to sign are described in the IAM User Guide, "Create a signed AWS API request".
 """
@@ -25,6 +25,9 @@ from queuey.model.aws_keys import aws_key, key_id_of
 WINDOW: Final = 900
 """Seconds by which the time of a request may differ from ours, either way."""
 
+MAX_EXPIRES: Final = 604_800
+"""Seconds for which a presigned URL may be valid."""
+
 MAX_SIGNED: Final = 50
 """Maximum number of header fields that are signed."""
 
@@ -36,6 +39,24 @@ _AUTHORIZATION: Final = re.compile(
     r"SignedHeaders=([a-z0-9;_.-]{1,2048}), *Signature=([0-9a-f]{64})",
     re.ASCII,
 )
+_CREDENTIAL: Final = re.compile(
+    r"([A-Za-z0-9]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([A-Za-z0-9-]{1,64})/([a-z0-9_]{1,64})", re.ASCII
+)
+_NAMES: Final = re.compile(r"[a-z0-9;_.-]{1,2048}", re.ASCII)
+_HEX: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_SECONDS: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
+_SIGNATURE: Final = b"X-Amz-Signature"
+_TOKEN: Final = b"X-Amz-Security-Token"
+_PRESIGNED: Final = (
+    b"X-Amz-Algorithm",
+    b"X-Amz-Credential",
+    b"X-Amz-Date",
+    b"X-Amz-Expires",
+    b"X-Amz-SignedHeaders",
+    _SIGNATURE,
+)
+"""Parameters of a presigned URL, all of which have to be there once."""
+
 _TIME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _SPACES: Final = re.compile(rb"[ \t]+")
 _UNRESERVED: Final = "-_.~"
@@ -43,7 +64,10 @@ _UNRESERVED: Final = "-_.~"
 
 @attrs.frozen
 class _Claim:
-    """What the header of a request says about its signature; nothing of it is proven yet."""
+    """What a request says about its signature; nothing of it is proven yet.
+
+    :ivar expires: seconds for which a presigned URL is valid; ``None`` for a signature in the header.
+    """
 
     access_key_id: str
     date: str
@@ -51,6 +75,7 @@ class _Claim:
     time: str
     names: tuple[bytes, ...]
     signature: str = attrs.field(repr=False)
+    expires: int | None = None
 
     @property
     def scope(self) -> str:
@@ -91,7 +116,7 @@ class AwsSignatures:
         known = [] if key is None else await self.owners(key)
         if not known:
             raise BadSignature("InvalidClientTokenId", "The security token included in the request is invalid.")
-        text = _text(claim, _canonical(request, claim.names, hashed))
+        text = _text(claim, _canonical(request, claim, hashed))
         for digest, application in known:
             if hmac.compare_digest(_sign(aws_key(digest).secret, claim, text), claim.signature):
                 signer = AwsSigner(application, claim.access_key_id, digest, claim.region)
@@ -120,7 +145,9 @@ class AwsSignatures:
         if claim.time[:8] != claim.date:
             raise _false("The date in the credential scope is not that of X-Amz-Date.")
         late = self.now() - moment
-        if not -WINDOW <= late <= WINDOW:
+        if not -WINDOW <= late <= (WINDOW if claim.expires is None else claim.expires):
+            if claim.expires is not None and late > 0:
+                raise _false(f"Signature expired: the URL was valid for {claim.expires} seconds from {claim.time} on.")
             what = "expired" if late > 0 else "not yet current"
             raise _false(f"Signature {what}: {claim.time} differs from our time by more than {WINDOW // 60} minutes.")
         return claim
@@ -131,7 +158,8 @@ class AwsSignatures:
 class UncheckedAwsSignatures:
     """Takes every signature for one of an application, for tests on one machine.
 
-    A request still has to have a signature: pages of other sites cannot make a browser send one.
+    A request still has to have a signature in its header: pages of other sites cannot make a browser send one. A
+    presigned URL is none, since any page can have a browser ask for a URL.
 
     :ivar application: that everyone is.
     """
@@ -140,12 +168,12 @@ class UncheckedAwsSignatures:
 
     def check_head(self, request: AwsRequest) -> None:
         """See ``IAwsSignatures``."""
-        _parse(request)
+        _in_header(request)
 
     @deferred
     async def check(self, request: AwsRequest) -> AwsSigner:
         """See ``IAwsSignatures``."""
-        claim = _parse(request)
+        claim = _in_header(request)
         return AwsSigner(self.application, claim.access_key_id, b"", claim.region)
 
     @deferred
@@ -155,6 +183,47 @@ class UncheckedAwsSignatures:
 
 
 def _parse(request: AwsRequest) -> _Claim:
+    if not is_presigned(request.query):
+        return _in_header(request)
+    if b"authorization" in request.fields:
+        raise _incomplete("A request has one signature, in Authorization or in the query.")
+    return _in_query(request)
+
+
+def is_presigned(query: bytes) -> bool:
+    """Return whether a query says that it has a signature, be it a right one or not."""
+    return b"X-Amz-" in query or (b"%" in query and any(name.startswith(b"X-Amz-") for name, _ in _pairs(query)))
+
+
+def _in_query(request: AwsRequest) -> _Claim:
+    found: dict[bytes, str] = {}
+    for name, value in _pairs(request.query):
+        if name.lower().startswith(b"x-amz-"):
+            if name in found:
+                raise _incomplete(f"{name.decode('ascii', 'replace')} is there twice.")
+            found[name] = value.decode("latin-1")
+    if _TOKEN in found:
+        raise BadSignature("InvalidClientTokenId", "There are no session tokens here.")
+    if set(found) != set(_PRESIGNED):
+        raise _incomplete(
+            "A presigned URL has " + ", ".join(name.decode("ascii") for name in _PRESIGNED) + ", once each."
+        )
+    algorithm, credential, time, expires, names, signature = (found[name] for name in _PRESIGNED)
+    match = _CREDENTIAL.fullmatch(credential)
+    if algorithm != _ALGORITHM or match is None or _NAMES.fullmatch(names) is None or _HEX.fullmatch(signature) is None:
+        raise _incomplete("The query is not a signature by AWS4-HMAC-SHA256 with all of its parts.")
+    if _SECONDS.fullmatch(expires) is None or int(expires) > MAX_EXPIRES:
+        raise _incomplete(f"X-Amz-Expires is not a number of seconds from 1 to {MAX_EXPIRES}.")
+    access_key_id, date, region, service, end = match.groups()
+    _check_scope(service, end)
+    signed = _signed_names(names)
+    if b"host" not in signed:
+        raise _incomplete("Host has to be signed.")
+    _check_time(time)
+    return _Claim(access_key_id, date, region, time, signed, signature, int(expires))
+
+
+def _in_header(request: AwsRequest) -> _Claim:
     given = request.fields.get(b"authorization")
     if given is None:
         raise BadSignature("MissingAuthenticationToken", "Request is missing Authentication Token.")
@@ -162,18 +231,31 @@ def _parse(request: AwsRequest) -> _Claim:
     if match is None:
         raise _incomplete("Authorization is not a signature by AWS4-HMAC-SHA256 with all of its parts.")
     access_key_id, date, region, service, end, names, signature = match.groups()
-    if service != _SERVICE or end != "aws4_request":
-        raise _false("Credential should be scoped to the service sqs and end with aws4_request.")
-    signed = tuple(names.encode("ascii").split(b";"))
-    if list(signed) != sorted(set(signed)) or len(signed) > MAX_SIGNED:
-        raise _incomplete("The names of SignedHeaders are not sorted, or one of them is there twice.")
+    _check_scope(service, end)
+    signed = _signed_names(names)
     if b"host" not in signed or b"x-amz-date" not in signed:
         raise _incomplete("Host and X-Amz-Date have to be signed.")
     times = request.fields.get(b"x-amz-date", ())
     time = times[0].decode("latin-1") if len(times) == 1 else ""
+    _check_time(time)
+    return _Claim(access_key_id, date, region, time, signed, signature)
+
+
+def _check_scope(service: str, end: str) -> None:
+    if service != _SERVICE or end != "aws4_request":
+        raise _false("Credential should be scoped to the service sqs and end with aws4_request.")
+
+
+def _signed_names(names: str) -> tuple[bytes, ...]:
+    signed = tuple(names.encode("ascii").split(b";"))
+    if list(signed) != sorted(set(signed)) or len(signed) > MAX_SIGNED:
+        raise _incomplete("The names of SignedHeaders are not sorted, or one of them is there twice.")
+    return signed
+
+
+def _check_time(time: str) -> None:
     if _TIME.fullmatch(time) is None:
         raise _incomplete("X-Amz-Date is not one time such as 20150830T123600Z.")
-    return _Claim(access_key_id, date, region, time, signed, signature)
 
 
 def _moment(time: str) -> int:
@@ -185,8 +267,9 @@ def _moment(time: str) -> int:
         raise _incomplete("X-Amz-Date is not a time.") from None
 
 
-def _canonical(request: AwsRequest, names: Sequence[bytes], hashed: str) -> bytes:
+def _canonical(request: AwsRequest, claim: _Claim, hashed: str) -> bytes:
     """Return the request as it is signed."""
+    names = claim.names
     fields = [
         b"%b:%b\n" % (name, b",".join([_SPACES.sub(b" ", value.strip(b" \t")) for value in request.fields[name]]))
         for name in names
@@ -194,7 +277,7 @@ def _canonical(request: AwsRequest, names: Sequence[bytes], hashed: str) -> byte
     parts = (
         request.method,
         quote_from_bytes(_normalised(request.path), safe=f"/{_UNRESERVED}").encode("ascii"),
-        _query(request.query),
+        _query(request.query, without=None if claim.expires is None else _SIGNATURE),
         b"".join(fields),
         b";".join(names),
         hashed.encode("ascii"),
@@ -214,17 +297,26 @@ def _normalised(path: bytes) -> bytes:
     return b"/" + b"/".join(found) + end
 
 
-def _query(query: bytes) -> bytes:
-    """Return a query with its parameters sorted and percent-encoded in the one way that is signed."""
-    pairs = []
-    for part in filter(None, query.split(b"&")):
-        name, _, value = part.partition(b"=")
-        pairs.append((_encoded(name), _encoded(value)))
+def _query(query: bytes, without: bytes | None) -> bytes:
+    """Return a query with its parameters sorted and percent-encoded in the one way that is signed.
+
+    :param without: the name of the parameter that is not signed, if there is one.
+    """
+    pairs = [(_encoded(name), _encoded(value)) for name, value in _pairs(query) if name != without]
     return "&".join([f"{name}={value}" for name, value in sorted(pairs)]).encode("ascii")
 
 
+def _pairs(query: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the parameters of a query. A plus sign is a space, as in forms: what is signed is what is understood."""
+    found = []
+    for part in filter(None, query.replace(b"+", b"%20").split(b"&")):
+        name, _, value = part.partition(b"=")
+        found.append((unquote_to_bytes(name), unquote_to_bytes(value)))
+    return found
+
+
 def _encoded(text: bytes) -> str:
-    return quote_from_bytes(unquote_to_bytes(text), safe=_UNRESERVED)
+    return quote_from_bytes(text, safe=_UNRESERVED)
 
 
 def _text(claim: _Claim, canonical: bytes) -> bytes:

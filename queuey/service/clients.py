@@ -100,7 +100,7 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     )
     root = make_root(
         (*v1.routes(), *api.routes(v2)),
-        (*api.open_routes(Description()), *sqs_api(parts, gate).routes()),
+        (*api.open_routes(Description()), *sqs_api(parts, gate, slices).routes()),
         gate,
         cors,
         store,
@@ -142,8 +142,11 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
     )
 
 
-def sqs_api(parts: Components, gate: Gate) -> SqsApi:
-    """The API of SQS."""
+def sqs_api(parts: Components, gate: Gate, slices: TurnQueue) -> SqsApi:
+    """The API of SQS.
+
+    :param slices: gives turns to forms that are decoded in parts.
+    """
     owners, exchange, groups, now = parts.owners, parts.exchange, parts.groups, parts.now
     everyone = parts.in_force.settings.sqs.everyone
     signatures: IAwsSignatures = (
@@ -162,6 +165,7 @@ def sqs_api(parts: Components, gate: Gate) -> SqsApi:
         SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
         SqsSettling(groups, states, parts.removals),
         SqsMoving(sqs_gate, parts.directory, administration, states, moves, now, lambda: uuid.uuid4().hex),
+        slices,
     )
 
 

@@ -104,7 +104,7 @@ FORGED: dict[str, tuple[AwsRequest, str]] = {
             fields={"authorization": None},
             query=f"X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-Signature={SIGNATURE}".encode(),
         ),
-        "MissingAuthenticationToken",
+        "IncompleteSignature",
     ),
     "another signature": (replaced(SIGNATURE, "0" * 64), "SignatureDoesNotMatch"),
     "one digit is another": (

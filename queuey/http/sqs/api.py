@@ -9,9 +9,10 @@ import msgspec
 from twisted.internet.defer import Deferred
 from werkzeug.exceptions import NotFound
 
+from queuey.deferreds import TurnQueue
 from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
-from queuey.http.sqs import errors, query, xml
+from queuey.http.sqs import errors, json_parts, query, xml
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
 from queuey.http.sqs.errors import NO_POLICIES, PATH, PATHS, QUEUE_PATHS, SqsError
 from queuey.http.sqs.moving import SqsMoving
@@ -46,8 +47,11 @@ class SqsApi:
         receiving: SqsReceiving,
         settling: SqsSettling,
         moving: SqsMoving,
+        turns: TurnQueue,
     ) -> None:
+        """:param turns: give turns of the reactor to the decoding of large requests."""
         self._gate = gate
+        self._turns = turns
         self._receiving = receiving
         self._handlers: Mapping[str, Handler] = {
             "CreateQueue": administration.create,
@@ -75,7 +79,8 @@ class SqsApi:
 
     def routes(self) -> tuple[BodyRoute, ...]:
         """Return the routes."""
-        return tuple(BodyRoute("POST", path, self.serve, self._look) for path in (*PATHS, *QUEUE_PATHS))
+        paths = (*PATHS, *QUEUE_PATHS)
+        return tuple(BodyRoute(method, path, self.serve, self._look) for path in paths for method in ("GET", "POST"))
 
     def _look(self, request: Request) -> None:
         _check_wanted(request)
@@ -87,7 +92,7 @@ class SqsApi:
         try:
             name, answer = await self._serve(request)
         except TooManyRequests:
-            name = _named(request)[0]
+            name = (await self._named(request))[0]
             if name != _RECEIVE:
                 raise
             answer = await self._receiving.pause()
@@ -100,19 +105,34 @@ class SqsApi:
     async def _serve(self, request: Request) -> tuple[str, Mapping[str, Any]]:
         """Return the name of the operation, and the members of the answer."""
         caller = await self._gate.admit(request)
-        name, form = _named(request)
+        name, form = await self._named(request)
         operation = OPERATIONS.get(name)
         if operation is None:
             if name in MISSING:
                 raise SqsError("UnsupportedOperation", f"{name}: {NO_POLICIES}")
             raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
         request.route = f"{PATH}/{name}"  # so that metrics and the access log tell operations apart
-        document = decoded(request.body) if form is None else query.members(name, operation.members, form, request)
+        if form is None:
+            await json_parts.check(request.body, self._turns)
+            document = decoded(request.body)
+        else:
+            document = query.members(name, operation.members, form, request)
         given = read(operation.members, document)
         queue: Queue | None = None
         if operation.right is not None:
             queue = await self._gate.queue(caller, given["QueueUrl"], operation.right)
         return name, await self._handlers[name](caller, queue, given)
+
+    async def _named(self, request: Request) -> tuple[str, Mapping[str, str] | None]:
+        """Return the name of the operation, and the fields of the form if it is one."""
+        if errors.is_query(request):
+            given = request.line.query if request.method == b"GET" else request.body
+            form = await query.fields(given, self._turns)
+            return query.action(form), form
+        target = request.fields.get(b"x-amz-target", ())
+        if len(target) == 1 and target[0].startswith(_TARGET):
+            return target[0].removeprefix(_TARGET).decode("ascii", "replace"), None
+        return "", None
 
 
 def _check_wanted(request: Request) -> None:
@@ -122,14 +142,3 @@ def _check_wanted(request: Request) -> None:
     """
     if not errors.wanted(request):
         raise NotFound
-
-
-def _named(request: Request) -> tuple[str, Mapping[str, str] | None]:
-    """Return the name of the operation, and the fields of the form if it is one."""
-    if errors.is_query(request):
-        form = query.fields(request.body)
-        return query.action(form), form
-    target = request.fields.get(b"x-amz-target", ())
-    if len(target) == 1 and target[0].startswith(_TARGET):
-        return target[0].removeprefix(_TARGET).decode("ascii", "replace"), None
-    return "", None

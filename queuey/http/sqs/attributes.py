@@ -159,6 +159,9 @@ def wanted(given: Mapping[str, str], application: str) -> Wanted:
                 raise SqsError("UnsupportedOperation", NO_POLICIES)
         else:
             raise unknown(name)
+    if others.get("KmsMasterKeyId") and others.get("SqsManagedSseEnabled", "").lower() == "true":
+        text = "You can use one type of server-side encryption (SSE) at one time. "
+        raise SqsError("InvalidAttributeName", text + "You can either enable KMS SSE or SQS SSE.")
     return Wanted(state, others, retention, redrive)
 
 
@@ -171,6 +174,12 @@ def _number(name: str, value: str, low: int, high: int) -> int:
 
 def _bad(name: str) -> SqsError:
     return SqsError("InvalidAttributeValue", f"Invalid value for the parameter {name}.")
+
+
+def another_type() -> SqsError:
+    """Return the error of a FIFO queue that is to become a standard one."""
+    text = "Invalid value for the parameter FifoQueue. Reason: Modifying queue type is not supported."
+    return SqsError("InvalidAttributeValue", text)
 
 
 def unknown(name: str) -> SqsError:
@@ -211,14 +220,15 @@ def check_fifo(name: str, found: Wanted) -> None:
         )
 
 
-def check_of_fifo(given: Mapping[str, str], state: SqsQueue) -> None:
-    """Refuse attributes of FIFO queues for a queue that is none.
+def check_of_fifo(given: Mapping[str, str], is_fifo: bool) -> None:
+    """Refuse attributes of FIFO queues for a queue that is none, whatever their values are.
 
     :raise SqsError: naming one of them.
     """
-    for name in sorted(OF_FIFO & given.keys()):
-        if not state.fifo and given[name].lower() != "false":
-            raise unknown(name)
+    for name in sorted(OF_FIFO & given.keys()) if not is_fifo else ():
+        if name in _WORDS:
+            raise SqsError("InvalidAttributeName", f"You can specify the {name} only when FifoQueue is set to true.")
+        raise unknown(name)
 
 
 def shown(queue: Queue, state: SqsQueue, group: Group | None, region: str, ttl: int) -> dict[str, str]:

@@ -52,14 +52,17 @@ class Batch:
         return found
 
 
-def batch(given: Sequence[Mapping[str, Any]], members: tuple[Member, ...]) -> Batch:
+def batch(operation: str, given: Sequence[Mapping[str, Any]], members: tuple[Member, ...]) -> Batch:
     """Return the entries of a batch.
 
+    :param operation: of one entry, by which AWS calls them.
     :param members: of an entry.
     :raise SqsError: the batch as a whole is wrong.
     """
     if not given:
-        raise SqsError("EmptyBatchRequest", "There should be at least one entry in the request.")
+        raise SqsError(
+            "EmptyBatchRequest", f"There should be at least one {operation}BatchRequestEntry in the request."
+        )
     if len(given) > MAX_ENTRIES:
         text = f"Maximum number of entries per request are {MAX_ENTRIES}. You have sent {len(given)}."
         raise SqsError("TooManyEntriesInBatchRequest", text)

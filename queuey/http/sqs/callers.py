@@ -107,16 +107,17 @@ def _unknown() -> BadSignature:
     return BadSignature("InvalidClientTokenId", "The security token included in the request is invalid.")
 
 
-def check_size(caller: Caller, size: int, most: int) -> None:
+def check_size(caller: Caller, size: int, most: int, what: str) -> None:
     """Refuse a message that is too large.
 
     :param size: of its body and attributes, in bytes.
     :param most: what the queue takes; the application may take less.
+    :param what: is said of the parameters.
     :raise SqsError: saying so.
     """
     most = min(most, caller.policy.max_body)
     if size > most:
         raise SqsError(
             "InvalidParameterValueException",
-            f"One or more parameters are invalid. Reason: Message must be shorter than {most} bytes.",
+            f"One or more parameters {what}. Reason: Message must be shorter than {most} bytes.",
         )

@@ -77,18 +77,23 @@ PATH: Final = "/sqs"
 PATHS: Final = ("/", PATH, f"{PATH}/")
 """The paths of the API: some clients can be given a path, and some cannot."""
 
-QUEUE_PATHS: Final = (f"{PATH}/<account>/<queue>", "/<int(fixed_digits=12):account>/<queue>")
+QUEUE_PATHS: Final = (f"{PATH}/<account>/<queue>", "/<string(length=12):account>/<queue>")
 """The paths of queues, which clients of the Query protocol use."""
 
 _OF_QUEUE: Final = re.compile(rb"(?:/sqs/[^/]+|/[0-9]{12})/[^/]+")
 
 _TARGET: Final = b"x-amz-target"
 
+_IN_QUERY: Final = re.compile(rb"(?:^|&)(?:Action|X-Amz-[A-Za-z]+)=")
+"""What the query of a request has that is one of SQS: an operation, or a signature."""
+
 _PATHS: Final = frozenset(path.encode() for path in PATHS)
 
 NO_POLICIES: Final = "Policies of queues are not enforced here; the principals of a queue say who may use it."
 
 NO_QUEUE: Final = "The specified queue does not exist."
+_NO_QUEUE_OF_OLD: Final = "The specified queue does not exist for this wsdl version."
+"""The same in the Query protocol."""
 
 
 class SqsError(Exception):
@@ -116,10 +121,10 @@ class SqsError(Exception):
 def wanted(request: Request) -> bool:
     """Whether a request is one of this API, so that its errors have to be of this API too.
 
-    A request for the root is one if it names an operation or has a signature of AWS.
+    A request for the root is one if it names an operation in its head or has a signature of AWS.
     """
     path = request.path
-    if request.method != b"POST":
+    if request.method not in (b"POST", b"GET"):
         return False
     if path in _PATHS:
         return path != b"/" or _TARGET in request.fields or _is_signed(request)
@@ -128,11 +133,15 @@ def wanted(request: Request) -> bool:
 
 def is_query(request: Request) -> bool:
     """Whether a request is of the Query protocol, so that its answer has to be XML."""
+    if request.method == b"GET":
+        return True
     kind = request.fields.get(b"content-type", (b"",))[0]
     return _TARGET not in request.fields and kind.partition(b";")[0].strip().lower() == FORM
 
 
 def _is_signed(request: Request) -> bool:
+    if _IN_QUERY.search(request.line.query) is not None:
+        return True
     return request.fields.get(b"authorization", (b"",))[0].startswith(b"AWS4-")
 
 
@@ -186,7 +195,8 @@ def answer(request: Request, error: SqsError) -> None:
     if error.status == 503:
         fields.append((b"Retry-After", b"1"))
     if is_query(request):
-        body = xml.error(error.old_code, error.text, error.status < 500, request.request_id)
+        text = _NO_QUEUE_OF_OLD if error.text == NO_QUEUE else error.text
+        body = xml.error(error.old_code, text, error.status < 500, request.request_id)
         request.answer(error.status, [xml.TYPE, *fields], body)
         return
     fields.append((b"x-amzn-query-error", query_error(error.code).encode("ascii")))

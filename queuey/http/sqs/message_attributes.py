@@ -68,13 +68,17 @@ def attributes(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Attribute]:
 def _attribute(name: str, given: Mapping[str, Any]) -> Attribute:
     dots = name.startswith(".") or name.endswith(".") or ".." in name
     if _NAME.fullmatch(name) is None or dots or name.lower().startswith(("aws.", "amazon.")):
-        raise invalid(f"The message attribute name '{name[:300]}' is invalid.")
+        raise invalid(
+            f"The message attribute name '{name[:300]}' is invalid. Attribute name can contain A-Z, a-z, 0-9, "
+            "underscore (_), hyphen (-), and period (.) characters."
+        )
     kind = given.get("DataType")
     match = _TYPE.fullmatch(kind) if isinstance(kind, str) else None
     if match is None or not isinstance(kind, str):
-        what = (
-            "must contain non-empty message attribute type" if not kind else f"has an invalid type: {str(kind)[:300]}"
-        )
+        what = "must contain non-empty message attribute type"
+        if kind:
+            what = "has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and "
+            what += "String"
         raise invalid(f"The message attribute '{name}' {what}.")
     if match[1] == "Binary":
         value = _bytes(name, given.get("BinaryValue"))
@@ -125,5 +129,5 @@ def wanted(found: Attributes, names: list[str]) -> dict[str, Attribute]:
     """Return the attributes that a receive asks for: by name, by the beginning of names (``prefix.*``), or all."""
     if "All" in names or ".*" in names or "*" in names:
         return dict(found)
-    begins = tuple(name[:-1] for name in names if name.endswith(".*"))
+    begins = tuple(name[:-2] for name in names if name.endswith(".*"))
     return {name: one for name, one in found.items() if name in names or (begins and name.startswith(begins))}

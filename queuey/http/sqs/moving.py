@@ -87,7 +87,9 @@ class SqsMoving:
     async def cancel(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """End a task; what it has moved stays moved."""
         id, source_arn = _parsed(given["TaskHandle"])
-        source = await self._queue(caller, source_arn, "TaskHandle", Operation.DELETE_MESSAGES)
+        if name_of_arn(source_arn, caller.application) is None:
+            raise _not_there("SourceArn")
+        source = await self._queue(caller, source_arn, "SourceArn", Operation.DELETE_MESSAGES)
         now, moved = int(self.now() * 1000), 0
 
         def cancelled(state: SqsQueue | None) -> SqsQueue:
@@ -111,14 +113,18 @@ class SqsMoving:
         try:
             return await self.gate.queue(caller, name, operation)
         except NoSuchQueue:
-            text = f"The resource that you specified for the {member} parameter doesn't exist."
-            raise SqsError("ResourceNotFoundException", text) from None
+            raise _not_there(member) from None
 
     async def _check_kinds(self, source: Queue, target: Queue) -> None:
         """Refuse a move from a standard queue to a FIFO queue: its messages may have no group."""
         before, after = await self.states.find(source), await self.states.find(target)
         if (after or SqsQueue()).fifo and not (before or SqsQueue()).fifo:
             raise invalid("Source and destination queues must be of the same type.")
+
+
+def _not_there(member: str) -> SqsError:
+    text = f"The resource that you specified for the {member} parameter doesn't exist."
+    return SqsError("ResourceNotFoundException", text)
 
 
 def _shown(task: MoveTask, source: str, caller: Caller) -> dict[str, Any]:
@@ -155,5 +161,5 @@ def _parsed(handle: str) -> tuple[str, str]:
     except (binascii.Error, ValueError, KeyError, TypeError, RecursionError):
         id = source = None
     if not isinstance(id, str) or not isinstance(source, str):
-        raise out_of_range(handle[:200], "TaskHandle", "It is not the handle of a task.")
+        raise invalid("Value for parameter TaskHandle is invalid.")
     return id, source

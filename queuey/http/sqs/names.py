@@ -51,12 +51,13 @@ def name_of_url(url: str) -> str:
     :raise SqsError: it is no such URL.
     """
     try:
-        name = unquote(urlsplit(url).path.rpartition("/")[2], errors="strict")
+        parts = urlsplit(url)
+        name = unquote(parts.path.rpartition("/")[2], errors="strict")
     except ValueError:
-        name = ""
-    if not name:
+        parts, name = urlsplit(""), ""
+    if not name and (parts.path or not parts.netloc):
         raise SqsError("InvalidAddress", f"The address {url[:200]} is not valid for this endpoint.")
-    if len(name) > MAX_NAME:
+    if not 1 <= len(name) <= MAX_NAME:
         raise SqsError("QueueDoesNotExist", NO_QUEUE)
     return name
 

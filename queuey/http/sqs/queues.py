@@ -58,8 +58,9 @@ class SqsAdministration:
         check_new_name(name)
         wanted = attributes.wanted(asked, caller.application)
         attributes.check_fifo(name, wanted)
+        attributes.check_of_fifo(asked, wanted.state.get("fifo", False))
         await self._check_target(caller, wanted, name, wanted.state.get("fifo", False))
-        tags = _tags(given.get("tags", {}))
+        tags = _tags(name, given.get("tags", {}))
         check_fits(wanted.of_state(SqsQueue(tags=tags), int(self.now())))
         turn = (caller.application, name)
         await self._turns.take(turn, lambda: self._create(caller, name, asked, wanted, tags))
@@ -188,8 +189,8 @@ class SqsAdministration:
         wanted = attributes.wanted(asked, caller.application)
         state = await self.states.find(queue) or SqsQueue()
         if wanted.state.get("fifo", state.fifo) != state.fifo:
-            raise attributes.unknown("FifoQueue")
-        attributes.check_of_fifo(asked, state)
+            raise attributes.another_type() if state.fifo else attributes.unknown("FifoQueue")
+        attributes.check_of_fifo(asked, state.fifo)
         await self._check_target(caller, wanted, queue.name, state.fifo)
         if wanted.retention is not None:
             queue = await self.directory.change(queue, wanted.of_queue())
@@ -208,11 +209,13 @@ class SqsAdministration:
 
     async def tag(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Add tags, or change their values."""
-        new = _tags(given["Tags"])
+        new = _tags(queue.name, given["Tags"])
+        if not new:
+            raise SqsError("MissingRequiredParameterException", "The request must contain the parameter Tags.")
 
         def change(old: SqsQueue | None) -> SqsQueue:
             state = old or SqsQueue()
-            return attrs.evolve(state, tags=_tags({**state.tags, **new}))
+            return attrs.evolve(state, tags=_tags(queue.name, {**state.tags, **new}))
 
         await self.states.change(queue, change)
         return {}
@@ -220,6 +223,8 @@ class SqsAdministration:
     async def untag(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Remove tags."""
         gone = frozenset(given["TagKeys"])
+        if not gone or not all(1 <= len(name) <= _MAX_TAG for name in gone):
+            raise invalid(f"Tag keys must be between 1 and {_MAX_TAG} characters in length.")
 
         def change(old: SqsQueue | None) -> SqsQueue:
             state = old or SqsQueue()
@@ -251,13 +256,13 @@ class SqsAdministration:
         return {"queueUrls": urls, **more}
 
 
-def _tags(given: dict[str, str]) -> dict[str, str]:
+def _tags(queue: str, given: dict[str, str]) -> dict[str, str]:
     """Return tags if a queue may have them.
 
     :raise SqsError: there are too many, or one is too long.
     """
     if len(given) > MAX_TAGS:
-        raise invalid(f"Too many tags added for queue: a queue has at most {MAX_TAGS}.")
+        raise invalid(f"Too many tags added for queue {queue}.")
     for name, text in given.items():
         if not 1 <= len(name) <= _MAX_TAG or len(text) > _MAX_TAG_VALUE:
             raise invalid("A tag has a key of 1 to 128 characters and a value of at most 256.")

@@ -18,7 +18,7 @@ from queuey.errors import NoSuchGroup
 from queuey.http.sqs import message_attributes
 from queuey.http.sqs.bodies import body, sequence_number
 from queuey.http.sqs.callers import Caller, SqsGate
-from queuey.http.sqs.errors import SqsError
+from queuey.http.sqs.errors import SqsError, is_query
 from queuey.http.sqs.names import arn
 from queuey.http.sqs.operations import Members
 from queuey.model.access import Operation
@@ -29,6 +29,9 @@ from queuey.model.sqs_queue import GROUP, SqsQueue
 
 MAX_BYTES: Final = 4 << 20
 """Bytes of the bodies of one answer; a longer message comes alone."""
+
+MAX_XML_BYTES: Final = 1 << 20
+"""The same of an answer in XML, whose characters may all have to be escaped: up to 35 ms for a mebibyte."""
 
 PAUSE: Final = 1.0
 """Seconds after which a client that asks too often, or while too many wait, gets an empty answer. Some clients end if
@@ -134,7 +137,7 @@ def _claiming(caller: Caller, state: SqsQueue, group: Group, given: Members, *, 
         given.get("MaxNumberOfMessages", 1),
         lease,
         float(given.get("WaitTimeSeconds", state.wait)),
-        MAX_BYTES,
+        MAX_XML_BYTES if is_query(caller.request) else MAX_BYTES,
         None,
         key,
     )

@@ -29,6 +29,10 @@ REMEMBERED: Final = 300
 MAX_BATCH: Final = 1 << 20
 """Bytes of all messages of a batch together."""
 
+_NO_GROUP: Final = "The request must contain the parameter MessageGroupId."
+_NO_DEDUPLICATION: Final = (
+    "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
+)
 _TRACE: Final = "AWSTraceHeader"
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _INVOCATION: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
@@ -82,14 +86,18 @@ class SqsSending:
     async def send_batch(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Store the messages of a batch: in a standard queue all that are right together."""
         state = await self.states.find(queue) or SqsQueue()
-        found = batch(given["Entries"], _ENTRY)
+        found = batch("SendMessage", given["Entries"], _ENTRY)
+        if state.fifo:
+            _check_fifo_batch(state, found)
         sending: dict[int, _Sending] = {}
+        total = 0
         for place, entry in list(found.entries.items()):
             try:
-                sending[place] = _sending(caller, queue, state, entry)
+                sending[place] = _sending(caller, queue, state, entry, in_batch=True)
+                total += sending[place].size
             except SqsError as error:
                 found.fail(place, error)
-        total = sum(one.size for one in sending.values())
+                total += len(entry["MessageBody"].encode())
         if total > MAX_BATCH:
             text = f"Batch requests cannot be longer than {MAX_BATCH} bytes. You have sent {total} bytes."
             raise SqsError("BatchRequestTooLong", text)
@@ -131,7 +139,7 @@ class SqsSending:
         return bool(self.exchange.store.capabilities.not_once) or queue.settings.consistency is Consistency.WEAK
 
 
-def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members) -> _Sending:
+def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members, *, in_batch: bool = False) -> _Sending:
     """Return a message as it is to be stored.
 
     :raise SqsError: it is not one that the queue takes.
@@ -145,7 +153,7 @@ def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members) -> _
     found = message_attributes.attributes(given.get("MessageAttributes", {}))
     trace, system = _system(given)
     size = len(body.encode()) + message_attributes.size(found)
-    check_size(caller, size, state.max_size)
+    check_size(caller, size, state.max_size, "cannot be validated" if in_batch else "are invalid")
     group, deduplication = _fifo(state, given, body)
     delay = given.get("DelaySeconds", state.delay)
     details = Details(found, caller.signer.access_key_id, delay, trace, deduplication or "")
@@ -181,18 +189,27 @@ def _fifo(state: SqsQueue, given: Members, body: str) -> tuple[str | None, str |
             raise out_of_range(deduplication, "MessageDeduplicationId", reason)
         return group, None
     if group is None:
-        raise SqsError("MissingRequiredParameterException", "The request must contain the parameter MessageGroupId.")
+        raise SqsError("MissingRequiredParameterException", _NO_GROUP)
     if given.get("DelaySeconds"):
         reason = "The request include parameter that is not valid for this queue type."
         raise out_of_range(given["DelaySeconds"], "DelaySeconds", reason)
     if deduplication is None:
         if not state.by_content:
-            raise invalid(
-                "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided "
-                "explicitly"
-            )
+            raise invalid(_NO_DEDUPLICATION)
         deduplication = hashlib.sha256(body.encode()).hexdigest()
     return group, deduplication
+
+
+def _check_fifo_batch(state: SqsQueue, found: Batch) -> None:
+    """Refuse a batch as a whole, as AWS does, if an entry lacks what messages of the queue have.
+
+    :raise SqsError: saying what.
+    """
+    for entry in found.entries.values():
+        if "MessageGroupId" not in entry:
+            raise invalid(_NO_GROUP)
+        if "MessageDeduplicationId" not in entry and not state.by_content:
+            raise invalid(_NO_DEDUPLICATION)
 
 
 def _deduplicated(queue: Queue, state: SqsQueue, sending: _Sending) -> Once:

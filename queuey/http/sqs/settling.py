@@ -44,7 +44,7 @@ class SqsSettling:
 
     async def delete_batch(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Delete the messages of a batch."""
-        found = batch(given["Entries"], _DELETE)
+        found = batch("DeleteMessage", given["Entries"], _DELETE)
         places = list(found.entries)
         errors = await self._delete(queue, [found.entries[place]["ReceiptHandle"] for place in places])
         return _answer(found, places, errors)
@@ -83,16 +83,18 @@ class SqsSettling:
 
     async def change_batch(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Change it for the messages of a batch."""
-        found = batch(given["Entries"], _CHANGE)
+        found = batch("ChangeMessageVisibility", given["Entries"], _CHANGE)
         places = list(found.entries)
         return _answer(found, places, await self._change(queue, [found.entries[place] for place in places]))
 
     async def _change(self, queue: Queue, asked: Sequence[Members]) -> list[SqsError | None]:
-        group = await self._group(queue)
+        state, group = await self.states.find(queue) or SqsQueue(), await self._group(queue)
         if group is None:
             return [_false(one["ReceiptHandle"]) for one in asked]
+        # In a standard queue AWS takes a handle past its time, too, as long as no one else has received the message.
         settlings = [
-            Settling(Action.EXTEND, one["ReceiptHandle"], one.get("VisibilityTimeout", 0), live=True) for one in asked
+            Settling(Action.EXTEND, one["ReceiptHandle"], one.get("VisibilityTimeout", 0), live=state.fifo)
+            for one in asked
         ]
         outcomes = await self.groups.settle(queue, group, settlings) if settlings else ()
         receipts = Receipts(group.secret)

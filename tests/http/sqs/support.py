@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.task import Clock
+
+from queuey.deferreds import TurnQueue
 from queuey.http.sqs.errors import CODES
 from queuey.model.application import digest_of
 from queuey.model.aws_keys import AwsKey, aws_key
@@ -105,3 +109,15 @@ class SqsTestCase(V2TestCase):
         names = [f"ApproximateNumberOfMessages{end}" for end in ("", "NotVisible", "Delayed")]
         found = self.call("GetQueueAttributes", QueueUrl=url, AttributeNames=names)["Attributes"]
         return (int(found[names[0]]), int(found[names[1]]), int(found[names[2]]))
+
+
+class Turns(TurnQueue):
+    """Gives turns at once, and counts them."""
+
+    def __init__(self) -> None:
+        super().__init__(Clock())
+        self.given = 0
+
+    def next(self) -> Deferred[None]:
+        self.given += 1
+        return succeed(None)

@@ -57,11 +57,11 @@ class FifoTests(SqsTestCase):
 
     def test_a_batch(self) -> None:
         entries = [{"Id": str(n), "MessageBody": "same" if n < 2 else str(n), "MessageGroupId": "A"} for n in range(5)]
-        entries.append({"Id": "x", "MessageBody": "x"})
+        entries.append({"Id": "x", "MessageBody": "x", "MessageGroupId": "A", "DelaySeconds": 1})  # type: ignore[dict-item]
         answer = self.call("SendMessageBatch", QueueUrl=self.q, Entries=entries)
         ids = [one["MessageId"] for one in answer["Successful"]]
         self.assertEqual((len(ids), len(set(ids)), ids[0]), (5, 4, ids[1]))
-        self.assertEqual([one["Code"] for one in answer["Failed"]], ["MissingParameter"])
+        self.assertEqual([one["Code"] for one in answer["Failed"]], ["InvalidParameterValue"])
         self.assertEqual([one["Body"] for one in self.taken()], ["same", "2", "3", "4"])
 
     def test_a_receipt_past_its_time(self) -> None:
@@ -86,4 +86,4 @@ class FifoTests(SqsTestCase):
         self.fails("InvalidParameterValueException", "SendMessage", **more, MessageDeduplicationId="x" * 129)
         self.call("SetQueueAttributes", QueueUrl=self.q, Attributes={"ContentBasedDeduplication": "false"})
         self.fails("InvalidParameterValueException", "SendMessage", **more)
-        self.fails("InvalidAttributeName", "SetQueueAttributes", QueueUrl=self.q, Attributes={"FifoQueue": "false"})
+        self.fails("InvalidAttributeValue", "SetQueueAttributes", QueueUrl=self.q, Attributes={"FifoQueue": "false"})

@@ -181,11 +181,11 @@ class QueryTests(QueryTestCase):
             for n in range(10)
         ]
         entries[1]["MessageAttributes"] = attributes  # type: ignore[assignment]
-        del entries[9]["MessageGroupId"]
+        entries[9]["DelaySeconds"] = 1  # type: ignore[assignment]
         sent = self.call("SendMessageBatch", QueueUrl=url, Entries=entries)
         self.assertEqual([one["Id"] for one in sent["Successful"]], [f"e{n}" for n in range(9)])
         (failed,) = sent["Failed"]
-        self.assertEqual((failed["Id"], failed["SenderFault"], failed["Code"]), ("e9", True, "MissingParameter"))
+        self.assertEqual((failed["Id"], failed["SenderFault"], failed["Code"]), ("e9", True, "InvalidParameterValue"))
         got = self.received(url)
         self.assertEqual([one["Body"] for one in got], [f"m{n}" for n in range(9)])
         self.assertEqual(got[1]["MessageAttributes"], attributes)
