@@ -63,6 +63,8 @@ class Several:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopping.set()
+        # The connection that is cut now is no failure that has to be told.
+        self._settings.stopping = True
         self._hangup.now()
 
     def next(self, seconds: float) -> Message | None:
