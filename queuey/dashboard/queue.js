@@ -9,30 +9,42 @@ import { linkTo } from "./queues.js";
 import { call } from "./rpc.js";
 import * as schedules from "./schedules.js";
 
-const MAX_GROUPS = 4;
+// Groups of one page: the stream of numbers repeats a call for each.
+const GROUPS = 4;
 
 export const title = ({ path }) => `${path[1]} / ${path[2]}`;
 
 export function begin(page) {
   const [, application, name] = page.path;
-  page.state = { application, name, groups: [], all: 0, messages: null, next: null, asked: null, busy: false };
+  page.state = { application, name, groups: null, first: 0, messages: null, next: null, asked: null, busy: false };
   pushes.list(page);
-  call("groups.list", { application, queue: name }).then(
-    (groups) => {
-      page.state.all = groups.length;
-      page.state.groups = groups.slice(0, MAX_GROUPS).map((group) => group.name);
-      if (groups.length) page.follow();
-    },
-    () => {},
-  );
+  showGroups(page, 0);
   schedules.list(page);
 }
+
+/** Find the groups that there are now, and follow those of one page. */
+async function showGroups(page, first) {
+  const { state } = page;
+  let found;
+  try {
+    found = await call("groups.list", { application: state.application, queue: state.name });
+  } catch {
+    return; // the stream says why
+  }
+  state.groups = found.map((group) => group.name);
+  const last = Math.floor(Math.max(0, state.groups.length - 1) / GROUPS) * GROUPS;
+  state.first = Math.min(Math.max(0, first), last);
+  page.draw();
+  if (state.groups.length) page.follow();
+}
+
+const shownGroups = ({ groups, first }) => (groups || []).slice(first, first + GROUPS);
 
 export function calls({ state }) {
   const { application, name } = state;
   return [
     { method: "queues.report", params: { application, prefix: name, sort: "name", limit: 1, history: true } },
-    ...state.groups.map((group) => ({ method: "groups.describe", params: { application, queue: name, group } })),
+    ...shownGroups(state).map((group) => ({ method: "groups.describe", params: { application, queue: name, group } })),
   ];
 }
 
@@ -54,6 +66,8 @@ export async function act(page, name, node) {
     await schedules.setPaused(page, node.value, name === "pause-schedule");
   } else if (name === "more") {
     await look(page, { after: state.next });
+  } else if (name === "groups-before" || name === "groups-after") {
+    await showGroups(page, state.first + (name === "groups-after" ? GROUPS : -GROUPS));
   } else if (name === "purge") {
     const text = "All messages that readers can see are deleted, for every group. This cannot be undone.";
     if (await ask({ title: `Purge ${state.name}?`, text, word: state.name, action: "Purge", danger: true })) {
@@ -123,13 +137,27 @@ const tile = (value, name) => h("div", {}, h("b", {}, value), h("span", {}, name
 
 function groups(page) {
   const { state } = page;
-  const found = (page.answers || []).slice(1).filter((answer) => answer?.result).map((answer) => answer.result);
+  const names = shownGroups(state);
+  const results = (page.answers || []).slice(1).map((answer) => answer?.result);
+  const found = results.filter((result) => result && names.includes(result.name));
+  const none = state.groups && !names.length ? "This queue has no group." : "…";
   return h(
     "section",
     { class: "card", "aria-labelledby": "groups" },
     h("h2", { id: "groups" }, "Consumer groups"),
-    found.length ? found.map((group) => groupOf(state, group)) : h("p", { class: "empty" }, "This queue has no group."),
-    state.all > MAX_GROUPS ? h("p", { class: "dim" }, `${state.all - MAX_GROUPS} more groups are not shown here.`) : null,
+    found.length ? found.map((group) => groupOf(state, group)) : h("p", { class: "empty" }, none),
+    state.groups?.length > GROUPS ? groupsPager(state, names.length) : null,
+  );
+}
+
+function groupsPager({ groups: all, first }, shown) {
+  const button = (act, text, disabled) => h("button", { type: "button", "data-act": act, disabled }, text);
+  return h(
+    "p",
+    { class: "buttons", role: "group", "aria-label": "Pages of consumer groups" },
+    button("groups-before", "Groups before", first === 0),
+    button("groups-after", "Groups after", first + GROUPS >= all.length),
+    h("span", { class: "dim", role: "status" }, `Groups ${first + 1} to ${first + shown} of ${all.length}, by name`),
   );
 }
 

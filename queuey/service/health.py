@@ -81,7 +81,7 @@ def readiness(
             raise Unavailable("The daemon is about to stop.")
         if draining.asked:
             raise Unavailable("An operator drains this front end.")
-        return "Nobody drains this front end."
+        return "This front end is not drained."
 
     checks = [
         Check("store", answers, clock),

@@ -83,7 +83,7 @@ class LiveServer(Server):
         super().__init__(*replies)
         self.connections = list(connections)
         self.opened: list[Incoming] = []
-        self.queries: list[dict[str, str]] = []
+        self.queries: list[dict[str, Any]] = []
         self.paths: list[str] = []
         self.waits: list[float] = []
         self.media_type = "application/x-ndjson"
@@ -92,7 +92,8 @@ class LiveServer(Server):
         """Begin the next connection."""
         parts = urlsplit(ask.url)
         self.paths.append(parts.path)
-        self.queries.append({name: values[0] for name, values in parse_qs(parts.query).items()})
+        asked = {name: values[0] for name, values in parse_qs(parts.query).items()}
+        self.queries.append(asked if ask.body is None else json.loads(ask.body))
         assert ask.headers["Accept"] == "application/x-ndjson"
         connection = self.connect(self.queries[-1])
         if isinstance(connection, NoAnswer):
@@ -102,7 +103,7 @@ class LiveServer(Server):
         self.opened.append(Incoming(self, list(connection)))
         return Opened(200, {"content-type": self.media_type}, incoming=self.opened[-1])
 
-    def connect(self, query: Mapping[str, str]) -> Connection:
+    def connect(self, query: Mapping[str, Any]) -> Connection:
         """What the next connection brings."""
         return self.connections.pop(0)
 
@@ -124,7 +125,7 @@ class LogServer(LiveServer):
         self._cuts = list(cuts)
         self._size = size
 
-    def connect(self, query: Mapping[str, str]) -> Connection:
+    def connect(self, query: Mapping[str, Any]) -> Connection:
         """From the place that the client has, to the end."""
         place = query.get("after", "p0")
         sent = [begun(place), *[came(n, body=f"grüße {n}\n" * n) for n in self._bodies if n > int(place[1:])]]

@@ -68,6 +68,8 @@ class CommandTestCase(SynchronousTestCase):
         """Run a command."""
         self.server = Server(*replies)
         settings = Settings(self.environment, self.server)
+        # All messages of a command go in one request, however slowly this process gets on.
+        settings.linger = 60.0
         return CliRunner().invoke(root(), list(arguments), input=input, obj=settings)
 
     def succeed(self, *arguments: str, replies: tuple[Reply, ...] = (), input: str | bytes = "") -> str:

@@ -280,7 +280,7 @@ class _Sender:
         """Store messages as they come, many with each request, and print how many."""
         keys = self._takes_keys()
         stored = 0
-        writer = self._queue.writer(on_error=self._on_error)
+        writer = self._queue.writer(on_error=self._on_error, linger=self._settings.linger)
         try:
             with writer, Progress(self._progress, f"post to {self._queue.name}", total) as bar:
                 for number, draft, why in messages:

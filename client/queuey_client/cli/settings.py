@@ -25,6 +25,9 @@ from queuey_client.sync.transport import Transport, Urllib3Transport
 from queuey_client.version import USER_AGENT
 
 DEADLINE = 60.0
+LINGER = 0.005
+"""Seconds; see ``Queue.writer``."""
+
 CONNECTIONS = 10
 """Connections that are kept open."""
 
@@ -37,6 +40,7 @@ class Settings:
 
     :param environment: instead of that of the process.
     :param transport: brings requests to the server, instead of urllib3; for tests.
+    :ivar linger: seconds that messages of a stream wait for others, to be sent in one request.
     """
 
     def __init__(self, environment: Mapping[str, str] | None = None, transport: Transport | None = None) -> None:
@@ -49,6 +53,7 @@ class Settings:
         self.last_words: list[str] = []
         self.stopping = False
         self.connections = CONNECTIONS
+        self.linger = LINGER
 
     def give(self, name: str, value: Any) -> None:
         """Take an option from the command line; one behind the command comes later, and counts."""

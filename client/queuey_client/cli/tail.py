@@ -16,7 +16,8 @@ import click
 from queuey_client.cli import completing
 from queuey_client.cli.commands import Command
 from queuey_client.cli.failures import NO_MESSAGES, Failure
-from queuey_client.cli.following import MAX_QUEUES, Several, Start, follow, last
+from queuey_client.cli.following import Start, follow, last
+from queuey_client.cli.following_many import MAX_QUEUES, Several
 from queuey_client.cli.output import Output
 from queuey_client.cli.printing import Printer, time_text
 from queuey_client.cli.read import matching, reading_options
@@ -146,7 +147,7 @@ def _graph(output: Output, several: Several, count: int | None, idle: float | No
     ends = heard + STEP
     while True:
         found: list[Message] = []
-        while (left := ends - time.monotonic()) > 0 and (count is None or done < count):
+        while (left := ends - time.monotonic()) > 0 and (count is None or done < count) and not several.over:
             message = several.next(left)
             if message is not None and list(matching(iter([message]), grep)):
                 found.append(message)
@@ -155,7 +156,7 @@ def _graph(output: Output, several: Several, count: int | None, idle: float | No
             heard = time.monotonic()
         most = max(most, len(found))
         _graph_line(output, len(found), sum(len(each.body) for each in found), most)
-        if count == done or (idle is not None and time.monotonic() - heard >= idle):
+        if count == done or several.over or (idle is not None and time.monotonic() - heard >= idle):
             return done
         ends = max(ends + STEP, time.monotonic())
 

@@ -22,7 +22,7 @@ from queuey_client.core.values import Message, Page, Place
 
 
 class NoLiveReads(Exception):
-    """The server has no live reads, or something before it does not let them through."""
+    """Pages have to go on: the server has no live reads, or something before it does not let them through."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ class Source(Protocol):
 
 
 class Waits:
-    """Reads pages that wait for messages: for servers without live reads, and for many queues.
+    """Reads pages that wait for messages: for servers without live reads.
 
     :param read: reads the page after a start, and waits so many seconds if it is empty.
     """

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from queuey_client.core.errors import QueueyError, error_of
-from queuey_client.core.parsing import message_of, time_of
+from queuey_client.core.parsing import message_of, message_of_many, time_of
 from queuey_client.core.steps import Answer
 from queuey_client.core.values import Message, Place
 
@@ -24,7 +24,8 @@ class Line:
     """What a line says.
 
     :ivar next: the place after it; ``None`` if it says nothing of places.
-    :ivar gap: whether messages are gone; ``first``: the place just before the first one that is left.
+    :ivar gap: whether messages are gone, of the queue ``of`` (``None``: of several); ``first``: the place just before
+        the first one that is left.
     :ivar caught_up: up to when everything was sent, if all that was there has been sent.
     :ivar closed: whether nothing more will come.
     :ivar problem: why the live read ends.
@@ -34,6 +35,7 @@ class Line:
     next: Place | None
     message: Message | None = None
     gap: bool = False
+    of: str | None = None
     first: Place | None = None
     caught_up: datetime | None = None
     closed: bool = False
@@ -42,9 +44,12 @@ class Line:
 
 
 class LineReader:
-    """Cuts the bytes of an answer into lines, and reads them. What has no end yet is kept until the rest comes."""
+    """Cuts the bytes of an answer into lines, and reads them. What has no end yet is kept until the rest comes.
 
-    def __init__(self, queue: str) -> None:
+    :param queue: whose messages they bring; ``None`` if each message names its queue.
+    """
+
+    def __init__(self, queue: str | None) -> None:
         self._queue = queue
         self._begun: list[bytes] = []
         self._size = 0
@@ -70,9 +75,12 @@ class LineReader:
     def _line(self, found: dict[str, Any]) -> Line:
         next, retry = found.get("next"), found.get("retry")
         if "message" in found:
-            return Line(found["next"], message_of(self._queue, found["message"]))
+            place, message = found["next"], found["message"]
+            many = self._queue is None
+            return Line(place, message_of_many(message, place) if many else message_of(self._queue or "", message))
         if "gap" in found:
-            return Line(found["next"], gap=True, first=found["gap"].get("first"))
+            told = found["gap"]
+            return Line(found["next"], gap=True, of=told.get("queue"), first=told.get("first"))
         if "caught_up" in found:
             return Line(found["next"], caught_up=time_of(found["caught_up"].get("stable_until")))
         if "problem" in found:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 
 from queuey_client.core.encoding import LINES, Query, numbers, query, time_text
 from queuey_client.core.errors import Invalid, NotFound, QueueyError, Unavailable, no_answer
@@ -23,8 +25,20 @@ PAUSE = 2.0
 MAX_BARREN = 2
 """Connections in a row that bring no line at all, after which pages are read: perhaps a proxy keeps the lines back."""
 
-_OWN = ("no-such-queue", "no-such-application")
+OWN_REFUSALS = ("no-such-queue", "no-such-application")
 """The codes of 404 with which a server that has live reads refuses one."""
+
+
+def live_query(options: ReadOptions, start: Start) -> Query:
+    """Return the query of a live read of one queue."""
+    return query(
+        ("after", start.after),
+        ("since", None if start.since is None else time_text(start.since)),
+        ("start", start.end if start.after is None and start.since is None else None),
+        ("limit", None if options.limit is None else str(options.limit)),
+        ("max_bytes", None if options.max_bytes is None else str(options.max_bytes)),
+        ("fresh", "true" if options.fresh else None),
+    ) + numbers(options.partitions)
 
 
 class LiveRead:
@@ -32,15 +46,26 @@ class LiveRead:
 
     A place is passed when a whole line has come, so a break at any byte loses nothing and repeats nothing.
 
-    :param path: of the live read, below the application.
+    :param queue: whose messages it gives; ``None`` if each message names its queue.
+    :param call_of: returns the request of a live read from a start.
+    :param hands_gaps_over: whether it ends with ``NoLiveReads`` before a gap, so that pages tell of it.
     """
 
-    def __init__(self, session: Session, queue: str, path: str, options: ReadOptions, start: Start, idle: Idle) -> None:
+    def __init__(
+        self,
+        session: Session,
+        queue: str | None,
+        call_of: Callable[[Start], Call],
+        start: Start,
+        idle: Idle,
+        *,
+        hands_gaps_over: bool = False,
+    ) -> None:
         self.start = start
         self._session = session
         self._queue = queue
-        self._path = path
-        self._options = options
+        self._call_of = call_of
+        self._hands_gaps_over = hands_gaps_over
         self._idle = idle
         self._page: Page | None = None
         self._closed = False
@@ -89,14 +114,15 @@ class LiveRead:
 
     def _connect(self) -> Steps[None]:
         """Begin a live read where the one before has ended."""
-        call = Call("GET", self._path, self._query(), {"Accept": LINES}, streams=True)
+        call = self._call_of(self.start)
+        call = replace(call, headers={**call.headers, "Accept": LINES}, streams=True)
         try:
             answer: Answer = yield from self._session.exchange(call)
         except NotStreaming:
             raise NoLiveReads from None
         except (NotFound, Invalid) as error:
             # An older server does not know the path, and a proxy may not let it through.
-            if error.status in (404, 405) and error.code not in _OWN:
+            if error.status in (404, 405) and error.code not in OWN_REFUSALS:
                 raise NoLiveReads from error
             raise
         if not isinstance(answer, Opened):
@@ -104,17 +130,6 @@ class LiveRead:
         self._incoming, self._begun = answer.incoming, False
         if LINES not in answer.headers.get("content-type", ""):
             raise NoLiveReads
-
-    def _query(self) -> Query:
-        options, start = self._options, self.start
-        return query(
-            ("after", start.after),
-            ("since", None if start.since is None else time_text(start.since)),
-            ("start", start.end if start.after is None and start.since is None else None),
-            ("limit", None if options.limit is None else str(options.limit)),
-            ("max_bytes", None if options.max_bytes is None else str(options.max_bytes)),
-            ("fresh", "true" if options.fresh else None),
-        ) + numbers(options.partitions)
 
     def _receive(self, incoming: Incoming) -> Steps[None]:
         """Wait for the next lines. If none come, connect again, unless the reader ends then."""
@@ -195,8 +210,11 @@ class LiveRead:
                 break
             self._lines.popleft()
             self._note(line)
+            if line.gap and self._hands_gaps_over:
+                raise NoLiveReads
             if line.gap:
-                return Page([], self.start.after or "", True, stable, True, line.first)
+                gaps = [] if self._queue is not None or line.of is None else [line.of]
+                return Page([], self.start.after or "", True, stable, True, line.first, gaps)
             if line.message is not None:
                 messages.append(line.message)
             stable = line.caught_up or stable

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from queuey_client.core.encoding import JSON, compact, time_text
-from queuey_client.core.following import Idle, Start, Waits, followed, start_of
+from queuey_client.core.following import Idle, Source, Start, Waits, followed, start_of
 from queuey_client.core.group_calls import Claimed, ClaimOptions, claim
+from queuey_client.core.live_read import LiveRead
 from queuey_client.core.parsing import deliveries_of, many_page_of, result_of
 from queuey_client.core.reading import Bookmark, FollowOptions, ReadOptions
 from queuey_client.core.retry import in_seconds
@@ -70,15 +71,26 @@ def read_many(session: Session, options: ManyOptions) -> Steps[Page]:
 
 
 def follow_many(session: Session, asked: ManyOptions, options: FollowOptions) -> Items[Message]:
-    """Give messages of many queues from a start on, and then those that come."""
+    """Give messages of many queues from a start on, and then those that come: by a live read, or else by pages."""
     bookmark = Bookmark(options, session.clock)
-    idle = Idle(options.idle, session.clock)
+    begin, idle = start_of(options, bookmark), Idle(options.idle, session.clock)
+
+    def at(start: Start, wait: float = 0.0) -> ManyOptions:
+        page = replace(asked.read, after=start.after, since=start.since, wait=wait)
+        return replace(asked, read=page, start=start.end)
+
+    def call_of(start: Start) -> Call:
+        return Call("POST", "/events", (), {"Content-Type": JSON}, compact(at(start).document()), safe=True)
 
     def read(start: Start, wait: float) -> Steps[Page]:
-        page = replace(asked.read, after=start.after, since=start.since, wait=wait)
-        return read_many(session, replace(asked, read=page, start=start.end))
+        return read_many(session, at(start, wait))
 
-    yield from followed(Waits(read, start_of(options, bookmark), idle, session.clock), bookmark, "", options.on_gap)
+    def waits(start: Start) -> Source:
+        return Waits(read, start, idle, session.clock)
+
+    # A gap of one queue comes before messages of others, so its error would lose these: pages have it after them.
+    live = LiveRead(session, None, call_of, begin, idle, hands_gaps_over=options.on_gap == "raise")
+    yield from followed(live, bookmark, "", options.on_gap, waits)
 
 
 def claim_many(

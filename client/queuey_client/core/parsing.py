@@ -70,7 +70,7 @@ def many_page_of(document: Mapping[str, Any]) -> Page:
     """Read a page of many queues."""
     gaps = [each["queue"] for each in document.get("gaps") or ()]
     return Page(
-        [Message(**_members(each["queue"], each, each["place"])) for each in document["messages"]],
+        [message_of_many(each, each["place"]) for each in document["messages"]],
         document["next"],
         document["more"],
         time_of(document.get("stable_until")),
@@ -83,6 +83,14 @@ def many_page_of(document: Mapping[str, Any]) -> Page:
 def message_of(queue: str, document: Mapping[str, Any]) -> Message:
     """Read a message of a page, or of a live read."""
     return Message(**_members(queue, document, None))
+
+
+def message_of_many(document: Mapping[str, Any], place: Place) -> Message:
+    """Read a message that names its queue.
+
+    :param place: after it, in all queues.
+    """
+    return Message(**_members(document["queue"], document, place))
 
 
 def deliveries_of(queue: str, group: str, document: Mapping[str, Any]) -> list[Delivery]:

@@ -12,7 +12,7 @@ from queuey_client.core import encoding
 from queuey_client.core.encoding import compact, is_end, key_header, new_key, number, place_text, query, segment
 from queuey_client.core.errors import Changed, NotFound, NotPromised
 from queuey_client.core.following import Idle, Source, Start, Waits, followed, start_of
-from queuey_client.core.live_read import LiveRead
+from queuey_client.core.live_read import LiveRead, live_query
 from queuey_client.core.parsing import group_info, page_of, queue_info, result_of, single_message, stored_of
 from queuey_client.core.reading import Bookmark, FollowOptions, ReadOptions, reading
 from queuey_client.core.retry import Seconds, in_seconds
@@ -147,7 +147,11 @@ class QueueCalls:
         """Give messages that are there, and then those that come: by a live read, or else by pages that wait."""
         session, read, bookmark = self.session, options.read, Bookmark(options, self.session.clock)
         start, idle = start_of(options, bookmark), Idle(options.idle, session.clock)
-        live = LiveRead(session, self.name, f"{self.path}/events", read, start, idle)
+
+        def call_of(start: Start) -> Call:
+            return Call("GET", f"{self.path}/events", live_query(read, start))
+
+        live = LiveRead(session, self.name, call_of, start, idle)
 
         def waits(start: Start) -> Source:
             return Waits(partial(self._next_page, read), start, idle, session.clock)

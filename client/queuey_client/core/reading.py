@@ -124,7 +124,8 @@ def told_of_gap(page: Page, name: str, on_gap: str) -> None:
     """Raise, warn, or do nothing about a gap."""
     if not page.gap or on_gap == "ignore":
         return
-    text = f"queue {name}: messages that this reader had not come to were purged, or may have expired"
+    whose = f"queue {name}" if name else "further queues"
+    text = f"{whose}: messages that this reader had not come to were purged, or may have expired"
     if on_gap == "warn":
         warnings.warn(text, GapWarning, stacklevel=2)
         return
