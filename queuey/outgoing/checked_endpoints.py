@@ -29,7 +29,8 @@ from twisted.web.client import URI, BrowserLikePolicyForHTTPS
 from twisted.web.iweb import IAgentEndpointFactory
 from zope.interface import implementer
 
-from queuey.deferreds import FairSlots, bounded, deferred
+from queuey.deferreds import bounded, deferred
+from queuey.fair_slots import FairSlots
 from queuey.model.pushes.addresses import Address
 
 RESOLVE: Final = 5.0

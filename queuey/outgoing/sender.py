@@ -18,7 +18,8 @@ from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 from zope.interface import implementer
 
-from queuey.deferreds import FairSlots, bounded, deferred
+from queuey.deferreds import bounded, deferred
+from queuey.fair_slots import FairSlots
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.addresses import Network, is_public, may_connect
 from queuey.model.pushes.targets import Target

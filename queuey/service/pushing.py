@@ -23,7 +23,7 @@ from queuey.core.pushes.senders import Senders
 from queuey.core.pushes.values import PushMeans
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
-from queuey.deferreds import FairSlots
+from queuey.fair_slots import FairSlots
 from queuey.interfaces import IPushSender, ISeals, IStore
 from queuey.logs import EventLog
 from queuey.model.pushes.addresses import Network

@@ -13,8 +13,9 @@ from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
-from queuey.deferreds import FairSlots, bounded
+from queuey.deferreds import bounded
 from queuey.errors import QueueyError
+from queuey.fair_slots import FairSlots
 from queuey.interfaces import IPolicies, IPushSender, ISeals, IStateStore, NotSent, PushAnswer, PushRequest, Unsealable
 from queuey.model.policy import Policy
 from queuey.model.pushes.requests import PushBody, signed_headers
