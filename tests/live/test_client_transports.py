@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import socket
 import threading
 from collections.abc import Callable
@@ -239,7 +240,8 @@ class TransportTests(SynchronousTestCase):
         for receive in self.receives:
             self.assertEqual(receive(self.ask(url), 0)[1], LINES[:3])
             self.held[-1].settimeout(60)
-            self.assertEqual(self.held[-1].recv(100), b"", receive)
+            received = b"".join(iter(functools.partial(self.held[-1].recv, 100), b""))
+            self.assertIn(received, (b"", b"x"), receive)  # the body of the request, if it came after the head
 
     def test_other_answers(self) -> None:
         """They are whole; and what has no chunks cannot be received in pieces by urllib3."""
