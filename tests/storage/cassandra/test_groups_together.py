@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail
+from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
@@ -155,6 +156,34 @@ class TogetherTests(SynchronousTestCase):
             settled, took = cast(Any, self.world.get(running).answers)
             self.assertEqual((settled.outcomes, len(self.bodies(took))), ((Outcome.ACKED,), 5))
             settle = self.settling(*[one for share in took.shares for one in share.taken])
+
+    def test_at_most_once_with_an_unknown_outcome(self) -> None:
+        """The claim fails, whichever of its partitions it is, and hands out no message of the other one."""
+        once = Terms(at_most_once=True)
+        self.world.post(self.queue, b"a", b"b", b"c", partition=2)
+        self.take(terms=once)  # both partitions have a state that is cached
+        self.take(terms=once, partitions=(2,))
+        for partitions, limit in (((2, 1), 1), ((1, 2), 10)):
+            with self.subTest(partitions=partitions):
+                silent = self.silence(2)
+                running = self.begin(Take(partitions, limit, LEASE, 1 << 20), terms=once)
+                error = self.failureResultOf(running, Unavailable).value
+                silent.restore()
+                self.assertEqual(error.applied, "unknown")
+
+    def silence(self, partition: int) -> Any:
+        """Let no transaction and no read of the states of a partition be answered."""
+        groups = cast(CassandraGroups, self.subject.store.groups)
+        key = groups._claims.cell(self.queue, self.group, partition)._source.key
+        tables = groups._shop.tables
+
+        def unanswered(call: Any) -> Any:
+            return lambda of, *rest: fail(Unavailable("lost", applied="unknown")) if of == key else call(of, *rest)
+
+        patcher = MonkeyPatcher(*[(tables, name, unanswered(getattr(tables, name))) for name in ("append", "since")])
+        patcher.patch()
+        self.addCleanup(patcher.restore)
+        return patcher
 
     def failing(self, partition: int) -> Any:
         """Merges that fail in a partition."""

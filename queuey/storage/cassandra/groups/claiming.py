@@ -164,8 +164,10 @@ class _Taking:
     async def of(self, partitions: Iterable[int]) -> None:
         """Claim from one partition after another up to the limits.
 
-        A partition that is unavailable is passed over. Its error is raised at the end if no message was claimed, or at
-        once if a change was to come first.
+        A partition that is unavailable is passed over. Its error is raised at the end if no message was claimed. It is
+        raised at once if a change was to come first, and if messages of an at-most-once group may have been taken
+        without an answer: the caller has to learn that they may be lost, which an answer with other messages would
+        hide (A2 of the guarantees).
         """
         left = list(partitions)
         problem: QueueyError | None = None
@@ -177,7 +179,7 @@ class _Taking:
                 if not next:
                     next = await self._claims.promising(self._queue, self._group, self._terms, left)
             except (Unavailable, StorageFull) as error:
-                if self._first is not None:
+                if self._first is not None or (self._terms.at_most_once and error.applied != "no"):
                     raise
                 if problem is None or problem.applied == "no":
                     problem = error
