@@ -12,7 +12,7 @@ from queuey.model.exports import GroupPlace
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.terms import Order
 from queuey.model.pushes.settings import decode_push, encode_push
-from queuey.model.queue import Guarantee
+from queuey.model.queue import Guarantee, states_prefix
 from queuey.model.start import Start
 from queuey.model.timeid import MessageId, Ticks
 
@@ -49,11 +49,6 @@ def place_of(key: str) -> GroupPlace | None:
     """Parse a key that ``state_key`` made; return ``None`` for any other key."""
     match = _STATE_KEY.fullmatch(key)
     return None if match is None else GroupPlace(int(match[1], 16), bytes.fromhex(match[2]), int(match[3]))
-
-
-def states_prefix(incarnation: int) -> str:
-    """Return the common prefix of all keys of one incarnation of a queue."""
-    return f"{incarnation:032x}/"
 
 
 def encode_group(group: Group) -> bytes:

@@ -122,6 +122,11 @@ def name_problem(name: str) -> str | None:
     return None
 
 
+def states_prefix(incarnation: int) -> str:
+    """Return the common prefix of the keys of all states that belong to one incarnation of a queue."""
+    return f"{incarnation:032x}/"
+
+
 def is_principal(text: str) -> bool:
     """Whether text is a principal: ``app:<application>``, ``bid:<e-mail address>`` or ``sub:<issuer>#<subject>``.
 

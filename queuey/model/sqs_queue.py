@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model.group_rows import states_prefix
+from queuey.model.queue import states_prefix
 
 GROUP: Final = "sqs"
 """The consumer group that clients of SQS receive from."""

@@ -20,13 +20,12 @@ from queuey.model.group_rows import (
     group_key,
     groups_key,
     state_key,
-    states_prefix,
 )
 from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.pushes.settings import MAX_HEADERS, Push, Secret
 from queuey.model.pushes.signatures import MAX_SECRETS
 from queuey.model.pushes.targets import MAX_URL
-from queuey.model.queue import Guarantee
+from queuey.model.queue import Guarantee, states_prefix
 from queuey.model.start import Start
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
 from tests.model.folded import Order

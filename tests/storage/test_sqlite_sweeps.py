@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred
 
-from queuey.model.group_rows import states_prefix
 from queuey.model.message import Address, Content
 from queuey.model.once import Appended
 from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.queue import Queue, states_prefix
 from queuey.storage.sqlite import sweeper
 from queuey.storage.sqlite.sweeper import STATES
 from tests.contracts.reading import TERMS, foreign_id, new, once
