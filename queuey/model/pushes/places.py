@@ -11,7 +11,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.model.pushes.settings import Push
-from queuey.model.queue import states_prefix
+from queuey.model.queues.queue import states_prefix
 from queuey.model.timeid import Ticks
 
 INDEX: Final = "pushes"
