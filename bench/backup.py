@@ -19,7 +19,7 @@ from bench.arguments import Number, run
 from bench.figures import MIB, Interval
 from bench.folders import fill_with_messages
 from bench.servers import ROOT, free_port, loading, make_queue, queuey_command, request, serving
-from queuey.storage.sqlite.files import DATABASE
+from queuey.storage.sqlite.database.files import DATABASE
 
 CONNECTIONS = 32
 SIZE = 1000

@@ -58,7 +58,16 @@ PARTS: Final = (
     ("the HTTP server", tuple(f"http/{name}" for name in _SERVER)),
     ("the answer", (*(f"http/{name}" for name in _ANSWER), "service/")),
     ("the log", ("logs/",)),
-    ("commands of groups", ("model/groups/", "storage/group_", "storage/sqlite/group_", "storage/sqlite/read_ahead")),
+    (
+        "commands of groups",
+        (
+            "model/groups/",
+            "storage/group_",
+            "storage/sqlite/groups",
+            "storage/sqlite/writing/group_",
+            "storage/sqlite/reading/read_ahead",
+        ),
+    ),
     ("who asks, and for what", ("http/", "auth/")),
     ("the core", ("core/", "interfaces", "model/")),
     ("the store", ("storage/",)),

@@ -24,9 +24,9 @@ from twisted.internet.task import react
 from bench.servers import ROOT
 from queuey.config import SQLiteStorage
 from queuey.interfaces import IStore
-from queuey.model.message import Content, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.queue import QueueSettings
 from queuey.storage import make_store
 
 LIMIT: Final = 1800.0

@@ -22,7 +22,7 @@ from bench.arguments import Number, run
 from bench.group_writing import Bench
 from queuey.model.groups.commands import Take
 from queuey.model.timeid import SECOND, Ticks
-from queuey.service.process_tuning import collect_less
+from queuey.service.process.tuning import collect_less
 
 BATCH: Final = 16
 """Claims in one batch."""

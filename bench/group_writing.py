@@ -19,19 +19,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench.arguments import Number, run
-from queuey.model.group_rows import encode_group, group_key
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.applications.policy import Ack, WriteTerms
 from queuey.model.groups.commands import Command, Ran, Settle, Take, TakeAnswer
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.rows import encode_group, group_key
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Action, Settlement, Terms
-from queuey.model.message import Content, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.receipts import Receipt
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, Ticks
-from queuey.storage.sqlite import SQLiteStore, groups, states, writes
+from queuey.storage.sqlite import SQLiteStore, groups, states
 from queuey.storage.sqlite.group_commit import Job
-from queuey.storage.sqlite.writer import Writer
-from tests.storage.runners import Inline
+from queuey.storage.sqlite.writing import writes
+from queuey.storage.sqlite.writing.writer import Writer
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import SQLiteSubject
 
 BODY: Final = b"x" * 1024

@@ -27,11 +27,11 @@ from queuey.model.groups.events import Leased, Reached
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.terms import Terms
 from queuey.model.timeid import LOWEST, MessageId, Ticks
-from queuey.service.process_tuning import collect_less
+from queuey.service.process.tuning import collect_less
 from queuey.storage.cassandra.groups.snapshots import Restoring, Snapshot
 from queuey.storage.sqlite import groups
 from queuey.storage.sqlite.group_commit import NOT_YET, Job
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writing.writer import Writer
 
 CLAIM: Final = 1000
 """Messages that were given by one claim."""

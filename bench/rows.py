@@ -23,9 +23,9 @@ from twisted.internet.task import react
 from bench.servers import ROOT
 from queuey.config import SQLiteStorage
 from queuey.interfaces import IStore
-from queuey.model.message import Content, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.storage import make_store
 
 CACHE: Final = 16 << 20

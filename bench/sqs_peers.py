@@ -24,8 +24,8 @@ import attrs
 
 from bench.servers import KEY, ROOT, free_port, queuey_command, serving
 from bench.sqs_load import REGION
-from queuey.model.application import digest_of
-from queuey.model.aws_keys import AwsKey, aws_key
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.aws_keys import AwsKey, aws_key
 
 HOME: Final = ROOT / "bin" / "sqs"
 PYTHON: Final = HOME / "venv" / "bin" / "python"

@@ -22,7 +22,7 @@ from bench.figures import Interval
 from bench.folders import fill_with_messages
 from bench.servers import free_port, loading, make_queue, queuey_command, request, serving
 from queuey.model.timeid import from_seconds
-from queuey.storage.sqlite.files import DATABASE
+from queuey.storage.sqlite.database.files import DATABASE
 
 CONNECTIONS = 32
 LIMIT = 60.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from queuey.model.counts import Distribution, Gauge, Labels, Metric
+from queuey.model.telemetry.counts import Distribution, Gauge, Labels, Metric
 
 
 def counted(metrics: Sequence[Metric], name: str) -> dict[Labels, float]:

@@ -55,14 +55,14 @@ EXPLORED = (
     "tests.http.test_api_fuzz",
     "tests.http.v2.test_fuzz",
     "tests.http.wire.test_smuggling",
-    "tests.model.test_group_explored",
-    "tests.model.test_group_machine",
-    "tests.model.test_pointers_explored",
-    "tests.model.test_producer_explored",
-    "tests.model.test_stable_simulated",
+    "tests.model.groups.test_group_explored",
+    "tests.model.groups.test_group_machine",
+    "tests.model.groups.test_pointers_explored",
+    "tests.model.messages.test_producer_explored",
+    "tests.model.stable_time.test_stable_simulated",
     "tests.storage.cassandra.test_producers_faults",
     "tests.storage.test_machine",
-    "tests.storage.test_power",
+    "tests.storage.sqlite.test_power",
 )
 """The modules that walk through every course of some rules, or through very many at random. They are a part of their
 own, since to measure coverage would take several times as long, and since whether the rules hold does not depend on the

@@ -17,7 +17,7 @@ from bench.servers import request
 from queuey.deferreds import CoroutineRunner, ShieldedWrite
 from queuey.http.requests.request import Request
 from queuey.http.v1 import representations
-from queuey.model.message import Address
+from queuey.model.messages.message import Address
 
 FUSED = b'{"settle":{"ack":["no receipt"]}}'
 
@@ -120,7 +120,7 @@ class PartsTests(SynchronousTestCase):
             ("/x/twisted/internet/defer.py", "Deferreds and coroutines"),
             ("/x/queuey/storage/timed.py", "the store"),
             ("<attrs generated methods queuey.http.connection.limits.AccessLine>", "the answer"),
-            ("<attrs generated methods queuey.model.message.Draft>", "the core"),
+            ("<attrs generated methods queuey.model.messages.message.Draft>", "the core"),
             ("/x/queuey/storage/group_commands.py", "commands of groups"),
             ("/x/queuey/model/groups/claims.py", "commands of groups"),
             ("/x/queuey/core/groups/claiming.py", "the core"),

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 from queuey.errors import BadCredentials
 from queuey.interfaces import Credential, IAuthenticator, Lasting
-from queuey.model.application import digest_of
+from queuey.model.applications.application import digest_of
 
 SCHEME: Final = "application"
 

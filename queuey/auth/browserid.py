@@ -18,7 +18,7 @@ from queuey.deferreds import deferred
 from queuey.errors import BadIdentity, IdentityUnavailable
 from queuey.interfaces import Credential, IAuthenticator, IWeb, Lasting, NotHad
 from queuey.logs import EventLog
-from queuey.model.queue import is_principal
+from queuey.model.queues.queue import is_principal
 
 SCHEME: Final = "browserid"
 MAX_ASSERTION: Final = 16 << 10

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from queuey.model.rates import Bucket, Rate
+from queuey.model.applications.rates import Bucket, Rate
 
 
 class Buckets:

@@ -15,9 +15,9 @@ from queuey.auth.buckets import Buckets
 from queuey.deferreds import deferred
 from queuey.errors import BadIdentity, TooManyRequests
 from queuey.interfaces import ISignatures, Signature
-from queuey.model.application import key_id
-from queuey.model.rates import Rate
-from queuey.model.signing import signed_by
+from queuey.model.applications.application import key_id
+from queuey.model.applications.rates import Rate
+from queuey.model.applications.signing import signed_by
 
 MAX_RATES: Final = 20_000
 """URLs with a rate whose use is counted."""

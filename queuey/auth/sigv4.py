@@ -20,7 +20,7 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import BadSignature
 from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
-from queuey.model.aws_keys import aws_key, key_id_of
+from queuey.model.applications.aws_keys import aws_key, key_id_of
 
 WINDOW: Final = 900
 """Seconds by which the time of a request may differ from ours, either way."""

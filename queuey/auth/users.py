@@ -12,7 +12,7 @@ from zope.interface import implementer
 
 from queuey.config import IdentitySettings, IssuerSettings
 from queuey.interfaces import Accepted, Credential, IAuthenticator, IWeb, Lasting
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
 
 if TYPE_CHECKING:
     from queuey.auth.browserid import BrowserID

@@ -19,15 +19,16 @@ from queuey import __version__, config
 from queuey.cli import keys, ops, samples, starting
 from queuey.cli.processes import Processes
 from queuey.cli.restoring import Client, RestoringFailed, connect, restore_queue
-from queuey.config import CassandraStorage, MemoryStorage, OpsSettings, Overrides, kinds
-from queuey.config.declared import key_of
+from queuey.config import CassandraStorage, MemoryStorage, OpsSettings, Overrides
+from queuey.config.declarations.declared import key_of
+from queuey.config.kinds import kinds
 from queuey.config.mistakes import Mistake, shown_path
-from queuey.config.operators_socket import socket_of
+from queuey.config.sections.operators_socket import socket_of
 from queuey.errors import ConfigurationError, QueueyError
 from queuey.file_modes import OWN_USER, FileModes
 from queuey.logs import printable
 from queuey.model.timeid import to_rfc3339
-from queuey.storage.sqlite.backup import Archive, back_up, size_of
+from queuey.storage.sqlite.upkeep.backup import Archive, back_up, size_of
 from queuey_client.cli.progress import Progress
 
 _LEAST_PRIORITY: Final = 19

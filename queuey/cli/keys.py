@@ -12,8 +12,8 @@ from queuey import config
 from queuey.errors import ConfigurationError
 from queuey.file_modes import OWN_USER
 from queuey.logs import printable
-from queuey.model.application import KEY_BYTES, digest_of
-from queuey.model.aws_keys import aws_key
+from queuey.model.applications.application import KEY_BYTES, digest_of
+from queuey.model.applications.aws_keys import aws_key
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

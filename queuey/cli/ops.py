@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from queuey.config import OpsSettings
-from queuey.config.endpoints import arguments
+from queuey.config.kinds.endpoints import arguments
 from queuey.logs import printable
 from queuey_client.cli.ops_port import CallFailed, Fault, call, connect
 

@@ -18,10 +18,10 @@ from urllib.parse import quote, urlencode, urlsplit
 import attrs
 import msgspec
 
-from queuey.model.message import MAX_DELAY, MAX_TTL, Content, Message
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import MAX_DELAY, MAX_TTL, Content, Message
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import SECOND, Ticks, from_seconds, ticks_of, to_v1_hex
-from queuey.storage.sqlite.backup import Archive
+from queuey.storage.sqlite.upkeep.backup import Archive
 
 TIMEOUT: Final = 60.0
 """Seconds that one answer may take."""

@@ -16,9 +16,9 @@ import attrs
 
 from queuey.cli.processes import Processes
 from queuey.config import Settings, SQLiteStorage
-from queuey.config.endpoints import arguments
+from queuey.config.kinds.endpoints import arguments
 from queuey.logs import printable
-from queuey.storage.sqlite.files import DATABASE, LOCK
+from queuey.storage.sqlite.database.files import DATABASE, LOCK
 
 _FILES: Final = (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm", LOCK)
 """Files of a data folder that the daemon has to be able to write."""

@@ -11,26 +11,27 @@ from typing import Final
 
 import attrs
 
-from queuey.config import sections
-from queuey.config.applications import applications, digest_line, refuse_counting, refuse_guarantees
-from queuey.config.dashboard import DashboardSettings
-from queuey.config.identities import identities, refuse_unknown_identities
+from queuey.config.declarations.dashboard import DashboardSettings
+from queuey.config.declarations.observed import LoggingSettings, MetricsSettings, TracingSettings
+from queuey.config.declarations.pushes import PushSettings
+from queuey.config.declarations.server import OpsSettings, ServerSettings
+from queuey.config.declarations.sqs import SqsSettings
+from queuey.config.declarations.storage import CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage, Storage
+from queuey.config.declarations.users import BrowserIDSettings, IdentitySettings, IssuerSettings
 from queuey.config.legacy import passed_over, take_server_main, warn_of_passed_over
 from queuey.config.mistakes import Report, shown_path
-from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
-from queuey.config.operators_socket import with_socket
 from queuey.config.overrides import NONE, Overrides
-from queuey.config.push_section import check_pushes, push
-from queuey.config.pushes import PushSettings
 from queuey.config.reading import Section, parse, read_text
-from queuey.config.server import OpsSettings, ServerSettings
+from queuey.config.sections import daemon
+from queuey.config.sections.applications import applications, digest_line, refuse_counting, refuse_guarantees
+from queuey.config.sections.identities import identities, refuse_unknown_identities
+from queuey.config.sections.operators_socket import with_socket
+from queuey.config.sections.push import check_pushes, push
+from queuey.config.sections.reader import Reader, refuse_unknown_sections
+from queuey.config.sections.sqs import refuse_ignored_signatures, refuse_shared_endpoints, sqs
+from queuey.config.sections.tracing import tracing
 from queuey.config.settings import ApplicationSettings, Settings, needs_restart, with_reloadable
-from queuey.config.sqs import refuse_ignored_signatures, refuse_shared_endpoints, sqs
-from queuey.config.sqs_settings import SqsSettings
-from queuey.config.storage import CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage, Storage
-from queuey.config.tracing import tracing
-from queuey.config.users import BrowserIDSettings, IdentitySettings, IssuerSettings
-from queuey.model.application import name_is_good
+from queuey.model.applications.application import name_is_good
 
 __all__ = [
     "DEVELOPMENT_APPLICATION",
@@ -113,26 +114,26 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     report = Report(shown)
     found = parse(text, report, passed_over)
     overrides.put(found, report)
-    sections.refuse_unknown_sections(found, report)
+    refuse_unknown_sections(found, report)
     warn_of_passed_over(found, report)
 
-    def reader(name: str) -> sections.Reader:
-        return sections.Reader(name, found.get(name, Section(0)).values, base, report)
+    def reader(name: str) -> Reader:
+        return Reader(name, found.get(name, Section(0)).values, base, report)
 
     endpoint = take_server_main(found, reader("server").values.get("http", ""), report)
-    server = sections.server(reader("server"), endpoint)
-    backend = sections.backend(reader("storage"))
-    storage = sections.storage(reader("storage"), backend)
+    server = daemon.server(reader("server"), endpoint)
+    backend = daemon.backend(reader("storage"))
+    storage = daemon.storage(reader("storage"), backend)
     if isinstance(storage, SQLiteStorage):
         storage = attrs.evolve(storage, modes=server.modes)
     server = with_socket(server, storage, report)
     if "metadata" in found:
-        sections.metadata(reader("metadata"), backend)
-    logging = attrs.evolve(sections.logging(reader("logging")), modes=server.modes)
-    metrics = sections.metrics(reader("metrics"))
+        daemon.metadata(reader("metadata"), backend)
+    logging = attrs.evolve(daemon.logging(reader("logging")), modes=server.modes)
+    metrics = daemon.metrics(reader("metrics"))
     traces = tracing(reader("tracing"))
     pushes = push(reader("push"))
-    max_age = sections.applications(reader("applications"))
+    max_age = daemon.applications(reader("applications"))
     named = applications(found, server.max_body, base, report)
     if backend == "cassandra":
         refuse_counting(named, report)
@@ -140,7 +141,7 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     refuse_shared_endpoints(over_sqs, server, report)
     refuse_ignored_signatures(over_sqs, server, named, report)
     refuse_guarantees(named, storage, report)
-    sections.refuse_lone_workers(server, storage, report)
+    daemon.refuse_lone_workers(server, storage, report)
     users = identities(found, base, report)
     refuse_unknown_identities(named, users.names, report)
     check_pushes(named, pushes, report)

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from queuey.config.dashboard import DashboardSettings
-from queuey.config.declared import Key, keys_of
-from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
-from queuey.config.policies import APPLICATION, APPLICATION_KEYS, MAX_AGE
-from queuey.config.pushes import PushSettings
-from queuey.config.server import OpsSettings, ServerSettings
-from queuey.config.sqs_settings import SqsSettings
-from queuey.config.storage import BACKEND, METADATA, CassandraStorage, ClusterTLS, MemoryStorage, SQLiteStorage
-from queuey.config.users import BrowserIDSettings, IssuerSettings
+from queuey.config.declarations.dashboard import DashboardSettings
+from queuey.config.declarations.declared import Key, keys_of
+from queuey.config.declarations.observed import LoggingSettings, MetricsSettings, TracingSettings
+from queuey.config.declarations.policies import APPLICATION, APPLICATION_KEYS, MAX_AGE
+from queuey.config.declarations.pushes import PushSettings
+from queuey.config.declarations.server import OpsSettings, ServerSettings
+from queuey.config.declarations.sqs import SqsSettings
+from queuey.config.declarations.storage import (
+    BACKEND,
+    METADATA,
+    CassandraStorage,
+    ClusterTLS,
+    MemoryStorage,
+    SQLiteStorage,
+)
+from queuey.config.declarations.users import BrowserIDSettings, IssuerSettings
 
 SERVER: Final = keys_of(ServerSettings, OpsSettings, DashboardSettings)
 STORAGE: Final[dict[str, tuple[Key[Any], ...]]] = {

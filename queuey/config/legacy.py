@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from queuey.config.declared import key_of
-from queuey.config.endpoints import tcp
+from queuey.config.declarations.declared import key_of
+from queuey.config.declarations.server import ServerSettings
+from queuey.config.kinds.endpoints import tcp
 from queuey.config.mistakes import Mistake, Report, plain
 from queuey.config.reading import Section
-from queuey.config.server import ServerSettings
 
 HTTP: Final = key_of(ServerSettings, "http")
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 import attrs
 
 from queuey.config import legacy
-from queuey.config.dashboard import DashboardSettings
-from queuey.config.declared import Key, key_of
+from queuey.config.declarations.dashboard import DashboardSettings
+from queuey.config.declarations.declared import Key, key_of
+from queuey.config.declarations.server import OFF, OpsSettings
+from queuey.config.declarations.storage import BACKEND, SQLiteStorage
 from queuey.config.mistakes import Mistake, Report, plain
 from queuey.config.reading import Section
-from queuey.config.server import OFF, OpsSettings
-from queuey.config.storage import BACKEND, SQLiteStorage
 
 _OPS: Final = key_of(OpsSettings, "named")
 _DASHBOARD: Final = key_of(DashboardSettings, "listen")

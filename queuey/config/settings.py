@@ -8,17 +8,17 @@ from typing import Any
 
 import attrs
 
-from queuey.config import policies
-from queuey.config.declared import RESTART, Key, in_force, reloaded, shown
-from queuey.config.kinds import lines_text, size_text
-from queuey.config.observed import LoggingSettings, MetricsSettings, TracingSettings
+from queuey.config.declarations import policies
+from queuey.config.declarations.declared import RESTART, Key, in_force, reloaded, shown
+from queuey.config.declarations.observed import LoggingSettings, MetricsSettings, TracingSettings
+from queuey.config.declarations.pushes import PushSettings
+from queuey.config.declarations.server import ServerSettings
+from queuey.config.declarations.sqs import SqsSettings
+from queuey.config.declarations.storage import BACKEND, BACKENDS, Storage
+from queuey.config.declarations.users import IdentitySettings
+from queuey.config.kinds.kinds import lines_text, size_text
 from queuey.config.overrides import NONE, Overrides
-from queuey.config.pushes import PushSettings
-from queuey.config.server import ServerSettings
-from queuey.config.sqs_settings import SqsSettings
-from queuey.config.storage import BACKEND, BACKENDS, Storage
-from queuey.config.users import IdentitySettings
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
 
 
 @attrs.frozen

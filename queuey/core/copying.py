@@ -23,9 +23,9 @@ from queuey.deferreds import deferred
 from queuey.errors import BodyTooLarge, InvalidRequest, InvalidUpdate, NoSuchQueue, Unavailable
 from queuey.interfaces import IExportSource, IImportTarget, Outcome
 from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Mark, Size, StoredQueue, UnreadableMark, decode_mark
-from queuey.model.group_rows import place_of
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
+from queuey.model.groups.rows import place_of
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import HIGHEST, LOWEST
 from queuey.model.values import frozen
 

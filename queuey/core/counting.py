@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from queuey.core.activity import STORED, QueueCounts
-from queuey.model.counts import Counter, Metric
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.counts import Counter, Metric
 
 
 class Received:

@@ -13,9 +13,9 @@ from twisted.python.failure import Failure
 
 from queuey.errors import NoSuchApplication, NoSuchGroup, NoSuchQueue, QueueyError
 from queuey.interfaces import IStore
-from queuey.model.counts import Labels
-from queuey.model.name_patterns import beginning, literal, matches
-from queuey.model.queue import Queue
+from queuey.model.queues.name_patterns import beginning, literal, matches
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.counts import Labels
 
 RESTS: Final = 9
 """After each read the task pauses this many times as long as the read took, so it loads the store at most a tenth of

@@ -19,13 +19,13 @@ from queuey.core.waiting import Waits
 from queuey.deferreds import ShieldedWrite, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.batch import Addresses, NewMessages
-from queuey.model.message import Address, Condition, Content, Draft, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Policy, WriteTerms
-from queuey.model.queue import Consistency, Queue
+from queuey.model.applications.policy import Policy, WriteTerms
+from queuey.model.messages.batch import Addresses, NewMessages
+from queuey.model.messages.message import Address, Condition, Content, Draft, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Position, Window, WindowSlice
 
 T = TypeVar("T")
 

@@ -12,12 +12,12 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.interfaces import IStore
-from queuey.model.columns import Columns, body_bytes
-from queuey.model.message import Address, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.columns import Columns, body_bytes
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import NEWEST, SLICE_BYTES, Merge, MergeSlice, Messages, Position
 from queuey.model.timeid import MessageId
-from queuey.model.window import NEWEST, SLICE_BYTES, Merge, MergeSlice, Messages, Position
 
 MAX_SLICES: Final = 64
 """Slices that are read for one page, at most. There are many small ones if much has expired or messages are large."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 
-from queuey.model.batch import Drafts, NewMessages
-from queuey.model.dead_letter_headers import with_key
-from queuey.model.message import Draft, NewMessage
+from queuey.model.messages.batch import Drafts, NewMessages
+from queuey.model.messages.dead_letter_headers import with_key
+from queuey.model.messages.message import Draft, NewMessage
 
 
 def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int]) -> Sequence[NewMessage]:

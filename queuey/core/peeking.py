@@ -9,11 +9,11 @@ import attrs
 
 from queuey.core.messages import MessageExchange
 from queuey.deferreds import deferred
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
-from queuey.model.start import Start
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import NEWEST, OLDEST, Merge, Position
 from queuey.model.timeid import Ticks, lower_bound
-from queuey.model.window import NEWEST, OLDEST, Merge, Position
 
 MAX_BODIES: Final = 512 * 1024
 """Bytes of bodies that one look shows."""

@@ -11,8 +11,8 @@ from zope.interface import implementer
 from queuey.core.applications.stored import Snapshot, StoredApplications
 from queuey.errors import NoSuchApplication, Unavailable
 from queuey.interfaces import IPolicies
-from queuey.model.members import policy
-from queuey.model.policy import Policy
+from queuey.model.applications.members import policy
+from queuey.model.applications.policy import Policy
 
 
 @implementer(IPolicies)

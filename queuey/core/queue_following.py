@@ -11,10 +11,10 @@ from twisted.python.failure import Failure
 
 from queuey.core.following import Followed, Rounds
 from queuey.interfaces import IStore
-from queuey.model.counts import Gauge, Labels, Metric, gauge
-from queuey.model.depth import Depth
-from queuey.model.name_patterns import QueuePattern
-from queuey.model.queue import Queue
+from queuey.model.queues.name_patterns import QueuePattern
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import Depth
+from queuey.model.telemetry.counts import Gauge, Labels, Metric, gauge
 from queuey.model.timeid import SECOND, Ticks
 
 

@@ -16,9 +16,9 @@ from queuey.core.groups.rows import GroupRows, in_parallel
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, InvalidUpdate, NoSuchQueue, NotPromised, QueueClosed, QueueyError, Unavailable
 from queuey.interfaces import Capabilities, IPolicies, IStore
-from queuey.model.depth import Depth
-from queuey.model.policy import Policy
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.reading.depth import Depth
 from queuey.model.timeid import Ticks
 
 PLANNED: Final = 0

@@ -13,8 +13,8 @@ from twisted.internet.task import deferLater
 
 from queuey.errors import BodyTooLarge, TooManyRequests
 from queuey.interfaces import IPolicies
-from queuey.model.policy import Policy
-from queuey.model.rates import Bucket, Rate, Rates
+from queuey.model.applications.policy import Policy
+from queuey.model.applications.rates import Bucket, Rate, Rates
 
 MAX_QUEUES: Final = 10_000
 """Queues of one application whose buckets are kept, at the most."""

@@ -21,9 +21,9 @@ from queuey.core.groups.values import PartitionLag
 from queuey.core.queues import QueueDirectory
 from queuey.deferreds import bounded, deferred
 from queuey.errors import QueueyError, Unavailable
-from queuey.model.depth import Depth
-from queuey.model.group_settings import Group
-from queuey.model.queue import Queue
+from queuey.model.groups.settings import Group
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import Depth
 
 BUDGET: Final = 2.0
 """Seconds for which one report measures queues and groups; what is not measured by then is left out."""

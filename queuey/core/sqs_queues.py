@@ -15,8 +15,8 @@ from queuey.core.groups.rows import contended
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import InvalidUpdate, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome
-from queuey.model.queue import Queue
-from queuey.model.sqs_queue import FIFO, SqsQueue, UnreadableQueue, decode_sqs, encode_sqs, sqs_key
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import FIFO, SqsQueue, UnreadableQueue, decode_sqs, encode_sqs, sqs_key
 
 MAX_CACHED: Final = 10_000
 """States that are cached."""

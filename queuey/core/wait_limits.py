@@ -6,7 +6,7 @@ from collections import Counter
 from types import TracebackType
 
 from queuey.errors import TooManyRequests
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
 
 _Place = tuple[str, str | None]
 """An application, and a queue of it by name; no queue: all of them."""

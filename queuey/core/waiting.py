@@ -15,8 +15,8 @@ from queuey.core.deadlines import Deadlines, Expiring
 from queuey.core.wait_limits import WaitLimits
 from queuey.deferreds import NextTurn, report_unhandled
 from queuey.errors import QueueyError
-from queuey.model.message import NewMessage
-from queuey.model.window import NEWEST, Merge, MergeSlice, Position
+from queuey.model.messages.message import NewMessage
+from queuey.model.reading.window import NEWEST, Merge, MergeSlice, Position
 
 REST: Final = 0.1
 """Seconds that a reader pauses after it was woken and found no message, since that may happen again and again."""

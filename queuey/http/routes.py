@@ -14,8 +14,8 @@ from queuey.deferreds import CoroutineRunner
 from queuey.http.admission.gate import Gate
 from queuey.http.heads.plan import Plan
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.choice import QueueChoice
+from queuey.model.applications.access import Operation
+from queuey.model.queues.choice import QueueChoice
 
 Handler = Callable[..., Coroutine[Deferred[Any], Any, None]]
 

@@ -9,8 +9,8 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from queuey.model.policy import Policy
-from queuey.model.signing import Grant
+from queuey.model.applications.policy import Policy
+from queuey.model.applications.signing import Grant
 
 
 @attrs.frozen

@@ -10,10 +10,10 @@ from zope.interface import Attribute, Interface
 from queuey.interfaces.states import IStateStore, State
 from queuey.model.exports import ExportPage, GroupPlace, Heads, KeptAnswer, Reach, Size, StoredQueue
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import LookupSlice
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice
 
 
 class IExportSource(Interface):

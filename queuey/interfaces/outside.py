@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
 from queuey.model.pushes.targets import Target
-from queuey.model.served import Served
+from queuey.model.telemetry.served import Served
 
 
 class NotHad(Exception):

@@ -10,10 +10,10 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Interface
 
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId
 
 MAX_STATE: Final = 65_536

@@ -20,7 +20,7 @@ from queuey.errors import ConfigurationError
 from queuey.file_modes import OWN_USER, FileModes, Findings
 from queuey.logs.file import LogFile
 from queuey.logs.styles import ACCESS, STYLES, AccessLine, Event, Style, printable
-from queuey.model.counts import NONE, Counter, Metric
+from queuey.model.telemetry.counts import NONE, Counter, Metric
 
 __all__ = [
     "ALWAYS",

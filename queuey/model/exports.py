@@ -7,8 +7,8 @@ from typing import Final, Generic, TypeVar
 
 import attrs
 
-from queuey.model.message import Address
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.model.values import frozen
 

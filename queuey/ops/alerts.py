@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model.counts import Gauge, Metric
+from queuey.model.telemetry.counts import Gauge, Metric
 
 MAX_SHOWN: Final = 20
 """Values that are shown of one alert."""

@@ -12,8 +12,8 @@ from twisted.logger import LogLevel
 
 from queuey.logs import ALWAYS
 from queuey.logs.styles import Event
-from queuey.model.message import Address
-from queuey.model.window import Position
+from queuey.model.messages.message import Address
+from queuey.model.reading.window import Position
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import attrs
 
-from queuey.model.rights import DashboardToken
+from queuey.model.applications.rights import DashboardToken
 
 
 def _everything(method: str) -> None:

@@ -9,9 +9,9 @@ from typing import Any, Final
 import attrs
 
 from queuey.http.inputs.mistakes import Mistakes
-from queuey.model.application import ID_DIGITS, digest_of
+from queuey.model.applications.application import ID_DIGITS, digest_of
 from queuey.model.fields import Number
-from queuey.model.start import WORDS, Start, parse_place
+from queuey.model.reading.start import WORDS, Start, parse_place
 from queuey.model.text import is_fit
 from queuey.model.timeid import Ticks
 from queuey.ops.faults import invalid_params

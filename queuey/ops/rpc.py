@@ -26,7 +26,7 @@ from queuey.errors import QueueyError
 from queuey.http.inputs.json_size import TOO_MANY, has_too_many_values
 from queuey.http.wire import Request
 from queuey.logs import EventLog
-from queuey.model.rights import DashboardToken
+from queuey.model.applications.rights import DashboardToken
 from queuey.model.strict_json import NotJSON, decoded
 from queuey.ops import faults
 from queuey.ops.answers import Answers, encoded

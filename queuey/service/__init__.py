@@ -21,12 +21,12 @@ from queuey.errors import ConfigurationError
 from queuey.logs import EventLog, LogObserver, open_log
 from queuey.service.assembly import assemble
 from queuey.service.daemon import QueueyService
-from queuey.service.listening import Listeners
-from queuey.service.log_location import LogPlace, log_place, wrong_folders
-from queuey.service.signals import Signals
-from queuey.service.starter import Starter, StartRefused
-from queuey.service.supervision import own_supervisor
-from queuey.service.workers import Workers
+from queuey.service.process.listening import Listeners
+from queuey.service.process.log_location import LogPlace, log_place, wrong_folders
+from queuey.service.process.signals import Signals
+from queuey.service.process.starter import Starter, StartRefused
+from queuey.service.process.supervision import own_supervisor
+from queuey.service.workers.workers import Workers
 from queuey.storage import count_calls, make_store
 from queuey.storage.shared import Hub
 from queuey.tracing import make_traces

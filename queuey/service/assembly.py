@@ -44,7 +44,7 @@ from queuey.http.sqs.removals import Removals
 from queuey.http.wire import Site
 from queuey.interfaces import IStore, ITraces, IWeb
 from queuey.logs import EventLog, LogObserver, access_logger
-from queuey.model.counts import Metric, forget
+from queuey.model.telemetry.counts import Metric, forget
 from queuey.model.timeid import from_seconds
 from queuey.ops.dashboard.tokens import Tokens
 from queuey.ops.draining import Draining
@@ -52,20 +52,20 @@ from queuey.ops.health import Health
 from queuey.ops.methods.dashboard import Dashboard, HealthMethods
 from queuey.ops.metrics.page import MetricsPage
 from queuey.ops.metrics.statsd import Statsd
-from queuey.service.clients import clients_site, limits, live_times, settle
-from queuey.service.components import Components
-from queuey.service.counting import Sums
-from queuey.service.dashboard import DashboardServer, dashboard_site, page_urls
-from queuey.service.following import following
-from queuey.service.health import free_bytes, liveness, readiness
-from queuey.service.in_force import InForce
-from queuey.service.listening import Listeners
-from queuey.service.metering import Readiness, of_live_reads, of_the_daemon, of_the_http_server, statsd_of
-from queuey.service.operators import in_thread, new_key, operators_rpc, operators_site
-from queuey.service.pushing import MakeSender, make_sender, pushing
-from queuey.service.reactor_lag import Pulse
-from queuey.service.scheduling import scheduling
-from queuey.service.workers import Workers
+from queuey.service.parts.clients import clients_site, limits, live_times, settle
+from queuey.service.parts.components import Components
+from queuey.service.parts.dashboard import DashboardServer, dashboard_site, page_urls
+from queuey.service.parts.following import following
+from queuey.service.parts.health import free_bytes, liveness, readiness
+from queuey.service.parts.in_force import InForce
+from queuey.service.parts.metering import Readiness, of_live_reads, of_the_daemon, of_the_http_server, statsd_of
+from queuey.service.parts.operators import in_thread, new_key, operators_rpc, operators_site
+from queuey.service.parts.pushing import MakeSender, make_sender, pushing
+from queuey.service.parts.reactor_lag import Pulse
+from queuey.service.parts.scheduling import scheduling
+from queuey.service.process.listening import Listeners
+from queuey.service.workers.counting import Sums
+from queuey.service.workers.workers import Workers
 
 
 @attrs.frozen(kw_only=True)

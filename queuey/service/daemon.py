@@ -16,15 +16,15 @@ from queuey.deferreds import deferred
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.logs import EventLog
 from queuey.service.assembly import Assembly
-from queuey.service.ending import end_badly, ends_within
-from queuey.service.listening import Listeners
-from queuey.service.log_location import LogPlace, welcome
-from queuey.service.process_tuning import collect_less, raise_file_limit, take_turns
-from queuey.service.refusals import with_advice
-from queuey.service.signals import Signals
-from queuey.service.starter import Starter, StartRefused
-from queuey.service.supervision import Supervisor
-from queuey.service.worker_messages import DaemonState
+from queuey.service.process.ending import end_badly, ends_within
+from queuey.service.process.listening import Listeners
+from queuey.service.process.log_location import LogPlace, welcome
+from queuey.service.process.refusals import with_advice
+from queuey.service.process.signals import Signals
+from queuey.service.process.starter import Starter, StartRefused
+from queuey.service.process.supervision import Supervisor
+from queuey.service.process.tuning import collect_less, raise_file_limit, take_turns
+from queuey.service.workers.messages import DaemonState
 
 _STARTER_WAITS: Final = 10.0
 """Seconds that the process that starts the daemon waits at most until the store serves, or is refused."""

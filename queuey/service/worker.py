@@ -1,7 +1,7 @@
 """A worker: a process that serves requests for a daemon that has the sockets and, if it is embedded, the store.
 
-It is started by :mod:`queuey.service.workers`, and receives everything over the socket that is its descriptor 3. It
-ends when the daemon says so, or is gone. Signals are handled by the daemon: a worker ignores them.
+It is started by :mod:`queuey.service.workers.workers`, and receives everything over the socket that is its descriptor
+3. It ends when the daemon says so, or is gone. Signals are handled by the daemon: a worker ignores them.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from queuey.core.live.numbers import waiting_here
 from queuey.deferreds import deferred
 from queuey.logs import EventLog, open_log
 from queuey.service.assembly import Assembly, assemble
-from queuey.service.counting import snapshot
-from queuey.service.ending import ends_within
-from queuey.service.listening import Listeners
-from queuey.service.process_tuning import collect_less, take_turns
-from queuey.service.worker_messages import LINK, DaemonState, SetUp, WorkerCommand, WorkerReport, packed, unpacked
+from queuey.service.process.ending import ends_within
+from queuey.service.process.listening import Listeners
+from queuey.service.process.tuning import collect_less, take_turns
+from queuey.service.workers.counting import snapshot
+from queuey.service.workers.messages import LINK, DaemonState, SetUp, WorkerCommand, WorkerReport, packed, unpacked
 from queuey.storage import make_store, share_store
 from queuey.storage.shared.link import Link
 from queuey.storage.shared.wire import connect

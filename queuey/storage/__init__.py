@@ -100,7 +100,7 @@ def make_export_source(settings: Storage, reactor: Any, now: Callable[[], float]
     :raise Unavailable: it cannot be read.
     """
     if isinstance(settings, SQLiteStorage):
-        from queuey.storage.sqlite.export_source import SQLiteHoldings
+        from queuey.storage.sqlite.upkeep.export_source import SQLiteHoldings
 
         return SQLiteHoldings(settings.path, now, _threads(reactor))
     if isinstance(settings, MemoryStorage):

@@ -10,7 +10,7 @@ from twisted.python.failure import Failure
 
 from queuey.deferreds import shield
 from queuey.interfaces import IStore
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.storage.layers import CLOSE_QUEUE, FORGET, UPDATE, Operation, StoreLayer
 
 Name = tuple[str, str]

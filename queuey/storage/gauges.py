@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from queuey.model.counts import Gauge, gauge
+from queuey.model.telemetry.counts import Gauge, gauge
 
 
 def stable_time_age(read: Callable[[], float | None]) -> Gauge:

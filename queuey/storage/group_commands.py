@@ -11,8 +11,6 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model.dead_letter_headers import key_of
-from queuey.model.group_settings import Group
 from queuey.model.groups import claims, moves, places
 from queuey.model.groups.commands import (
     After,
@@ -35,10 +33,12 @@ from queuey.model.groups.commands import (
 )
 from queuey.model.groups.entries import key_hash
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.settings import Group
 from queuey.model.groups.settlements import settle
 from queuey.model.groups.terms import NO_SIZES, Claimed, Found, Look, Order, Outcome, Redrive, Settlement, Terms, Wanted
-from queuey.model.message import Message
-from queuey.model.queue import Queue
+from queuey.model.messages.dead_letter_headers import key_of
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, ticks_of
 from queuey.storage.group_data import NO_MESSAGES, GroupData, Scan
 

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from queuey.model.dead_letter_headers import is_only_for_another
-from queuey.model.group_settings import Group
 from queuey.model.groups.index import GroupIndex
-from queuey.model.message import Message
-from queuey.model.queue import Queue
+from queuey.model.groups.settings import Group
+from queuey.model.messages.dead_letter_headers import is_only_for_another
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
 

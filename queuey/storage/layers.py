@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStore, Outcome
-from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Metric, gauge
+from queuey.model.telemetry.counts import SECONDS, Counter, Distribution, Histogram, Metric, gauge
 from queuey.storage.layers import PING, REPLACE_STATE, Operation, StoreLayer
 
 PAUSE: Final = 5.0

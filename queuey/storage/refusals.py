@@ -6,9 +6,9 @@ from typing import Final, NamedTuple
 
 from queuey.errors import IdOutOfRange, KeyReused, PreconditionFailed, QueueClosed, StorageFull
 from queuey.interfaces import AHEAD
-from queuey.model.message import Condition, Message
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import Condition, Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, ticks_of, to_rfc3339
 
 

@@ -11,9 +11,9 @@ from twisted.python.failure import Failure
 from queuey.deferreds import deferred
 from queuey.errors import StorageFull, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model.message import Address, Message
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 AT_ONCE: Final = 32

@@ -26,7 +26,7 @@ from queuey.deferreds import bounded, deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import ITraces
 from queuey.logs import EventLog
-from queuey.model.served import MAX_CARRIED, Served
+from queuey.model.telemetry.served import MAX_CARRIED, Served
 from queuey.tracing.spans import Spans
 
 _EVERY: Final = 1000

@@ -24,8 +24,8 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
-from queuey.model.served import RECEIVE, SEND, Served, Work
-from queuey.model.trace import TraceContext, own_context
+from queuey.model.telemetry.served import RECEIVE, SEND, Served, Work
+from queuey.model.telemetry.trace import TraceContext, own_context
 
 _KINDS: Final[Mapping[str, SpanKind]] = {SEND: SpanKind.PRODUCER, RECEIVE: SpanKind.CONSUMER}
 """Kinds of spans. Links lead from a consumer to a producer; settling is neither."""

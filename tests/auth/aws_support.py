@@ -10,7 +10,7 @@ from typing import Any
 import attrs
 
 from queuey.interfaces import AwsRequest
-from queuey.model.aws_keys import AwsKey
+from queuey.model.applications.aws_keys import AwsKey
 
 
 def hmac256(key: bytes, text: str) -> bytes:

@@ -14,9 +14,9 @@ from queuey.auth.buckets import Buckets
 from queuey.auth.signed_urls import SignedURLs
 from queuey.errors import BadIdentity, TooManyRequests, Unavailable
 from queuey.interfaces import Signature
-from queuey.model.access import Operation, by_url
-from queuey.model.application import key_id
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.access import Operation, by_url
+from queuey.model.applications.application import key_id
+from queuey.model.applications.signing import Grant, sign
 from tests.auth.web_support import NOW, wall
 
 DIGEST, OTHER = sha256(b"a-key-of-some-length").digest(), sha256(b"another-key-of-shop").digest()

@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.auth.sigv4 import WINDOW, AwsSignatures
 from queuey.errors import BadSignature, Unavailable
 from queuey.interfaces import AwsRequest
-from queuey.model.application import digest_of, key_id
-from queuey.model.aws_keys import AwsKey, aws_key, key_id_of
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.aws_keys import AwsKey, aws_key, key_id_of
 from tests.auth.aws_support import Signing
 
 NOW = 1_700_000_000.0

@@ -17,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.auth.sigv4 import MAX_EXPIRES, WINDOW, AwsSignatures, UncheckedAwsSignatures
 from queuey.errors import BadSignature
 from queuey.interfaces import AwsRequest
-from queuey.model.application import digest_of, key_id
-from queuey.model.aws_keys import AwsKey, aws_key
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.aws_keys import AwsKey, aws_key
 from tests.auth.aws_support import hmac256
 
 NOW = 1_700_000_000.0

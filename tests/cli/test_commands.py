@@ -16,11 +16,11 @@ from queuey import __version__
 from queuey.cli import main
 from queuey.cli.samples import SAMPLES
 from queuey.config import DEVELOPMENT_KEY, load
-from queuey.model.application import digest_of
-from queuey.model.aws_keys import aws_key
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.aws_keys import aws_key
 from tests.contracts.subject import Wall
-from tests.storage.old_files import fill, open_store
 from tests.storage.quick import quick_directory
+from tests.storage.sqlite.old_files import fill, open_store
 
 ETC = Path(__file__).parents[2] / "etc"
 NOT_SAMPLES = ("cassandra/", "container/", "debian/", "sqs/")

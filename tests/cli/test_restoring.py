@@ -11,17 +11,17 @@ import msgspec
 
 from queuey.cli import restoring
 from queuey.cli.restoring import Client, Restored, RestoringFailed, restore_queue
-from queuey.model.dead_letter_headers import Letter, dead_letter, with_key
-from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.messages.dead_letter_headers import Letter, dead_letter, with_key
+from queuey.model.messages.message import MAX_TTL, Address, Content, Message, NewMessage
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, to_v1_hex
-from queuey.storage.sqlite.backup import Archive
+from queuey.storage.sqlite.upkeep.backup import Archive
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import Wall
 from tests.http.api_support import KEY, NOW, ApiTestCase
 from tests.http.wire_support import Response
-from tests.storage.old_files import open_store
 from tests.storage.quick import quick_directory
+from tests.storage.sqlite.old_files import open_store
 
 
 class Answered:

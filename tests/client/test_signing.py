@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.signing import WORDS, Grant, sign
+from queuey.model.applications.signing import WORDS, Grant, sign
 from queuey_client import Client
 from queuey_client.core.session import Credentials
 from queuey_client.core.signing import OPERATIONS, parse_signed_url

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuey.config import DashboardSettings, development
 from queuey.config.overrides import Overrides
-from queuey.model.rights import ALL_RIGHTS, Right
+from queuey.model.applications.rights import ALL_RIGHTS, Right
 from tests.config.support import APPLICATION, SettingsTestCase
 
 DIGEST = "sha256:" + "0a" * 32

@@ -20,7 +20,7 @@ from twisted.internet.testing import MemoryReactor
 from twisted.python.reflect import requireModule
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config.endpoints import endpoint, endpoints, tcp
+from queuey.config.kinds.endpoints import endpoint, endpoints, tcp
 from queuey.config.mistakes import Mistake
 
 BASE = Path("/base")

@@ -8,7 +8,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from queuey.config.urls import url_problem
+from queuey.config.kinds.urls import url_problem
 from tests.config.support import APPLICATION, KEY, SettingsTestCase
 
 ROOT = Path(__file__).parents[2]

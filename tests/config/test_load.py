@@ -24,11 +24,11 @@ from queuey.config import (
     keys,
     name_is_good,
 )
+from queuey.config.declarations.storage import METADATA
 from queuey.config.mistakes import Mistake
-from queuey.config.storage import METADATA
-from queuey.model.name_patterns import GroupPattern, QueuePattern
-from queuey.model.policy import Policy
-from queuey.model.queue import Consistency, Guarantee
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.name_patterns import GroupPattern, QueuePattern
+from queuey.model.queues.queue import Consistency, Guarantee
 from tests.config.mistakes import MISTAKES, NAMES, SERVER_KEYS
 from tests.config.support import APPLICATION, KEY, SettingsTestCase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from queuey.config import Overrides, SQLiteStorage, development, load, needs_restart, with_reloadable
-from queuey.config.endpoints import MAX_UNIX_PATH
+from queuey.config.kinds.endpoints import MAX_UNIX_PATH
 from queuey.errors import ConfigurationError
 from tests.config.support import APPLICATION, SettingsTestCase
 

@@ -6,8 +6,9 @@ import grp
 
 import attrs
 
-from queuey.config import Settings, keys, needs_restart, policies, with_reloadable
-from queuey.config.declared import RESTART, Key
+from queuey.config import Settings, keys, needs_restart, with_reloadable
+from queuey.config.declarations import policies
+from queuey.config.declarations.declared import RESTART, Key
 from tests.config.support import APPLICATION, SettingsTestCase
 
 CHANGES = {

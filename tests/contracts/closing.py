@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from queuey.errors import KeyReused, NoSuchQueue, PreconditionFailed, QueueClosed
-from queuey.model.message import ANYWAY, Address, Condition, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import ANYWAY, Address, Condition, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import SECOND, Ticks, ticks_of
-from queuey.model.window import Merge
 from tests.contracts.reading import TERMS, MessagesCase, bodies, foreign_id, new, once, walk
 from tests.contracts.subject import after_restart, contract
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from queuey.errors import NoSuchQueue
-from queuey.model.message import MAX_DELAY, MAX_TTL, Address
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import MAX_DELAY, MAX_TTL, Address
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, from_seconds, ticks_of
-from queuey.model.window import Merge
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id, look_up, new
 from tests.contracts.subject import START, after_restart, contract
 

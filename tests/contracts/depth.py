@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from queuey.model.depth import EMPTY, Depth
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import EMPTY, Depth
 from queuey.model.timeid import SECOND, Ticks, successor, ticks_of
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id
 from tests.contracts.subject import START, contract

@@ -8,16 +8,16 @@ from typing import Any, TypeVar, cast
 import attrs
 
 from queuey.interfaces import IGroupStore, Outcome
-from queuey.model.dead_letter_headers import with_key
-from queuey.model.group_rows import encode_group, group_key
-from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Share, Take, TakeAnswer, View
 from queuey.model.groups.entries import TOKEN, Target
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.rows import encode_group, group_key
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Action, Settlement, Taken, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.message import Content, NewMessage
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.receipts import Receipt
+from queuey.model.messages.dead_letter_headers import with_key
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds
 from tests.contracts.reading import TERMS
 from tests.contracts.subject import Contract

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from queuey.model.dead_letter_headers import with_key
+from queuey.model.applications.policy import Ack
 from queuey.model.fields import LEASE
 from queuey.model.groups.commands import Finish, GiveBack, Reopen, ReopenAnswer, Settle, TakeAnswer, TakeBack
 from queuey.model.groups.entries import In, key_hash
 from queuey.model.groups.terms import Action, Order, Result, Returning, Settlement, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.policy import Ack
+from queuey.model.messages.dead_letter_headers import with_key
+from queuey.model.messages.message import Address, Content, NewMessage
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks
 from tests.contracts.group_steps import DEAD, KEY, PLAIN, GroupSteps
 from tests.contracts.reading import TERMS

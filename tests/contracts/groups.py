@@ -9,8 +9,7 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import NoSuchGroup, NoSuchQueue
 from queuey.interfaces import IGroupStore
-from queuey.model.dead_letter_headers import copy_for
-from queuey.model.group_rows import state_key
+from queuey.model.applications.policy import Ack
 from queuey.model.groups.claims import home_of
 from queuey.model.groups.commands import (
     Finish,
@@ -24,12 +23,13 @@ from queuey.model.groups.commands import (
     TakeBack,
 )
 from queuey.model.groups.entries import LEASED, Entry, In, Out
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.rows import state_key
 from queuey.model.groups.snapshot import GroupState, encode
 from queuey.model.groups.terms import Action, Order, Redrive, Result, Returning, Settlement, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.message import Address, Content
-from queuey.model.policy import Ack
-from queuey.model.receipts import Receipt
+from queuey.model.messages.dead_letter_headers import copy_for
+from queuey.model.messages.message import Address, Content
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, Ticks, successor
 from tests.contracts.group_steps import DEAD, KEY, LEASE, PLAIN, GroupSteps
 from tests.contracts.subject import after_restart, contract

@@ -13,13 +13,13 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import QueueClosed
 from queuey.interfaces import IImportTarget, Outcome
+from queuey.model.applications.policy import Ack
 from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Head, KeptAnswer, Reach, StoredQueue
-from queuey.model.group_rows import place_of
 from queuey.model.groups.entries import LEASED, MARKED, Claim, Entry, Out, Target
+from queuey.model.groups.rows import place_of
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.message import Address, Content, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.messages.message import Address, Content, Message
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, lower_bound, successor, ticks_of
 from tests.contracts.reading import TERMS, MessagesCase, foreign_id, look_up, new, once
 from tests.contracts.subject import START, contract

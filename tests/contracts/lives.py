@@ -5,10 +5,10 @@ from __future__ import annotations
 from twisted.internet.defer import CancelledError, gatherResults
 
 from queuey.errors import NoSuchQueue, NotPromised, Unavailable
-from queuey.model.message import Address, Content
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
-from queuey.model.window import Merge, Window
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge, Window
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id, new, once, read
 from tests.contracts.subject import after_restart, contract
 

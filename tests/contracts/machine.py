@@ -15,10 +15,11 @@ from twisted.python.failure import Failure
 
 from queuey.errors import Conflict, IdOutOfRange, KeyReused, NoSuchQueue, PreconditionFailed, StorageFull
 from queuey.interfaces import AHEAD, IStore, Outcome, State
-from queuey.model.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.reading.window import NEWEST, OLDEST, SLICE_BYTES, Merge, Position, Window
 from queuey.model.timeid import (
     HIGHEST,
     LOWEST,
@@ -31,7 +32,6 @@ from queuey.model.timeid import (
     successor,
     ticks_of,
 )
-from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, Merge, Position, Window
 from tests import tried
 from tests.contracts.model import Kept, Life, Model
 from tests.contracts.reading import check_merged, check_size, foreign_id, once, rest_of

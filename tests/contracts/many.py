@@ -10,12 +10,12 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError
 
 from queuey.errors import Unavailable
-from queuey.model.many import ManyRange, ManySlice, StorePosition, after_id, number_of, position_of
-from queuey.model.message import Address
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ManyRange, ManySlice, StorePosition, after_id, number_of, position_of
+from queuey.model.reading.window import SLICE_BYTES, SLICE_ROWS
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, successor
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS
 from tests.contracts.reading import LIMIT_OF_SLICES, TERMS, MessagesCase, foreign_id, new
 from tests.contracts.subject import after_restart, contract
 

@@ -9,11 +9,11 @@ from attrs import evolve
 from twisted.internet.defer import CancelledError
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import NEWEST, OLDEST, SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, successor
-from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position
 from tests.contracts.reading import TERMS, MessagesCase, bodies, check_merged, foreign_id, new, place, rest_of, walk
 from tests.contracts.subject import after_restart, contract
 

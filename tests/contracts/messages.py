@@ -8,11 +8,11 @@ from twisted.internet.defer import CancelledError, Deferred
 from zope.interface.verify import verifyObject
 
 from queuey.interfaces import IMessageStore, IStore
-from queuey.model.batch import Drafts, NewMessages
-from queuey.model.message import MAX_TTL, Address, Content, Message, NewMessage
-from queuey.model.policy import Ack
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.batch import Drafts, NewMessages
+from queuey.model.messages.message import MAX_TTL, Address, Content, Message, NewMessage
+from queuey.model.reading.window import Window
 from queuey.model.timeid import SECOND, MessageId, from_seconds, successor, ticks_of
-from queuey.model.window import Window
 from tests.contracts.reading import TERMS, MessagesCase, bodies, foreign_id, look_up, new, read
 from tests.contracts.subject import START, after_restart, contract
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import attrs
 
 from queuey.interfaces import State
-from queuey.model.message import Address, Content, Message
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address, Content, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge, Position, Window
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, ticks_of, upper_bound
-from queuey.model.window import Merge, Position, Window
 
 NEVER = Ticks(0)
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from queuey.errors import KeyInUse, KeyReused, NoSuchQueue, StorageFull, Unavailable
-from queuey.model.message import Address
-from queuey.model.once import Appended
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address
+from queuey.model.messages.once import Appended
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import HIGHEST
-from queuey.model.window import Merge
 from tests.contracts.reading import TERMS, MessagesCase, bodies, look_up, new, once
 from tests.contracts.subject import START, after_restart, contract
 

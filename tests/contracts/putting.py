@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from queuey.errors import IdOutOfRange, NoSuchQueue, PreconditionFailed, StorageFull, Unavailable
 from queuey.interfaces import AHEAD
-from queuey.model.message import ANYWAY, Address, Condition, Content, Message, tag_of
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import ANYWAY, Address, Condition, Content, Message, tag_of
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import MessageId, Ticks, from_seconds, make, ticks_of, to_rfc3339
-from queuey.model.window import Merge
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id, look_up, new
 from tests.contracts.subject import START, after_restart, contract
 

@@ -7,7 +7,7 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull
 from queuey.interfaces import IQueueStore
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import from_seconds
 from tests.contracts.subject import START, Contract, after_restart, contract
 

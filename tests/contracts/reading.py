@@ -9,12 +9,12 @@ from attrs import evolve
 from twisted.internet.defer import Deferred
 
 from queuey.interfaces import IMessageStore
-from queuey.model.message import ANYWAY, Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import ANYWAY, Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position, Slice, Window
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, from_seconds, make
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position, Slice, Window
 from tests.contracts.subject import START, Contract
 
 TERMS = WriteTerms(Ack.MAJORITY)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from queuey.model.message import Address, Content, Message
-from queuey.model.policy import Ack
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content, Message
 from queuey.model.timeid import MessageId, from_seconds, successor, ticks_of
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id, look_up
 from tests.contracts.subject import START, contract

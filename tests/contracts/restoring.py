@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from queuey.errors import NoSuchQueue
-from queuey.model.message import Address, Content, Message
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address, Content, Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id, look_up
 from tests.contracts.subject import START, contract

@@ -5,9 +5,9 @@ from __future__ import annotations
 from twisted.internet.defer import Deferred
 
 from queuey.errors import StorageFull
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.queues.queue import Queue
 from tests.contracts.reading import TERMS, TTL, MessagesCase, foreign_id, new
 from tests.contracts.subject import after_restart, contract
 

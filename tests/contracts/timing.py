@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from queuey.model.message import MAX_TTL, Address
-from queuey.model.policy import Ack
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import MAX_TTL, Address
+from queuey.model.reading.window import Window
 from queuey.model.timeid import SECOND, Ticks, make, ticks_of
-from queuey.model.window import Window
 from tests.contracts.reading import TERMS, MessagesCase, bodies, foreign_id, new, read
 from tests.contracts.subject import START, WatchedSubject, after_restart, contract
 

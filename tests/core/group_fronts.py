@@ -22,17 +22,17 @@ from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.interfaces import IGroupStore, IStateStore, IStore, State
 from queuey.interfaces import Outcome as Swapped
-from queuey.model.group_rows import state_key
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack, Policy
 from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Take, TakeAnswer, View
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.rows import state_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.snapshot import GroupState, decode, state_of
 from queuey.model.groups.terms import Action, Outcome, Settlement, Taken, Terms
-from queuey.model.message import Content, Message, NewMessage
-from queuey.model.policy import Ack, Policy
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.receipts import Receipt
+from queuey.model.messages.message import Content, Message, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds
-from queuey.model.window import Merge
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from queuey.storage.cassandra.groups.loading import Source
 from queuey.storage.cassandra.groups.tables import ENDED
@@ -40,7 +40,7 @@ from tests.contracts.reading import TERMS
 from tests.contracts.subject import Subject
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.quick import quick_directory
-from tests.storage.runners import Inline
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject
 
 T = TypeVar("T")

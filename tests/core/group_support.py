@@ -24,20 +24,20 @@ from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, State
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack, Policy
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.message import Address, Content, Draft, Message
-from queuey.model.policy import Ack, Policy
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address, Content, Draft, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice
 from queuey.model.timeid import SECOND, Ticks, from_seconds
-from queuey.model.window import LookupSlice, Merge, MergeSlice
 from queuey.storage.cassandra.cluster.port import ICQLSession
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from queuey.storage.cassandra.groups.tables import Head, Seen
 from tests.storage.cassandra.row_tables import RowTables
 from tests.storage.cassandra.store_support import StoreSubject
-from tests.storage.runners import Inline
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject
 
 T = TypeVar("T")

@@ -11,11 +11,11 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from queuey.core.many.reading import ManyPage
 from queuey.interfaces import IStore
-from queuey.model.choice import QueueChoice, choice_of
-from queuey.model.many import STORE_OLDEST, StorePosition
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.queues.choice import QueueChoice, choice_of
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.many import STORE_OLDEST, StorePosition
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks
 from tests.core.many_support import TERMS, Process
 

@@ -16,11 +16,11 @@ from queuey.core.many.watching import ManyWatch
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.interfaces import IStore
-from queuey.model.choice import choice_of
-from queuey.model.many import STORE_OLDEST, StorePosition
-from queuey.model.message import Content, NewMessage
-from queuey.model.policy import Ack, Policy, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, Policy, WriteTerms
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.choice import choice_of
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.many import STORE_OLDEST, StorePosition
 from queuey.model.timeid import from_seconds
 
 OWNER = frozenset(("app:app",))

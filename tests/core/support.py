@@ -19,11 +19,11 @@ from queuey.core.queues import QueueChanges, QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import Conflict
-from queuey.model.message import NewMessage
-from queuey.model.policy import Ack, Policy, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, Policy, WriteTerms
+from queuey.model.messages.message import NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Merge, MergeSlice
 from queuey.model.timeid import MessageId
-from queuey.model.window import Merge, MergeSlice
 from queuey.storage.memory import MemoryStore
 
 

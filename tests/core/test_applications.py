@@ -23,9 +23,9 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IStateStore, Outcome, State
-from queuey.model.application import Application, digest_of, encode_shard, shard_of
-from queuey.model.policy import Policy
-from queuey.model.queue import Consistency
+from queuey.model.applications.application import Application, digest_of, encode_shard, shard_of
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.queue import Consistency
 from queuey.storage.memory import MemoryStore
 
 NOW = 1_700_000_000.0

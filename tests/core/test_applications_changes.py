@@ -22,8 +22,8 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import Capabilities
-from queuey.model.application import MAX_KEYS, digest_of, shard_of
-from queuey.model.queue import Guarantee, QueueSettings
+from queuey.model.applications.application import MAX_KEYS, digest_of, shard_of
+from queuey.model.queues.queue import Guarantee, QueueSettings
 from tests.core.test_applications import NOW, ApplicationsCase
 
 

@@ -22,7 +22,7 @@ from queuey.core.applications.stored import Change, StoredApplications
 from queuey.core.contention import Retries
 from queuey.errors import Conflict, QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
-from queuey.model.application import Application, shard_of
+from queuey.model.applications.application import Application, shard_of
 
 RUNS = 150
 STEPS = 300

@@ -15,24 +15,25 @@ from queuey.config import CassandraStorage, MemoryStorage, defaults
 from queuey.core.copying import BATCH, HEADS, Copying
 from queuey.errors import ConfigurationError, InvalidUpdate, Unavailable
 from queuey.interfaces import IExportSource, IImportTarget
+from queuey.model.applications.policy import Ack
 from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Mark
-from queuey.model.group_rows import encode_group, group_key, state_key
-from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Take
+from queuey.model.groups.rows import encode_group, group_key, state_key
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Terms
-from queuey.model.message import Address, Content
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import Address, Content
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds, lower_bound
-from queuey.model.window import Merge
 from queuey.storage import make_export_source, make_import_target
-from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, files
-from queuey.storage.sqlite.export_source import SQLiteHoldings
+from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
+from queuey.storage.sqlite.database import files
+from queuey.storage.sqlite.upkeep.export_source import SQLiteHoldings
 from tests.contracts.reading import TERMS, bodies, foreign_id, new, once
 from tests.contracts.subject import START, Wall
-from tests.storage.old_files import DATA
 from tests.storage.quick import quick_directory
-from tests.storage.runners import Inline
+from tests.storage.sqlite.old_files import DATA
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import random_bits, versions
 
 SETTINGS = QueueSettings(partitions=2)

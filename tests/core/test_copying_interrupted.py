@@ -11,10 +11,10 @@ from twisted.internet.defer import Deferred, fail, succeed
 from queuey.core.copying import WAITS
 from queuey.errors import BodyTooLarge, InvalidUpdate, StorageFull, Unavailable
 from queuey.interfaces import IImportTarget
+from queuey.model.applications.policy import Ack
 from queuey.model.exports import ExportPage, Heads
-from queuey.model.message import Address, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from tests.contracts.reading import TERMS, bodies, new
 from tests.core.test_copying import NAME, CopyCase

@@ -21,11 +21,11 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import Capabilities
-from queuey.model.message import Content, Draft
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
-from queuey.model.window import Window
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Content, Draft
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.reading.window import Window
 from tests.core.support import POLICY, CoreTestCase
 
 

@@ -9,7 +9,7 @@ from queuey.core.groups.dead_list import SCANNED, DeadAsked, DeadPage
 from queuey.core.groups.values import Redriven, Redriving
 from queuey.errors import InvalidRequest
 from queuey.model.groups.terms import Action
-from queuey.model.message import Address
+from queuey.model.messages.message import Address
 from queuey.model.timeid import SECOND, Ticks, from_seconds, ticks_of
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, begun, receipts
 

@@ -6,11 +6,11 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.errors import Forbidden, NoSuchGroup, StorageFull, Unavailable
-from queuey.model.dead_letter_headers import copy_for
-from queuey.model.group_settings import GroupSettings
+from queuey.model.groups.settings import GroupSettings
 from queuey.model.groups.snapshot import MAX_OPEN
 from queuey.model.groups.terms import Action, Order, Outcome
-from queuey.model.message import Content, Draft
+from queuey.model.messages.dead_letter_headers import copy_for
+from queuey.model.messages.message import Content, Draft
 from queuey.model.timeid import SECOND, Ticks, from_seconds
 from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts

@@ -10,8 +10,8 @@ from queuey.interfaces import Outcome as Swapped
 from queuey.model.groups.claims import home_of
 from queuey.model.groups.entries import MAX_CLAIMS
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address
-from queuey.model.queue import Guarantee
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Guarantee
 from queuey.model.timeid import to_seconds
 from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, bodies, receipts

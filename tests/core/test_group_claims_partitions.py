@@ -8,7 +8,7 @@ from queuey.core.groups.values import Delivered
 from queuey.errors import Unavailable
 from queuey.interfaces import Outcome as Swapped
 from queuey.model.groups.terms import Action, Order
-from queuey.model.message import Address
+from queuey.model.messages.message import Address
 from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, bodies, receipts
 

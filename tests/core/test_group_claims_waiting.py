@@ -13,7 +13,7 @@ from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.start import Start
+from queuey.model.reading.start import Start
 from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 

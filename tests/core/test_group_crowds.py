@@ -20,8 +20,8 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery, Settling
 from queuey.errors import Unavailable
 from queuey.interfaces import Outcome as Swapped
 from queuey.model.groups.terms import Action, Order, Outcome
-from queuey.model.message import Content, Draft
-from queuey.model.queue import Guarantee
+from queuey.model.messages.message import Content, Draft
+from queuey.model.queues.queue import Guarantee
 from queuey.model.timeid import to_seconds
 from tests.core.group_support import GroupCase, SQLiteGroupCase, away, begun
 

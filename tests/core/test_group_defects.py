@@ -23,12 +23,12 @@ from queuey.core.policies import GivenPolicies
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.interfaces import IGroupStore, IPolicies, IStore
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.start import Start
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import Merge, Position
 from queuey.model.timeid import LOWEST, Ticks, from_seconds, lower_bound
-from queuey.model.window import Merge, Position
 from queuey.storage.cassandra.groups import CassandraGroups, GroupTables
 from tests.core.group_support import CassandraGroupCase, GroupCase, begun
 from tests.storage.cassandra.row_tables import RowTables

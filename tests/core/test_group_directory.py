@@ -26,10 +26,10 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IStore
-from queuey.model.group_rows import group_key, groups_key
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.groups.rows import group_key, groups_key
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Order
-from queuey.model.queue import Consistency, Guarantee, Queue
+from queuey.model.queues.queue import Consistency, Guarantee, Queue
 from queuey.model.timeid import LOWEST, Ticks
 from tests.again import again
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World, anyhow

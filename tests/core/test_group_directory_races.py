@@ -22,11 +22,11 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IStateStore, IStore, Outcome, State
-from queuey.model.group_rows import group_key, state_key
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Seek
+from queuey.model.groups.rows import group_key, state_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import LOWEST
 from queuey.storage.cassandra.groups.tables import ENDED, GroupTables
 from tests.again import again

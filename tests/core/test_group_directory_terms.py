@@ -14,13 +14,13 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import Outcome, State
-from queuey.model.group_rows import encode_group, group_key, groups_key
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Take
 from queuey.model.groups.entries import Target
+from queuey.model.groups.rows import encode_group, group_key, groups_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Order, Terms
-from queuey.model.queue import Guarantee, Queue
-from queuey.model.start import Start
+from queuey.model.queues.queue import Guarantee, Queue
+from queuey.model.reading.start import Start
 from queuey.model.timeid import Ticks, lower_bound
 from tests.again import again
 from tests.core.group_fronts import GroupCase, OnCassandra, OnSQLite, anyhow

@@ -14,11 +14,11 @@ from queuey.core.groups.following import Following
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.queues import QueueChanges
 from queuey.errors import NoSuchGroup, Unavailable
-from queuey.model.counts import Gauge
+from queuey.model.applications.policy import Policy
 from queuey.model.groups.terms import Action
-from queuey.model.name_patterns import GroupPattern, beginning, literal, matches, parse
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
+from queuey.model.queues.name_patterns import GroupPattern, beginning, literal, matches, parse
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.counts import Gauge
 from queuey.model.timeid import from_seconds
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase
 from tests.counted import value

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from queuey.core.groups.values import Redriving
-from queuey.model.dead_letter_headers import with_key
 from queuey.model.groups.terms import Action, Order
-from queuey.model.message import Content, Draft
+from queuey.model.messages.dead_letter_headers import with_key
+from queuey.model.messages.message import Content, Draft
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, begun, receipts
 
 

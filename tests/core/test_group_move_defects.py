@@ -8,8 +8,8 @@ from typing import Any
 from twisted.internet.defer import succeed
 
 from queuey.core.groups.values import Redriving, Settling
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Ran
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Outcome
 from tests.core.group_support import GroupCase, begun
 from tests.core.test_group_defects import Defect, DefectCase

@@ -12,15 +12,15 @@ from queuey.core.groups.dead_letters import is_for_others
 from queuey.core.groups.values import Redriving
 from queuey.errors import KeyInUse, StorageFull, Unavailable
 from queuey.interfaces import IStore
-from queuey.model.dead_letter_headers import LETTER, ONLY, ORIGIN, letter_of
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack
 from queuey.model.groups.entries import MARKED, WAITING
+from queuey.model.groups.settings import Group
 from queuey.model.groups.settlements import LEASE_ENDED
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address, Content, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Consistency, Queue
+from queuey.model.messages.dead_letter_headers import LETTER, ONLY, ORIGIN, letter_of
+from queuey.model.messages.message import Address, Content, Message
+from queuey.model.queues.queue import Consistency, Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
 from tests.again import again
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World

@@ -8,12 +8,12 @@ from random import Random
 from twisted.internet.defer import Deferred
 
 from queuey.errors import KeyInUse, Unavailable
-from queuey.model.dead_letter_headers import LETTER
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.messages.dead_letter_headers import LETTER
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
 from tests import tried
 from tests.again import again
 from tests.core.group_fronts import Cut, Front, OnCassandra, OnSQLite, World

@@ -16,14 +16,14 @@ from queuey.core.copying import Copying
 from queuey.core.groups.values import Redriving, Settling
 from queuey.model.groups.terms import Action
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.storage.sqlite import files
-from queuey.storage.sqlite.backup import back_up
-from queuey.storage.sqlite.export_source import SQLiteHoldings
+from queuey.storage.sqlite.database import files
+from queuey.storage.sqlite.upkeep.backup import back_up
+from queuey.storage.sqlite.upkeep.export_source import SQLiteHoldings
 from tests.core.group_support import SQLiteGroupCase, begun, receipts
 from tests.core.test_copying import open_store
-from tests.storage.group_faults import Faulty
-from tests.storage.old_files import DATA
-from tests.storage.runners import Inline
+from tests.storage.sqlite.group_faults import Faulty
+from tests.storage.sqlite.old_files import DATA
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import SQLiteSubject, versions
 
 KEY = b"k" * 16

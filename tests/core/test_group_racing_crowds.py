@@ -13,7 +13,7 @@ from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.policies import GivenPolicies
 from queuey.deferreds import deferred
 from queuey.interfaces import IStore
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from tests.core.group_fronts import GroupCase, OnCassandra, OnSQLite, anyhow
 from tests.histories.groups.unreliable import Calls, UnreliableStore
 

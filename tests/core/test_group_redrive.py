@@ -9,10 +9,10 @@ from queuey.core.groups import redriving
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Redriving
 from queuey.errors import InvalidRequest, Unavailable
-from queuey.model.dead_letter_headers import LETTER
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address
-from queuey.model.queue import Queue
+from queuey.model.messages.dead_letter_headers import LETTER
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import Ticks, ticks_of
 from tests.again import again
 from tests.core.group_fronts import OnCassandra, OnSQLite

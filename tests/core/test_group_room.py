@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from queuey.model.groups.snapshot import MAX_OPEN
 from queuey.model.groups.terms import Order
-from queuey.model.message import Address, Content, Draft
+from queuey.model.messages.message import Address, Content, Draft
 from queuey.model.timeid import successor
 from tests.core.group_support import CassandraGroupCase, GroupCase, bodies
 

@@ -14,13 +14,13 @@ from queuey.core.groups.values import Claiming, PartitionLag, Settling
 from queuey.core.policies import GivenPolicies
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
-from queuey.model.dead_letter_headers import ONLY
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Outcome, Taken
-from queuey.model.message import Address
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
-from queuey.model.start import Start
+from queuey.model.messages.dead_letter_headers import ONLY
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.start import Start
 from queuey.model.timeid import LOWEST, MessageId, Ticks, successor, ticks_of
 from tests.again import again
 from tests.core.group_fronts import Front, GroupCase, OnCassandra, OnSQLite, World

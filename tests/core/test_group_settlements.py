@@ -11,12 +11,12 @@ from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Settling
 from queuey.errors import NoSuchGroup, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import Outcome as Swapped
-from queuey.model.dead_letter_headers import letter_of
 from queuey.model.groups.entries import MAX_MOVES
+from queuey.model.groups.receipts import Receipts
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address, Content, Draft
-from queuey.model.receipts import Receipts
-from queuey.model.start import Start
+from queuey.model.messages.dead_letter_headers import letter_of
+from queuey.model.messages.message import Address, Content, Draft
+from queuey.model.reading.start import Start
 from tests.again import again
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, away, begun, bodies, receipts
 

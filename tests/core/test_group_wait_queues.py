@@ -13,11 +13,11 @@ from queuey.core.groups.values import Claiming, Delivered, Delivery
 from queuey.core.groups.wait_queue import May, WaitQueue, WaitQueues
 from queuey.core.waiting import Waits
 from queuey.errors import NoSuchGroup, Unavailable
-from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import After
 from queuey.model.groups.entries import LEASED, MARKED, WAITING
-from queuey.model.message import Content, Message, NewMessage
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.groups.settings import Group, GroupSettings
+from queuey.model.messages.message import Content, Message, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, from_seconds
 
 QUEUE = 7

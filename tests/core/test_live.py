@@ -13,8 +13,8 @@ from queuey.core.live.reads import LiveReads, LiveTimes
 from queuey.core.live.source import Event, LivePage, Place, Source
 from queuey.core.live.stream import LiveStream
 from queuey.errors import QueueyError
-from queuey.model.message import Content, Message
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
+from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import Ticks
 
 TIMES = LiveTimes(live_time=600, heartbeat=15, stalled=75)

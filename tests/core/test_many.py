@@ -11,9 +11,9 @@ from queuey.core.many import reading, watching
 from queuey.core.many.chosen import View
 from queuey.core.many.reading import Gap, ManyPage
 from queuey.errors import Forbidden, TooManyQueues, TooManyRequests
-from queuey.model.many import STORE_OLDEST, Changes, ManyRange, ManySlice, StorePosition
-from queuey.model.policy import Ack, Policy
-from queuey.model.queue import Queue, QueueType
+from queuey.model.applications.policy import Ack, Policy
+from queuey.model.queues.queue import Queue, QueueType
+from queuey.model.reading.many import STORE_OLDEST, Changes, ManyRange, ManySlice, StorePosition
 from queuey.model.timeid import HIGHEST
 from queuey.storage.memory import MemoryStore
 from tests.contracts.subject import Wall

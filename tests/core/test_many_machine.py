@@ -9,7 +9,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.many.watching import ManyWatch
 from queuey.interfaces import IStore
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
 from queuey.storage.memory import MemoryStore
 from queuey.storage.shared import Hub
 from tests.contracts.subject import Wall
@@ -17,8 +17,8 @@ from tests.core.many_machine import TTL, Machine, World
 from tests.core.many_support import Process
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.quick import quick_directory
-from tests.storage.runners import Inline
-from tests.storage.sharing import LOG, Instant, Worker
+from tests.storage.shared.sharing import LOG, Instant, Worker
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, MemorySubject, SQLiteSubject, random_bits, versions
 
 POLICY = Policy("app", 1000, ttl=TTL)

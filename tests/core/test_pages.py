@@ -10,11 +10,11 @@ from twisted.internet.defer import Deferred, succeed
 from queuey.core import pages
 from queuey.core.queues import QueueChanges
 from queuey.errors import NoSuchApplication
-from queuey.model.message import Content, Draft, Message, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Consistency, Queue
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Content, Draft, Message, NewMessage
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.reading.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, make, successor
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Position
 from tests.core.support import CoreTestCase
 
 ALL = Merge((1, 2, 3))

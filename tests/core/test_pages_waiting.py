@@ -12,12 +12,12 @@ from queuey.core import pages
 from queuey.core.queues import QueueChanges
 from queuey.core.waiting import Waits
 from queuey.errors import Unavailable
-from queuey.model.message import ANYWAY, Address, Content, Draft, NewMessage
-from queuey.model.once import Once
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import ANYWAY, Address, Content, Draft, NewMessage
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import SLICE_ROWS, Merge, MergeSlice, Position
 from queuey.model.timeid import Ticks, from_seconds, make, upper_bound
-from queuey.model.window import SLICE_ROWS, Merge, MergeSlice, Position
 from tests.core.test_pages import ALL, PageTestCase, bodies
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.partitions import partition_of, spread
-from queuey.model.message import Content, Draft, NewMessage
-from queuey.model.queue import MAX_PARTITIONS
+from queuey.model.messages.message import Content, Draft, NewMessage
+from queuey.model.queues.queue import MAX_PARTITIONS
 from queuey.model.timeid import Ticks
 
 quick = settings(deadline=None, database=None)

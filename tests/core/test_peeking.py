@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from queuey.core.peeking import MAX_BODIES, Peek, PeekAsked, Peeks
-from queuey.model.message import Address
-from queuey.model.start import Start
+from queuey.model.messages.message import Address
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import SLICE_BYTES
 from queuey.model.timeid import ticks_of
-from queuey.model.window import SLICE_BYTES
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase
 
 

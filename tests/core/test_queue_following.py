@@ -11,11 +11,11 @@ from queuey.core.following import Followed
 from queuey.core.queue_following import QueueFollowing
 from queuey.core.queues import QueueChanges
 from queuey.errors import Unavailable
-from queuey.model.counts import Gauge
-from queuey.model.depth import Depth
-from queuey.model.name_patterns import QueuePattern, parse_queue
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.name_patterns import QueuePattern, parse_queue
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import Depth
+from queuey.model.telemetry.counts import Gauge
 from queuey.model.timeid import from_seconds
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase
 from tests.counted import value

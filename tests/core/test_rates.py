@@ -11,7 +11,7 @@ from queuey.core.policies import GivenPolicies
 from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, QUEUE_REQUESTS, REQUESTS, RateLimits, RateState, Use
 from queuey.core.wait_limits import WaitLimits
 from queuey.errors import BodyTooLarge, NoSuchApplication, TooManyRequests
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
 
 FREE = Policy("free", 1)
 BOTH = Policy("both", 1, request_rate=1, request_burst=10, queue_request_rate=1, queue_request_burst=2)

@@ -10,9 +10,9 @@ from queuey.core.activity import GIVEN, STORED, Activity
 from queuey.core.groups.values import Settling
 from queuey.core.queues import QueueChanges
 from queuey.core.reports import BUDGET, MAX_GROUPS, MAX_READS, Asked, Place, QueueReport, QueueReports, Report
+from queuey.model.applications.policy import Policy
 from queuey.model.groups.terms import Action
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import ticks_of
 from tests.core.group_support import CassandraGroupCase, GroupCase, SQLiteGroupCase, receipts
 

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from queuey.core.applications.owners import _digests
 from queuey.errors import Unavailable
 from queuey.interfaces import State
-from queuey.model.application import digest_of, key_id
+from queuey.model.applications.application import digest_of, key_id
 from tests.core.test_applications import ApplicationsCase, FrontEnd
 
 

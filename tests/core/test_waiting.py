@@ -10,9 +10,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.core.waiting import REST, Waiter, Waits
-from queuey.model.message import Content, Message, NewMessage
+from queuey.model.messages.message import Content, Message, NewMessage
+from queuey.model.reading.window import OLDEST, Merge, MergeSlice, Position
 from queuey.model.timeid import SECOND, MessageId, Ticks, make, upper_bound
-from queuey.model.window import OLDEST, Merge, MergeSlice, Position
 
 QUEUE, OTHER = 7, 8
 

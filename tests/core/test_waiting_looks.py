@@ -7,7 +7,7 @@ import gc
 from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.errors import Unavailable
-from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice
+from queuey.model.reading.window import NEWEST, OLDEST, Merge, MergeSlice
 from tests.core.test_waiting import OTHER, QUEUE, WaitsCase, new, nothing, position, something
 
 

@@ -12,8 +12,8 @@ from itertools import combinations
 
 import attrs
 
+from queuey.model.reading.window import OLDEST, Position
 from queuey.model.timeid import SECOND, ticks_of
-from queuey.model.window import OLDEST, Position
 from tests.histories.record import Record
 from tests.live.cassandra.histories import Outcome, Spot, Stored, found_by
 

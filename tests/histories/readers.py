@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
-from queuey.model.cursor import parse
+from queuey.model.reading.cursor import parse
 from queuey.model.timeid import from_seconds
 from tests.histories.clients import PATIENCE, Answer, Client, Log, Worker, rest, stored
 from tests.histories.record import Page, Record

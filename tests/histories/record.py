@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import attrs
 
+from queuey.model.reading.window import Position
 from queuey.model.timeid import Ticks
-from queuey.model.window import Position
 from tests.live.cassandra.histories import Outcome, Stored
 
 

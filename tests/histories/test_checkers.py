@@ -7,8 +7,8 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
+from queuey.model.reading.window import Position
 from queuey.model.timeid import MAX_TICKS, Ticks, make, ticks_of
-from queuey.model.window import Position
 from tests.histories.checkers import problems
 from tests.histories.record import Page, Record, Send
 from tests.live.cassandra.histories import Outcome, Spot, Stored

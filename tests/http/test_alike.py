@@ -21,7 +21,7 @@ from queuey.http.v1 import inputs
 from queuey.http.v2.messages import appends
 from queuey.http.v2.streams import lines
 from queuey.interfaces import IStore
-from queuey.model.batch import NewMessages
+from queuey.model.messages.batch import NewMessages
 from queuey.service import assembly
 from tests.http.api_support import BATCH, LINES, OWNER, SETTINGS, V2TestCase
 from tests.http.v1.test_stores import OnCassandra, OnSQLite

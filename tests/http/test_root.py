@@ -28,7 +28,7 @@ from queuey.http.v2.groups.moving import V2Moving
 from queuey.http.v2.groups.settlements import V2Settlements
 from queuey.http.v2.queues import V2Queues
 from queuey.http.wire import Request
-from queuey.model.access import Operation
+from queuey.model.applications.access import Operation
 from tests.http.wire_support import Client, make_site
 
 SEGMENTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="/"), max_size=6)

@@ -18,9 +18,9 @@ from twisted.internet import reactor as _reactor  # noqa: TID251
 from twisted.internet.task import react
 
 from queuey.deferreds import deferred
-from queuey.model.message import Content, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.queue import QueueSettings
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore, Threads
 
 reactor: Any = _reactor

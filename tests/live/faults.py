@@ -11,7 +11,7 @@ from typing import Any
 
 import apsw
 
-from queuey.storage.sqlite import files
+from queuey.storage.sqlite.database import files
 from tests.live.mixed import Worker, problems
 from tests.live.running import Daemon
 from tests.live.test_daemon import LiveTestCase

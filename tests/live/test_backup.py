@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 
 from queuey.model.timeid import from_v1_hex
-from queuey.storage.sqlite import files
+from queuey.storage.sqlite.database import files
 from tests import runs_in
 from tests.live.clients import KEY, Poster, ask, make_queue, read_all
 from tests.live.disks import Disk

@@ -11,7 +11,7 @@ from random import Random
 
 import apsw
 
-from queuey.storage.sqlite import files, schema
+from queuey.storage.sqlite.database import files, schema
 from tests.live.clients import ask, make_queue, read_all
 from tests.live.disks import Disk, make_read_only
 from tests.live.faults import JSON, FaultTestCase

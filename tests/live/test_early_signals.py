@@ -42,7 +42,7 @@ FIRST = "queuey.service log_place before"
 LAST = f"{_SERVICE}.privilegedStartService before"
 """In the background, the daemon is on its own by then; the command waits for it."""
 
-TOLD = "queuey.service.supervision Supervisor.ready after"
+TOLD = "queuey.service.process.supervision Supervisor.ready after"
 """Once the service manager has been told that the daemon serves."""
 
 NOTHING_BEGUN = (FIRST, "queuey.service assemble after", LAST)
@@ -61,7 +61,10 @@ BEGUN = (
 )
 """Those that follow, up to the first turn of the reactor."""
 
-OF_WORKERS = ("queuey.service.workers Worker.start before", "queuey.service.workers Workers.start after")
+OF_WORKERS = (
+    "queuey.service.workers.workers Worker.start before",
+    "queuey.service.workers.workers Workers.start after",
+)
 """Steps that there are only with several workers."""
 
 STARTS = 8

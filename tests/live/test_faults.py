@@ -15,7 +15,7 @@ from random import Random
 import apsw
 
 from queuey.model.timeid import from_v1_hex
-from queuey.storage.sqlite import files
+from queuey.storage.sqlite.database import files
 from tests.live.clients import HEADERS, ask, make_queue, read_all
 from tests.live.faults import JSON, LONG, FaultTestCase
 from tests.live.mixed import PATH, QUEUE, workers

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from unittest import skipUnless
 
-from queuey.storage.sqlite import files
+from queuey.storage.sqlite.database import files
 from tests.live.clients import ask, make_queue
 from tests.live.rotating import call
 from tests.live.running import LIMIT, Daemon

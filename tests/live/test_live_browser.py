@@ -14,9 +14,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlencode
 
-from queuey.model.application import digest_of, key_id
-from queuey.model.choice import choice_of
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.signing import Grant, sign
+from queuey.model.queues.choice import choice_of
 from tests.live.browser.driver import browsing, needed_chromium, result, serving
 from tests.live.clients import KEY, ask, make_queue
 from tests.live.running import free_port

@@ -17,8 +17,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.application import digest_of
-from queuey.storage.sqlite.backup import Archive
+from queuey.model.applications.application import digest_of
+from queuey.storage.sqlite.upkeep.backup import Archive
 from tests import runs_in
 from tests.live.rotating import call, rotate, with_secret
 from tests.live.running import LIMIT, Daemon, answers, free_port

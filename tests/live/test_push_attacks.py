@@ -32,7 +32,7 @@ from queuey.model.pushes.targets import BadURL, parse_url, target_problem
 from queuey.outgoing import checked_endpoints
 from queuey.outgoing.sender import PushSender
 from tests.live.endpoints import Endpoint, FakeResolver
-from tests.model.test_push_targets import HOSTILE
+from tests.model.pushes.test_push_targets import HOSTILE
 
 reactor: Any = _reactor
 LIMIT = 60

@@ -16,12 +16,13 @@ from twisted.internet.defer import Deferred, gatherResults
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Content
-from queuey.model.policy import Ack
-from queuey.model.queue import QueueSettings
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content
+from queuey.model.queues.queue import QueueSettings
+from queuey.model.reading.window import Window
 from queuey.model.timeid import LOWEST, MessageId, from_seconds, make, successor
-from queuey.model.window import Window
-from queuey.storage.sqlite import SQLiteStore, Threads, files
+from queuey.storage.sqlite import SQLiteStore, Threads
+from queuey.storage.sqlite.database import files
 from tests.again import again
 from tests.contracts import lives, messages, queues, replacing, sizes, states, timing
 from tests.contracts.reading import TERMS, look_up, new, read

@@ -15,8 +15,8 @@ from botocore.session import get_session
 from queuey.http.sqs.attributes import SHOWN
 from queuey.http.sqs.errors import CODES
 from queuey.http.sqs.operations import MISSING, OPERATIONS, Kind
-from queuey.model.application import digest_of
-from queuey.model.aws_keys import AwsKey, aws_key
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.aws_keys import AwsKey, aws_key
 from tests.live.clients import KEY
 from tests.live.test_daemon import LiveTestCase
 

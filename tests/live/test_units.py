@@ -19,7 +19,7 @@ from pathlib import Path
 from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from queuey import config
-from queuey.service.health import LATE
+from queuey.service.parts.health import LATE
 from tests.live.clients import HEADERS, Poster, ask, make_queue
 from tests.live.running import LIMIT, Daemon, answers
 from tests.live.samples import ROOT, sample

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.logs import STYLES, AccessLine, EventLog, LogFile, LogObserver, access_logger, open_log
 from queuey.logs.styles import Event
-from queuey.model.counts import Counter
+from queuey.model.telemetry.counts import Counter
 from tests.logs.test_observer import StingyFile
 from tests.logs.test_styles import NOW, Line
 

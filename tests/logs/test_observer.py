@@ -16,7 +16,7 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import ConfigurationError
 from queuey.logs import LEVELS, STYLES, EventLog, LogFile, LogObserver, open_log
-from queuey.model.counts import Counter
+from queuey.model.telemetry.counts import Counter
 from tests.logs.support import Events
 
 

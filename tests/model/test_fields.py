@@ -9,10 +9,10 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.model import fields
+from queuey.model.applications.policy import Policy
 from queuey.model.fields import Real, Whole
-from queuey.model.group_settings import GroupSettings
-from queuey.model.policy import Policy
-from queuey.model.queue import QueueSettings
+from queuey.model.groups.settings import GroupSettings
+from queuey.model.queues.queue import QueueSettings
 
 NAMED = [field for field in vars(fields).values() if isinstance(field, Whole | Real)]
 

@@ -9,7 +9,7 @@ import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
-from queuey.model.message import MAX_MESSAGE_KEY, Content, Draft
+from queuey.model.messages.message import MAX_MESSAGE_KEY, Content, Draft
 from queuey.model.schedules.cron import BadCron, check, newest_time, next_time, zone
 from queuey.model.schedules.stored import (
     FIRST_PAUSE,

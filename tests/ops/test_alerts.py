@@ -7,7 +7,7 @@ from importlib.resources import files
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.counts import Gauge, gauge
+from queuey.model.telemetry.counts import Gauge, gauge
 from queuey.ops.alerts import CONDITIONS, MAX_SHOWN, holding
 from tests.ops.support import OpsTestCase
 

@@ -8,17 +8,17 @@ from pathlib import Path
 
 import attrs
 
-from queuey.config import policies
-from queuey.config.kinds import size_text
+from queuey.config.declarations import policies
+from queuey.config.kinds.kinds import size_text
 from queuey.config.mistakes import Mistake
 from queuey.logs import open_log
-from queuey.model import members
-from queuey.model.application import digest_of
-from queuey.model.aws_keys import aws_key
-from queuey.model.policy import Policy
+from queuey.model.applications import members
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.aws_keys import aws_key
+from queuey.model.applications.policy import Policy
 from queuey.ops import faults
 from queuey.ops.audit import Audited, audit_logger
-from queuey.service.operators import new_key
+from queuey.service.parts.operators import new_key
 from tests.http.api_support import NOW
 from tests.ops.test_methods import TIME, AuditedTestCase
 

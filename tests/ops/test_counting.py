@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.counts import NONE, Counter, Gauge, Histogram, gauge
-from queuey.service.counting import GREATEST, SUMMED, Snapshot, Sums, past, snapshot
-from queuey.service.worker_messages import packed, unpacked
+from queuey.model.telemetry.counts import NONE, Counter, Gauge, Histogram, gauge
+from queuey.service.workers.counting import GREATEST, SUMMED, Snapshot, Sums, past, snapshot
+from queuey.service.workers.messages import packed, unpacked
 from queuey.storage.shared.frames import encoded
 from tests.http.api_support import ApiTestCase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from queuey.model import members
+from queuey.model.applications import members
 from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH, MAX_DIGITS, Methods
 from tests.ops.support import OpsTestCase
 

@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, globalLogPublisher
 from queuey.errors import AlreadyThere, Conflict, StorageFull, Unavailable
 from queuey.http.connection.limits import OVERLOADED, TIMEOUT, TOO_LARGE
 from queuey.http.root import HEARTBEAT
-from queuey.model.application import MAX_KEYS, digest_of
+from queuey.model.applications.application import MAX_KEYS, digest_of
 from queuey.ops import faults
 from queuey.ops.access import render_refusal
 from queuey.ops.methods.store import Store

@@ -14,8 +14,8 @@ from queuey import config
 from queuey.logs import EventLog, open_log
 from queuey.ops.metrics.text import OPENMETRICS, pieces, registry
 from queuey.service.assembly import Assembly, assemble
-from queuey.service.counting import Sums
-from queuey.service.workers import Workers
+from queuey.service.workers.counting import Sums
+from queuey.service.workers.workers import Workers
 from queuey.storage import make_store
 from queuey.storage.shared import Hub
 from tests.http.api_support import no_web

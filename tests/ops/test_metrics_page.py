@@ -9,9 +9,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey import __version__
-from queuey.model.counts import Counter, Gauge, Histogram, gauge
+from queuey.model.telemetry.counts import Counter, Gauge, Histogram, gauge
 from queuey.ops.metrics.text import OPENMETRICS, PIECE, PLAIN, pieces, registry
-from queuey.service.reactor_lag import BEAT
+from queuey.service.parts.reactor_lag import BEAT
 from tests.http.api_support import SETTINGS
 from tests.http.wire_support import Connection, Fields, Response
 from tests.ops.support import OpsTestCase

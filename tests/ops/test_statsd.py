@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.counts import Counter, Gauge, Histogram, Metric, gauge
+from queuey.model.telemetry.counts import Counter, Gauge, Histogram, Metric, gauge
 from queuey.ops.metrics.statsd import MAX_BYTES, Lines, Place, Statsd, datagrams, place_of
 from tests.ops.test_metrics_page import turn
 

@@ -12,19 +12,19 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from queuey.errors import NoSuchQueue, QueueyError
-from queuey.model.message import Address, Content, Message
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content, Message
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Window
 from queuey.model.timeid import MessageId, Ticks, ticks_of, upper_bound
-from queuey.model.window import Window
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
-from queuey.storage.sqlite.writes import _decoded
+from queuey.storage.sqlite.writing.writes import _decoded
 from tests.contracts.reading import TERMS, look_up, new, read
 from tests.contracts.subject import Wall
 from tests.power.group_checks import as_they_are_worked_on, positions
 from tests.power.history import Claims, History, Operation, Place, Row, World, is_purged
-from tests.storage.runners import Inline
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits
 
 SHOWN: Final = 5

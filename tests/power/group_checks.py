@@ -7,14 +7,14 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
-from queuey.model.group_rows import group_key
-from queuey.model.group_settings import Group, GroupSettings
 from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Take, TakeAnswer
+from queuey.model.groups.rows import group_key
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, Ticks
 from queuey.storage.sqlite import SQLiteStore
-from queuey.storage.sqlite.group_rows import StateRows
+from queuey.storage.sqlite.writing.group_rows import StateRows
 from tests.power.history import Effect, Position, StatePlace, World
 
 QUEUE: Final = "worked on"

@@ -7,13 +7,13 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from queuey.model.group_rows import encode_group, group_key
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, Settle, Take, TakeAnswer
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.rows import encode_group, group_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Settlement
-from queuey.model.message import NewMessage
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.receipts import Receipt
+from queuey.model.messages.message import NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import SECOND, Ticks
 from tests.power.group_checks import LIFETIME, MAX_BYTES, NAMES, PARTITIONS, PLAIN, QUEUE, group_of, ran
 from tests.power.history import World, appended, created, state_replaced

@@ -11,10 +11,10 @@ from twisted.python.failure import Failure
 
 from queuey.errors import QueueyError
 from queuey.interfaces import Outcome
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.queue import Queue
-from queuey.model.receipts import Receipt
+from queuey.model.groups.receipts import Receipt
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
 from tests.power.recording import Recording
 

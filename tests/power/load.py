@@ -12,14 +12,15 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from queuey.interfaces import State
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Consistency, Queue, QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Consistency, Queue, QueueSettings
+from queuey.model.reading.window import Window, WindowSlice
 from queuey.model.timeid import LOWEST, MAX_TICKS, SECOND, MessageId, Ticks, from_seconds, make, successor, ticks_of
-from queuey.model.window import Window, WindowSlice
-from queuey.storage.sqlite import SQLiteStore, files
-from queuey.storage.sqlite.files import CHECKPOINT_PAGES
+from queuey.storage.sqlite import SQLiteStore
+from queuey.storage.sqlite.database import files
+from queuey.storage.sqlite.database.files import CHECKPOINT_PAGES
 from tests.contracts.subject import START, Wall
 from tests.power.checker import holdings
 from tests.power.history import (
@@ -37,7 +38,7 @@ from tests.power.history import (
     updated,
 )
 from tests.power.recording import DirectorySynced, Recording
-from tests.storage.runners import Manual
+from tests.storage.sqlite.runners import Manual
 
 TERMS: Final = WriteTerms(Ack.MAJORITY)
 PARTITIONS: Final = (1, 1, 1, 2, 3)

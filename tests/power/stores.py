@@ -10,22 +10,22 @@ from attrs import evolve
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import Clock
 
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import WriteTerms
 from queuey.model.groups.commands import Command, Ran
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.message import NewMessage
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.messages.message import NewMessage
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
-from queuey.storage.sqlite.files import Lock
+from queuey.storage.sqlite.database.files import Lock
 from queuey.storage.sqlite.group_commit import Again, Job
 from queuey.storage.sqlite.groups import SQLiteGroups
 from queuey.storage.sqlite.store import _Open
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writing.writer import Writer
 from tests.contracts.subject import Wall
 from tests.power.load import MakeStore
-from tests.storage.runners import Manual
+from tests.storage.sqlite.runners import Manual
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 
 CACHE = 1 << 20

@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from queuey.storage.sqlite import files as names
+from queuey.storage.sqlite.database import files as names
 from tests.contracts.subject import START
 from tests.power.checker import Checker
 from tests.power.disk import Disk

@@ -7,7 +7,7 @@ from itertools import islice
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.service.clients import request_ids
+from queuey.service.parts.clients import request_ids
 
 
 class IdTests(SynchronousTestCase):

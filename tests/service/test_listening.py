@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.protocol import ServerFactory
 from twisted.trial.unittest import TestCase
 
-from queuey.service.listening import BACKLOG, Listeners, _with_backlog
+from queuey.service.process.listening import BACKLOG, Listeners, _with_backlog
 
 
 class BacklogTests(TestCase):

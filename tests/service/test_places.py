@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config import Overrides
 from queuey.service import Options
-from queuey.service.log_location import wrong_folders
+from queuey.service.process.log_location import wrong_folders
 
 
 class FoldersTests(SynchronousTestCase):

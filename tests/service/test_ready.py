@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config import ServerSettings, SqsSettings
 from queuey.service.daemon import QueueyService
-from queuey.service.signals import Signals
+from queuey.service.process.signals import Signals
 
 
 class Told:

@@ -8,8 +8,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config import Overrides, Settings, development, load
 from queuey.errors import DataInUse, Unavailable
-from queuey.service.listening import AddressTaken
-from queuey.service.refusals import with_advice
+from queuey.service.process.listening import AddressTaken
+from queuey.service.process.refusals import with_advice
 
 
 class AdviceTests(SynchronousTestCase):

@@ -8,7 +8,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.service.signals import TAKEN, Signals
+from queuey.service.process.signals import TAKEN, Signals
 
 
 class Reactor:

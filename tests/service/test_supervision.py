@@ -11,7 +11,7 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import provider
 
-from queuey.service.supervision import EXTENSION, LONGEST, Supervisor
+from queuey.service.process.supervision import EXTENSION, LONGEST, Supervisor
 
 PID = 4711
 

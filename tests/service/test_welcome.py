@@ -8,7 +8,7 @@ from pathlib import Path
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.config import development
-from queuey.service.log_location import LogPlace, log_place, welcome
+from queuey.service.process.log_location import LogPlace, log_place, welcome
 
 
 class WelcomeTests(SynchronousTestCase):

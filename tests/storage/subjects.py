@@ -16,7 +16,7 @@ from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from queuey.storage.sqlite import Runner, SQLiteSettings, SQLiteStore
 from tests.contracts.subject import Wall
-from tests.storage.runners import Manual
+from tests.storage.sqlite.runners import Manual
 
 NODE, CLOCK_SEQUENCE = 0x0123456789AB, 0x1234
 

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from tests.again import again

@@ -10,7 +10,7 @@ from tests.contracts import machine
 from tests.storage.cassandra.message_support import MessagesSubject
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.quick import quick_directory
-from tests.storage.sharing import SharedHeldSubject, SharedMemorySubject
+from tests.storage.shared.sharing import SharedHeldSubject, SharedMemorySubject
 from tests.storage.subjects import CachedHeldSubject, HeldSubject, MemorySubject
 
 

@@ -9,11 +9,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import StorageFull
 from queuey.interfaces import Outcome
-from queuey.model.group_rows import states_prefix
-from queuey.model.message import Address, Content
-from queuey.model.once import Appended
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content
+from queuey.model.messages.once import Appended
+from queuey.model.queues.queue import Queue, QueueSettings, states_prefix
 from queuey.storage.memory import MemoryStore
 from queuey.storage.memory.data import OVERHEAD
 from tests.again import again

@@ -13,8 +13,8 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import Capabilities, IStateStore, IStore, Outcome
-from queuey.model.counts import Histogram, Metric, gauge
-from queuey.model.queue import QueueSettings
+from queuey.model.queues.queue import QueueSettings
+from queuey.model.telemetry.counts import Histogram, Metric, gauge
 from queuey.storage.metered import PAUSE, MeteredStore
 from tests.again import again
 from tests.contracts import (

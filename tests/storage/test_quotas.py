@@ -11,9 +11,9 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import StorageFull
-from queuey.model.message import ANYWAY, Address, Content
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import ANYWAY, Address, Content
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import HIGHEST, MessageId
 from queuey.storage.sqlite import SQLiteStore
 from tests import tried

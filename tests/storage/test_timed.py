@@ -13,14 +13,14 @@ from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore, Outcome
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Terms
-from queuey.model.message import ANYWAY, Address, Content
-from queuey.model.once import Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import ANYWAY, Address, Content
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Merge, Window
 from queuey.model.timeid import LOWEST, Ticks
-from queuey.model.window import Merge, Window
 from queuey.storage.timed import TICK, TimedStore
 
 QUEUE = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))

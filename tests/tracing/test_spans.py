@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
 from opentelemetry.trace import SpanKind, StatusCode
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.served import RECEIVE, SEND, SETTLE, Served, TracedMessage, Work
-from queuey.model.trace import TraceContext
+from queuey.model.telemetry.served import RECEIVE, SEND, SETTLE, Served, TracedMessage, Work
+from queuey.model.telemetry.trace import TraceContext
 from queuey.tracing.spans import Spans
 
 NOW = 1_700_000_000_000_000_000

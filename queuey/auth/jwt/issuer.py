@@ -17,7 +17,7 @@ from queuey.auth.proofs import Proof, Proofs
 from queuey.config import IssuerSettings
 from queuey.deferreds import deferred
 from queuey.interfaces import IWeb
-from queuey.model.queue import is_principal
+from queuey.model.queues.queue import is_principal
 
 _LIBRARY: Final = PyJWS()
 

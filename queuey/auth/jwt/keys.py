@@ -17,7 +17,7 @@ from twisted.python.failure import Failure
 
 from queuey.auth.jwt.tokens import Token, refused
 from queuey.config import IssuerSettings
-from queuey.config.urls import url_problem
+from queuey.config.kinds.urls import url_problem
 from queuey.deferreds import SingleFlight, deferred
 from queuey.errors import IdentityUnavailable
 from queuey.interfaces import IWeb, NotHad

@@ -8,7 +8,7 @@ from typing import Final
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.core.applications.stored import Snapshot, StoredApplications
-from queuey.model.application import key_id
+from queuey.model.applications.application import key_id
 
 GRAIN: Final = 60
 """The precision, in seconds, of the last use of a key."""

@@ -22,10 +22,18 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IStore
-from queuey.model.application import ALLOWED_NAME, MAX_KEYS, Application, Key, digest_of, key_id, name_is_good
-from queuey.model.members import BURSTS, Members, changed, policy, problems
-from queuey.model.policy import COUNTED, Policy
-from queuey.model.queue import Consistency, Guarantee
+from queuey.model.applications.application import (
+    ALLOWED_NAME,
+    MAX_KEYS,
+    Application,
+    Key,
+    digest_of,
+    key_id,
+    name_is_good,
+)
+from queuey.model.applications.members import BURSTS, Members, changed, policy, problems
+from queuey.model.applications.policy import COUNTED, Policy
+from queuey.model.queues.queue import Consistency, Guarantee
 
 SETTINGS: Final = "settings"
 STORE: Final = "store"

@@ -20,7 +20,7 @@ from queuey.core.contention import Gathered, Retries
 from queuey.deferreds import KeyedLock, SingleFlight, deferred, shield
 from queuey.errors import Conflict, StorageFull, Unavailable
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome
-from queuey.model.application import (
+from queuey.model.applications.application import (
     Application,
     Shard,
     Unreadable,

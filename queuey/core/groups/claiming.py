@@ -16,11 +16,11 @@ from queuey.core.groups.wait_queue import May, WaitQueues
 from queuey.deferreds import KeyedLock, shield
 from queuey.errors import KeyReused, QueueyError
 from queuey.interfaces import IGroupStore
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, GiveBack, Ran, Settle, SettleAnswer, Take, TakeAnswer
+from queuey.model.groups.receipts import Receipts
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import UNCHANGED, Outcome, Terms
-from queuey.model.queue import Queue
-from queuey.model.receipts import Receipts
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 

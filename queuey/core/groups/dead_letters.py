@@ -19,15 +19,22 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.dead_letter_headers import Letter, copy_for, copy_key, dead_letter, is_only_for_another, letter_key
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack
 from queuey.model.groups.commands import Finish, Mark
 from queuey.model.groups.entries import In, Out, Target
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Result, Terms
-from queuey.model.message import Address, Content, Message, NewMessage
-from queuey.model.once import Once
-from queuey.model.policy import Ack
-from queuey.model.queue import Consistency, Queue
+from queuey.model.messages.dead_letter_headers import (
+    Letter,
+    copy_for,
+    copy_key,
+    dead_letter,
+    is_only_for_another,
+    letter_key,
+)
+from queuey.model.messages.message import Address, Content, Message, NewMessage
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Consistency, Queue
 from queuey.model.timeid import MessageId
 
 

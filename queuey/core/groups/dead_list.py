@@ -13,12 +13,12 @@ from queuey.core.groups.dead_letters import DeadLetters
 from queuey.deferreds import deferred
 from queuey.errors import InvalidRequest
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.dead_letter_headers import letter_of
-from queuey.model.group_settings import Group
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
+from queuey.model.groups.settings import Group
+from queuey.model.messages.dead_letter_headers import letter_of
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import NEWEST, Merge, Position
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound, ticks_of
-from queuey.model.window import NEWEST, Merge, Position
 
 SCANNED: Final = 1000
 """Maximum number of messages that one call looks at."""

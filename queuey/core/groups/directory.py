@@ -19,12 +19,12 @@ from queuey.core.pages import Slices, end_of_log
 from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import InvalidRequest, NoSuchGroup, NoSuchQueue, NotPromised, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.applications.policy import Policy
 from queuey.model.groups.entries import Target
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Terms
-from queuey.model.policy import Policy
-from queuey.model.queue import Consistency, Queue
-from queuey.model.start import Start
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.reading.start import Start
 from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
 
 CACHED: Final = 1.0

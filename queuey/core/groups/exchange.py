@@ -25,10 +25,10 @@ from queuey.core.waiting import Waits
 from queuey.deferreds import shield
 from queuey.errors import NoSuchGroup
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group_settings import Group
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Outcome
-from queuey.model.queue import Queue
-from queuey.model.start import Start
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.start import Start
 from queuey.model.timeid import MessageId, Ticks, from_seconds
 
 T = TypeVar("T")

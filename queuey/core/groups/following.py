@@ -13,10 +13,10 @@ from queuey.core.following import Followed, Rounds
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import PartitionLag
 from queuey.interfaces import IStore
-from queuey.model.counts import Gauge, Labels, Metric, gauge
-from queuey.model.group_settings import Group
-from queuey.model.name_patterns import GroupPattern, matches
-from queuey.model.queue import Queue
+from queuey.model.groups.settings import Group
+from queuey.model.queues.name_patterns import GroupPattern, matches
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.counts import Gauge, Labels, Metric, gauge
 from queuey.model.timeid import SECOND, Ticks, ticks_of
 
 Target = tuple[Queue, Group]

@@ -9,13 +9,13 @@ import attrs
 
 from queuey.errors import NotPromised
 from queuey.interfaces import Capabilities
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.applications.policy import Policy
 from queuey.model.groups.entries import Target
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import Order, Terms
-from queuey.model.policy import Policy
 from queuey.model.pushes.settings import Push
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings
-from queuey.model.start import Start
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings
+from queuey.model.reading.start import Start
 from queuey.model.timeid import Ticks
 
 Judge = Callable[[Group | None], None]

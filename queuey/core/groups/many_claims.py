@@ -14,8 +14,8 @@ from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.groups.wait_queue import May, WaitQueue, WaitQueues
 from queuey.errors import KeyInUse, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies
-from queuey.model.group_settings import Group
-from queuey.model.queue import Queue
+from queuey.model.groups.settings import Group
+from queuey.model.queues.queue import Queue
 
 MAX_SOURCES: Final = 100
 """Groups of one claim, at most."""

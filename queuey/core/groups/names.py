@@ -13,9 +13,9 @@ from queuey.core.contention import Gathered, Retries
 from queuey.core.groups.rows import GroupRows, contended, in_parallel
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError, StorageFull, Unavailable
-from queuey.model.group_rows import MAX_GROUPS
-from queuey.model.group_settings import Group
-from queuey.model.queue import Queue
+from queuey.model.groups.rows import MAX_GROUPS
+from queuey.model.groups.settings import Group
+from queuey.model.queues.queue import Queue
 
 _NONE: Final = frozenset[str]()
 

@@ -15,15 +15,15 @@ from queuey.core.groups.values import Redriven, Redriving
 from queuey.deferreds import deferred
 from queuey.errors import InvalidRequest, QueueClosed, Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.dead_letter_headers import key_of, letter_of
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Reopen, ReopenAnswer, TakeBack
 from queuey.model.groups.entries import In, Target, key_hash
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Redrive, Returning, Terms
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
+from queuey.model.messages.dead_letter_headers import key_of, letter_of
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import NEWEST, SLICE_ROWS, Merge, Position
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
-from queuey.model.window import NEWEST, SLICE_ROWS, Merge, Position
 
 _AT_ONCE: Final = 16
 """Number of dead letters that are looked up together by address; it is small because each may be large."""

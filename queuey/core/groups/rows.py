@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, DeferredList
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IGroupStore, IStateStore, Outcome
-from queuey.model.group_rows import (
+from queuey.model.groups.entries import TOKEN
+from queuey.model.groups.rows import (
     UnreadableGroup,
     decode_group,
     decode_names,
@@ -20,11 +21,10 @@ from queuey.model.group_rows import (
     group_key,
     groups_key,
 )
-from queuey.model.group_settings import Group
-from queuey.model.groups.entries import TOKEN
+from queuey.model.groups.settings import Group
 from queuey.model.pushes.places import report_key
-from queuey.model.queue import Queue
-from queuey.model.sqs_queue import sqs_key
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import sqs_key
 
 AT_ONCE: Final = 16
 """Number of rows and states that are read or removed at the same time."""

@@ -14,15 +14,15 @@ from queuey.core.groups.values import PartitionLag
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Policy
 from queuey.model.groups.commands import Seek
 from queuey.model.groups.entries import GENERATION
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
-from queuey.model.start import Start
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import Merge, Position
 from queuey.model.timeid import LOWEST, MessageId, Ticks, lower_bound
-from queuey.model.window import Merge, Position
 
 COUNTED: Final = 10_000
 """Maximum number of undelivered messages that are counted in all partitions together; beyond it the count is a lower

@@ -13,11 +13,11 @@ from queuey.core.groups.claiming import Claims
 from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.deferreds import shield
 from queuey.errors import QueueyError, Unavailable
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Ran, Settle, SettleAnswer
+from queuey.model.groups.receipts import Receipts
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import NOW, Action, Outcome, Settlement, Terms
-from queuey.model.queue import Queue
-from queuey.model.receipts import Receipts
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 _PASSES: Final = 32

@@ -9,7 +9,7 @@ import attrs
 
 from queuey.model.groups.commands import SettleAnswer
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address, Message
+from queuey.model.messages.message import Address, Message
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
 

@@ -17,9 +17,9 @@ from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.waiting import Waits
 from queuey.deferreds import NextTurn
 from queuey.errors import Unavailable
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import After
-from queuey.model.queue import Queue
+from queuey.model.groups.settings import Group
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 _FIRST: Final = 4

@@ -13,12 +13,12 @@ from queuey.core.messages import MessageExchange
 from queuey.core.pages import Slices
 from queuey.core.waiting import Waiter
 from queuey.deferreds import deferred
-from queuey.model.columns import Columns, body_bytes
-from queuey.model.cursor import Cursor
-from queuey.model.message import Message
-from queuey.model.queue import Queue
+from queuey.model.messages.columns import Columns, body_bytes
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.cursor import Cursor
+from queuey.model.reading.window import NEWEST, Merge, MergeSlice, Messages, Position
 from queuey.model.timeid import SECOND, Ticks, from_seconds, lower_bound, ticks_of
-from queuey.model.window import NEWEST, Merge, MergeSlice, Messages, Position
 
 MAX_UNSTABLE: Final = 10_000
 """Messages above the stable time of which a stream remembers that it has sent them; of more, some are sent twice."""

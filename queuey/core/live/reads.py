@@ -18,7 +18,7 @@ from queuey.core.live.tail import Tail
 from queuey.core.wait_limits import WaitLimits
 from queuey.deferreds import TurnQueue, deferred
 from queuey.errors import Unavailable
-from queuey.model.counts import Counter
+from queuey.model.telemetry.counts import Counter
 
 SHARE: Final = 40
 """The part of ``live_time`` over which clients come back whose streams have lasted as long as they may."""

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.model.message import Message
+from queuey.model.messages.message import Message
 from queuey.model.timeid import Ticks
 
 Place = Any

@@ -9,10 +9,10 @@ from typing import Final
 import attrs
 from twisted.internet.defer import DeferredLock
 
-from queuey.model.access import Operation, allowed
-from queuey.model.choice import QueueChoice
-from queuey.model.many import ChangedQueue
-from queuey.model.queue import Queue
+from queuey.model.applications.access import Operation, allowed
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ChangedQueue
 from queuey.model.timeid import HIGHEST, MessageId, Ticks, upper_bound
 
 MAX_VIEWS: Final = 16

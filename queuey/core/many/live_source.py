@@ -16,12 +16,12 @@ from queuey.core.many.waiter import ManyWaiter
 from queuey.core.waiting import REST
 from queuey.deferreds import deferred
 from queuey.errors import Forbidden
-from queuey.model.access import Operation, allowed
-from queuey.model.choice import QueueChoice
-from queuey.model.columns import body_bytes
-from queuey.model.cursor import many_text
-from queuey.model.many import StorePosition
-from queuey.model.queue import Queue
+from queuey.model.applications.access import Operation, allowed
+from queuey.model.messages.columns import body_bytes
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.cursor import many_text
+from queuey.model.reading.many import StorePosition
 from queuey.model.timeid import MessageId, Ticks, ticks_of
 
 MAX_UNSTABLE: Final = 10_000

@@ -6,8 +6,8 @@ from typing import Final
 
 from queuey.core.many.chosen import ChosenQueues
 from queuey.interfaces import IStore
-from queuey.model.choice import QueueChoice
-from queuey.model.queue import Queue
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.queues.queue import Queue
 
 NAMES_AT_ONCE: Final = 1000
 DESCRIBED_AT_ONCE: Final = 200

@@ -13,11 +13,11 @@ from queuey.core.many.waiter import ManyWaiter
 from queuey.core.many.watching import ManyWatch
 from queuey.errors import TooManyQueues
 from queuey.interfaces import IPolicies, IStore
-from queuey.model.choice import QueueChoice
-from queuey.model.many import MAX_QUEUES, ManyRange, ManySlice, StorePosition, position_of
-from queuey.model.message import Message
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Policy
+from queuey.model.messages.message import Message
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import MAX_QUEUES, ManyRange, ManySlice, StorePosition, position_of
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, lower_bound
 
 MAX_QUEUES_UNKNOWN: Final = 100

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.defer import Deferred, succeed
 
-from queuey.model.many import StorePosition
+from queuey.model.reading.many import StorePosition
 
 
 class ManyWaiter:

@@ -24,10 +24,10 @@ from queuey.core.waiting import Waits
 from queuey.deferreds import NextTurn, SingleFlight
 from queuey.errors import QueueyError, TooManyRequests
 from queuey.interfaces import IStore
-from queuey.model.choice import QueueChoice
-from queuey.model.many import ChangedQueue, Changes, ManyRange
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ChangedQueue, Changes, ManyRange
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, lower_bound
 
 EVERY: Final = 1.0

@@ -17,15 +17,15 @@ from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import Forbidden, InvalidRequest, NoSuchGroup, NoSuchPush, NoSuchQueue, NotPromised
 from queuey.interfaces import Unsealable
-from queuey.model.group_settings import Group
-from queuey.model.message import Content, Message
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
+from queuey.model.groups.settings import Group
+from queuey.model.messages.message import Content, Message
 from queuey.model.pushes.places import PushPlace, PushReport, State, state_of
 from queuey.model.pushes.requests import push_body
 from queuey.model.pushes.settings import Paused, Push, Secret
 from queuey.model.pushes.signatures import MAX_SECRETS, SECRET_BYTES, secret_text
 from queuey.model.pushes.targets import target_problem
-from queuey.model.queue import Consistency, Guarantee, Queue
+from queuey.model.queues.queue import Consistency, Guarantee, Queue
 from queuey.model.timeid import LOWEST, Ticks
 
 Edit = Callable[[Push | None], Push]

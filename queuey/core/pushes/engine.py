@@ -17,8 +17,8 @@ from queuey.core.pushes.senders import BEAT, Senders
 from queuey.core.pushes.values import PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchApplication, NoSuchGroup, NoSuchQueue, QueueyError
-from queuey.model.counts import Counter, Gauge, Labels, Metric, gauge
 from queuey.model.pushes.places import PushPlace
+from queuey.model.telemetry.counts import Counter, Gauge, Labels, Metric, gauge
 
 EVERY: Final = 1.0
 """Seconds between two looks at the registry."""

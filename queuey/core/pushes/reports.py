@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStateStore, Outcome
-from queuey.model.group_settings import Group
+from queuey.model.groups.settings import Group
 from queuey.model.pushes.places import (
     MAX_ATTEMPTS,
     Attempt,

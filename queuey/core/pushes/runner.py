@@ -18,16 +18,16 @@ from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, TooManyRequests
 from queuey.interfaces import ISeals
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Policy
+from queuey.model.applications.rates import Bucket, rate
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Order
-from queuey.model.policy import Policy
 from queuey.model.pushes.circuit import Circuit
 from queuey.model.pushes.outcomes import Judgement, Verdict, judge, parse_retry_after
 from queuey.model.pushes.places import Attempt, PushPlace
 from queuey.model.pushes.requests import push_body
 from queuey.model.pushes.settings import Paused, Push
-from queuey.model.queue import Queue
-from queuey.model.rates import Bucket, rate
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import Ticks
 
 IDLE: Final = 600.0

@@ -10,14 +10,14 @@ from twisted.internet.task import deferLater
 from queuey.core.groups.values import Delivery, Settling
 from queuey.core.pushes.values import Attempted, PushMeans
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError
-from queuey.model.group_settings import Group
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action
-from queuey.model.message import Content, Draft
-from queuey.model.once import Once
+from queuey.model.messages.message import Content, Draft
+from queuey.model.messages.once import Once
 from queuey.model.pushes.outcomes import Judgement, Verdict, pause
 from queuey.model.pushes.requests import reply_type
 from queuey.model.pushes.settings import Push
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 
 TRIES: Final = 6
 """Attempts to store a settlement; the last one begins before the lease ends."""

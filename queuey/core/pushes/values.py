@@ -17,7 +17,7 @@ from queuey.deferreds import bounded
 from queuey.errors import QueueyError
 from queuey.fair_slots import FairSlots
 from queuey.interfaces import IPolicies, IPushSender, ISeals, IStateStore, NotSent, PushAnswer, PushRequest, Unsealable
-from queuey.model.policy import Policy
+from queuey.model.applications.policy import Policy
 from queuey.model.pushes.requests import PushBody, signed_headers
 from queuey.model.pushes.settings import Push
 from queuey.model.pushes.targets import is_named, target_problem

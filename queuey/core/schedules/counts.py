@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from queuey import errors
-from queuey.model.counts import Counter, Gauge, Labels, Metric
 from queuey.model.pushes.places import PushPlace
 from queuey.model.schedules.stored import State
+from queuey.model.telemetry.counts import Counter, Gauge, Labels, Metric
 
 _WORDS: Final[Mapping[type[errors.QueueyError], str]] = {
     errors.BodyTooLarge: "too-large",

@@ -14,9 +14,9 @@ from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchQueue, NoSuchSchedule, NotPromised, Unavailable
-from queuey.model.message import Draft
+from queuey.model.messages.message import Draft
 from queuey.model.pushes.places import PushPlace
-from queuey.model.queue import Consistency, Queue
+from queuey.model.queues.queue import Consistency, Queue
 from queuey.model.schedules.stored import MAX_OF_APPLICATION, MAX_OF_QUEUE, Missed, Schedule, State
 from queuey.model.timeid import from_seconds
 

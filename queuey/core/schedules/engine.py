@@ -26,8 +26,8 @@ from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
 from queuey.errors import BodyTooLarge, KeyInUse, NoSuchApplication, NoSuchQueue, QueueyError
 from queuey.interfaces import IPolicies
-from queuey.model.message import Draft
-from queuey.model.once import Once
+from queuey.model.messages.message import Draft
+from queuey.model.messages.once import Once
 from queuey.model.pushes.places import PushPlace
 from queuey.model.schedules.cron import LAST_TIME
 from queuey.model.schedules.stored import LEAP, Schedule, State, failed

@@ -9,8 +9,8 @@ import attrs
 
 from queuey.http.answers import problems
 from queuey.http.wire import Request
-from queuey.model.origins import ANY
-from queuey.model.origins import allowed as allows
+from queuey.model.applications.origins import ANY
+from queuey.model.applications.origins import allowed as allows
 
 _EXPOSED: Final = b"Allow, Date, RateLimit, RateLimit-Policy, Retry-After, WWW-Authenticate, X-Request-Id"
 _EXPOSED_V2: Final = (

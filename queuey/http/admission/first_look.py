@@ -14,8 +14,8 @@ from queuey.errors import NoSuchQueue
 from queuey.http.admission.gate import Gate, permit
 from queuey.http.routes import OnDone, Served, ServedOnChoice, ServedOnQueue
 from queuey.http.wire import Request
-from queuey.model.access import Operation, is_application
-from queuey.model.queue import MAX_NAME
+from queuey.model.applications.access import Operation, is_application
+from queuey.model.queues.queue import MAX_NAME
 
 
 def first_look(request: Request, endpoint: Served, names: Mapping[str, str], on_done: OnDone) -> CoroutineRunner | None:

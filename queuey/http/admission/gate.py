@@ -16,9 +16,9 @@ from queuey.http.heads.plan import Decision, Plan
 from queuey.http.inputs.header_fields import credentials
 from queuey.http.wire import Request
 from queuey.interfaces import Accepted, IPolicies, ISignatures, Signature
-from queuey.model.access import Operation, allowed, is_application
-from queuey.model.policy import Policy
-from queuey.model.queue import MAX_NAME, Queue, name_problem
+from queuey.model.applications.access import Operation, allowed, is_application
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.queue import MAX_NAME, Queue, name_problem
 
 
 @attrs.frozen

@@ -15,9 +15,9 @@ from queuey.deferreds import TurnQueue, deferred
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IPolicies
 from queuey.logs import EventLog
-from queuey.model.access import Operation
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
+from queuey.model.applications.access import Operation
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.queue import Queue
 
 if TYPE_CHECKING:
     from queuey.http.admission.gate import AdmittedToChoice, AdmittedToQueue

@@ -14,7 +14,7 @@ from typing import Final
 
 from queuey.core.rates import MESSAGES, QUEUE_MESSAGES, named
 from queuey.http.wire import Request
-from queuey.model.rates import Rate, Rates
+from queuey.model.applications.rates import Rate, Rates
 
 _OF_MESSAGES: Final = (MESSAGES, QUEUE_MESSAGES)
 

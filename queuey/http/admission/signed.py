@@ -11,7 +11,7 @@ import attrs
 from queuey.errors import BadIdentity
 from queuey.http.wire import Request
 from queuey.interfaces import Signature
-from queuey.model.signing import Grant
+from queuey.model.applications.signing import Grant
 
 _SIGNATURE: Final = "signature"
 _NAMES: Final = ("signed_by", "signed_for", "signed_until", "signed_rate", _SIGNATURE)

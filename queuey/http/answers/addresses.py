@@ -15,8 +15,8 @@ from typing import Final
 
 import attrs
 
-from queuey.model.batch import Addresses
-from queuey.model.message import Address
+from queuey.model.messages.batch import Addresses
+from queuey.model.messages.message import Address
 from queuey.model.timeid import low_bits, run_bytes
 
 BITS: Final = "%(bits)03x"

@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from queuey.model.columns import BETWEEN
+from queuey.model.messages.columns import BETWEEN
 
 _BETWEEN_JSON: Final = "\\u001e"
 _BETWEEN_JSON_BYTES: Final = _BETWEEN_JSON.encode("ascii")

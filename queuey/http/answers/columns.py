@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 import msgspec
 
-from queuey.model.columns import DIGITS, EARLIEST, LATEST, Columns
+from queuey.model.messages.columns import DIGITS, EARLIEST, LATEST, Columns
 from queuey.model.timeid import EPOCH, MessageId, second_text, ticks_of
 
 _DECIMALS: Final = 7

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from queuey.http.answers.columns import can_tell
-from queuey.model.columns import Columns
-from queuey.model.message import Message
+from queuey.model.messages.columns import Columns
+from queuey.model.messages.message import Message
 
 
 class MessageFormat(Protocol):

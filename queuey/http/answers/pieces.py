@@ -11,8 +11,8 @@ from typing import Final
 
 from queuey.http.answers.encoding import Field
 from queuey.http.wire import Request
-from queuey.model.columns import body_bytes, content_bytes
-from queuey.model.message import Message
+from queuey.model.messages.columns import body_bytes, content_bytes
+from queuey.model.messages.message import Message
 
 MAX_AT_ONCE: Final = 256 * 1024
 """Bytes of messages up to which an answer is written at once, and by which a larger one is cut into pieces."""

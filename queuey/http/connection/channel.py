@@ -17,7 +17,7 @@ from queuey.http.heads.head import Head
 from queuey.http.heads.head_reader import HeadReader
 from queuey.http.heads.remembered import MAX_BYTES, MAX_FIELDS, RememberedHead
 from queuey.http.requests.request import Request
-from queuey.model.counts import NONE
+from queuey.model.telemetry.counts import NONE
 
 
 class Channel(BodyReader):

@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IAddress, IPushProducer
 from zope.interface import implementer
 
 from queuey.http.requests.counting import Counts
-from queuey.model.counts import NONE
+from queuey.model.telemetry.counts import NONE
 
 PIECE: Final = 64 * 1024
 """Bytes that are handed to the transport at once: a client that takes one piece in time is not stalled."""

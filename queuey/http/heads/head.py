@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.http.connection.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
-from queuey.model.trace import context_of
+from queuey.model.telemetry.trace import context_of
 from queuey.model.values import frozen
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from queuey.http.admission.gate import AdmittedToQueue
     from queuey.http.routes import Endpoint
-    from queuey.model.policy import Policy
-    from queuey.model.queue import Queue
+    from queuey.model.applications.policy import Policy
+    from queuey.model.queues.queue import Queue
 
 _OF_GATE: Final = frozenset({"application", "queue"})
 

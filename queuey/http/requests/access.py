@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from queuey.http.connection.limits import AccessLine
 from queuey.http.heads.targets import without_secrets
 from queuey.http.requests.traced import UNTRACED
-from queuey.model.served import Served
-from queuey.model.trace import TraceContext
+from queuey.model.telemetry.served import Served
+from queuey.model.telemetry.trace import TraceContext
 
 if TYPE_CHECKING:
     from queuey.http.requests.request import Request

@@ -8,7 +8,7 @@ from http import HTTPStatus
 from typing import Final
 
 from queuey.core.activity import GIVEN, QueueCounts
-from queuey.model.counts import SECONDS, Counter, Distribution, Histogram, Labels, Metric
+from queuey.model.telemetry.counts import SECONDS, Counter, Distribution, Histogram, Labels, Metric
 
 NOWHERE: Final = "-"
 """The route of a request that none was found for, and the application of one that is about none that there is."""

@@ -27,7 +27,7 @@ from queuey.http.requests.access import report
 from queuey.http.requests.counting import NOWHERE
 from queuey.http.requests.response import MALFORMED, Response
 from queuey.http.requests.traced import UNTRACED, Traced, Untraced
-from queuey.model.trace import TraceContext
+from queuey.model.telemetry.trace import TraceContext
 
 
 class Request(Response):

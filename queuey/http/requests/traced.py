@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from typing import Final
 
-from queuey.model.message import Address, Draft, Message
-from queuey.model.served import MAX_CARRIED, TracedMessage, Work
-from queuey.model.trace import PARENT
+from queuey.model.messages.message import Address, Draft, Message
+from queuey.model.telemetry.served import MAX_CARRIED, TracedMessage, Work
+from queuey.model.telemetry.trace import PARENT
 
 _PARENT: Final = PARENT.encode("ascii")
 

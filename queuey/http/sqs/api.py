@@ -22,7 +22,7 @@ from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
 from queuey.http.sqs.settling import SqsSettling
 from queuey.http.wire import Request
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 
 _TARGET: Final = b"AmazonSQS."
 _RECEIVE: Final = "ReceiveMessage"

@@ -14,10 +14,10 @@ from queuey.http.sqs import redrive_allow
 from queuey.http.sqs.errors import NO_POLICIES, SqsError, out_of_range
 from queuey.http.sqs.names import arn, name_of_arn
 from queuey.model import fields
-from queuey.model.group_settings import Group
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Order
-from queuey.model.queue import Queue
-from queuey.model.sqs_queue import FIFO, SqsQueue
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import FIFO, SqsQueue
 from queuey.model.timeid import to_seconds
 
 RETENTION: Final = 345_600

@@ -13,8 +13,8 @@ import attrs
 from queuey.http.sqs.errors import invalid
 from queuey.http.sqs.message_attributes import MAX_ATTRIBUTES, Attribute, Attributes, attributes, is_text
 from queuey.http.v2.inputs.items import MAX_HEADERS, RESERVED
-from queuey.model.dead_letter_headers import ORIGIN, SQS, key_of, letter_of
-from queuey.model.message import Content, Message
+from queuey.model.messages.dead_letter_headers import ORIGIN, SQS, key_of, letter_of
+from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import SECOND, MessageId, ticks_of, to_seconds
 
 TEXT: Final = "text/plain;charset=utf-8"

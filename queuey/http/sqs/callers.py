@@ -13,9 +13,9 @@ from queuey.http.sqs.errors import SqsError
 from queuey.http.sqs.names import name_of_url
 from queuey.http.wire import Request
 from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
-from queuey.model.access import Operation
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue
+from queuey.model.applications.access import Operation
+from queuey.model.applications.policy import Policy
+from queuey.model.queues.queue import Queue
 
 FACTOR: Final = 8
 """How much longer a request may be than a body of the application: JSON may take six bytes for one."""

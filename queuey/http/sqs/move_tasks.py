@@ -24,14 +24,14 @@ from queuey.core.sqs_queues import SqsQueues
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, Unavailable
 from queuey.logs import EventLog
-from queuey.model.dead_letter_headers import key_of, letter_of, move_key, moved
-from queuey.model.group_settings import Group
-from queuey.model.message import Address, Draft, Message
-from queuey.model.once import Once
-from queuey.model.queue import Consistency, Queue
-from queuey.model.sqs_queue import MoveTask, SqsQueue
+from queuey.model.groups.settings import Group
+from queuey.model.messages.dead_letter_headers import key_of, letter_of, move_key, moved
+from queuey.model.messages.message import Address, Draft, Message
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.queues.sqs_queue import MoveTask, SqsQueue
+from queuey.model.reading.window import OLDEST, Merge, Position
 from queuey.model.timeid import from_seconds, lower_bound
-from queuey.model.window import OLDEST, Merge, Position
 
 MAX_SLICE: Final = 100
 """Messages that are moved before the task is noted again."""

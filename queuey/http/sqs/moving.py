@@ -21,9 +21,9 @@ from queuey.http.sqs.move_tasks import SqsMoves
 from queuey.http.sqs.names import arn, name_of_arn
 from queuey.http.sqs.operations import Members
 from queuey.http.sqs.queues import SqsAdministration
-from queuey.model.access import Operation
-from queuey.model.queue import Queue
-from queuey.model.sqs_queue import MoveTask, SqsQueue
+from queuey.model.applications.access import Operation
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import MoveTask, SqsQueue
 
 _SHOWN: Final = 1
 """Tasks that are listed if the request does not say how many."""

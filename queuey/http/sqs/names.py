@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from queuey.http.sqs.errors import NO_QUEUE, PATH, SqsError, invalid
 from queuey.http.wire import Request
-from queuey.model.queue import MAX_NAME
+from queuey.model.queues.queue import MAX_NAME
 
 _NAME: Final = re.compile(rf"(?=.{{1,{MAX_NAME}}}\Z)[A-Za-z0-9_-]+(?:\.fifo)?", re.ASCII | re.DOTALL)
 _ARN: Final = re.compile(r"arn:aws[a-z-]{0,20}:sqs:[a-z0-9-]{1,64}:([0-9]{12}):(.{1,400})", re.ASCII)

@@ -10,7 +10,7 @@ import attrs
 import msgspec
 
 from queuey.http.sqs.errors import SqsError, out_of_range
-from queuey.model.access import Operation as Right
+from queuey.model.applications.access import Operation as Right
 
 MAX_ENTRIES: Final = 10
 """Entries of a batch."""

@@ -20,9 +20,9 @@ from queuey.http.sqs.callers import Caller
 from queuey.http.sqs.errors import NO_QUEUE, SqsError, invalid, out_of_range
 from queuey.http.sqs.names import account, check_new_name, queue_url
 from queuey.http.sqs.operations import Members
-from queuey.model.group_settings import Group
-from queuey.model.queue import Queue
-from queuey.model.sqs_queue import GROUP, MAX_TAGS, SqsQueue
+from queuey.model.groups.settings import Group
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import GROUP, MAX_TAGS, SqsQueue
 from queuey.model.timeid import from_seconds, lower_bound
 
 DELAYED: Final = 10_000

@@ -21,11 +21,11 @@ from queuey.http.sqs.callers import Caller, SqsGate
 from queuey.http.sqs.errors import SqsError, is_query
 from queuey.http.sqs.names import arn
 from queuey.http.sqs.operations import Members
-from queuey.model.access import Operation
-from queuey.model.group_settings import Group
+from queuey.model.applications.access import Operation
 from queuey.model.groups.entries import TOKEN
-from queuey.model.queue import Queue
-from queuey.model.sqs_queue import GROUP, SqsQueue
+from queuey.model.groups.settings import Group
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import GROUP, SqsQueue
 
 MAX_BYTES: Final = 4 << 20
 """Bytes of the bodies of one answer; a longer message comes alone."""

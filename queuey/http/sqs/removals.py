@@ -15,8 +15,8 @@ from queuey.core.messages import MessageExchange
 from queuey.deferreds import deferred
 from queuey.errors import QueueyError
 from queuey.logs import EventLog
-from queuey.model.message import Address
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
 
 PAUSE: Final = 0.1
 """Seconds for which removals are gathered. A client that sends, receives and deletes in turn would otherwise wait, with

@@ -18,10 +18,10 @@ from queuey.http.sqs.callers import Caller, check_size
 from queuey.http.sqs.errors import SqsError, invalid, of, out_of_range
 from queuey.http.sqs.message_attributes import Attribute, is_text
 from queuey.http.sqs.operations import OPERATIONS, Members
-from queuey.model.message import Address, Draft
-from queuey.model.once import Once
-from queuey.model.queue import Consistency, Queue
-from queuey.model.sqs_queue import SqsQueue
+from queuey.model.messages.message import Address, Draft
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.queues.sqs_queue import SqsQueue
 
 REMEMBERED: Final = 300
 """Seconds for which a deduplication id, and the id of an invocation, is remembered."""

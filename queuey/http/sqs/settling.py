@@ -16,12 +16,12 @@ from queuey.http.sqs.callers import Caller
 from queuey.http.sqs.errors import SqsError, invalid
 from queuey.http.sqs.operations import OPERATIONS, Members
 from queuey.http.sqs.removals import Removals
-from queuey.model.group_settings import Group
+from queuey.model.groups.receipts import Receipts
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Outcome
-from queuey.model.message import Address
-from queuey.model.queue import Queue
-from queuey.model.receipts import Receipts
-from queuey.model.sqs_queue import GROUP, SqsQueue
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
+from queuey.model.queues.sqs_queue import GROUP, SqsQueue
 
 _DELETE: Final = OPERATIONS["DeleteMessageBatch"].members[1].entry
 _CHANGE: Final = OPERATIONS["ChangeMessageVisibilityBatch"].members[1].entry

@@ -15,10 +15,10 @@ from queuey.http.routes import Route
 from queuey.http.v1 import inputs, representations
 from queuey.http.v1.representations import ListPart, Rest, answer_list, answer_part, ok
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.message import Content, Draft
-from queuey.model.served import RECEIVE, SEND
-from queuey.model.window import Slice, Window
+from queuey.model.applications.access import Operation
+from queuey.model.messages.message import Content, Draft
+from queuey.model.reading.window import Slice, Window
+from queuey.model.telemetry.served import RECEIVE, SEND
 
 APPLICATION: Final = "/v1/<application>"
 QUEUE: Final = "/v1/<application>/<queue>"

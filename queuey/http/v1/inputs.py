@@ -20,10 +20,11 @@ from queuey.http.inputs.json_size import TOO_MANY, has_too_many_values
 from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.inputs.parameters import MANY, MAX_REMEMBERED, Parameters, refuse, whole_number
 from queuey.http.wire import Request
-from queuey.model.batch import Drafts
 from queuey.model.fields import LIMIT, PARTITIONS, TTL, Whole, partition
-from queuey.model.message import Address, Content, Draft
-from queuey.model.queue import MAX_PRINCIPALS, Consistency, QueueType, is_principal, name_problem
+from queuey.model.messages.batch import Drafts
+from queuey.model.messages.message import Address, Content, Draft
+from queuey.model.queues.queue import MAX_PRINCIPALS, Consistency, QueueType, is_principal, name_problem
+from queuey.model.reading.window import Window
 from queuey.model.text import shown
 from queuey.model.timeid import (
     HIGHEST,
@@ -35,7 +36,6 @@ from queuey.model.timeid import (
     successor,
     upper_bound,
 )
-from queuey.model.window import Window
 
 _QUEUES: Final = Whole("limit", 1, 10**40, meaning="maximum number of queues in an answer: as many as there are")
 

@@ -15,11 +15,11 @@ from queuey.http.answers.encoding import JSON, encode, encoded
 from queuey.http.answers.messages import joined_json
 from queuey.http.answers.pieces import begin_pieces, send_piece
 from queuey.http.wire import Request
-from queuey.model.columns import BETWEEN, Columns, body_bytes
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
+from queuey.model.messages.columns import BETWEEN, Columns, body_bytes
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Slice
 from queuey.model.timeid import EPOCH, SECOND, timestamp, to_seconds, to_v1_hex
-from queuey.model.window import Slice
 
 _JSON_ALONE: Final = (JSON,)
 

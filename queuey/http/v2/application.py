@@ -21,14 +21,14 @@ from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Limits, Request
 from queuey.interfaces import AHEAD, Capabilities, IStore
 from queuey.model import fields
-from queuey.model.access import Operation
-from queuey.model.group_settings import MAX_GROUP_NAME
+from queuey.model.applications.access import Operation
+from queuey.model.applications.policy import Policy
+from queuey.model.applications.rates import Rates
 from queuey.model.groups.entries import MAX_CLAIMS, MAX_REASON
-from queuey.model.many import MAX_QUEUES
-from queuey.model.message import MAX_DELAY, MAX_MESSAGE_KEY
-from queuey.model.policy import Policy
-from queuey.model.queue import MAX_NAME, MAX_PRINCIPAL, MAX_PRINCIPALS
-from queuey.model.rates import Rates
+from queuey.model.groups.settings import MAX_GROUP_NAME
+from queuey.model.messages.message import MAX_DELAY, MAX_MESSAGE_KEY
+from queuey.model.queues.queue import MAX_NAME, MAX_PRINCIPAL, MAX_PRINCIPALS
+from queuey.model.reading.many import MAX_QUEUES
 from queuey.model.timeid import SECOND
 
 APPLICATION: Final = "/v2/<application>"

@@ -20,11 +20,10 @@ from queuey.http.v2.inputs.tags import tags
 from queuey.http.v2.representations.addresses import consistency_word
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model.access import Operation, is_application
-from queuey.model.depth import Depth
+from queuey.model.applications.access import Operation, is_application
+from queuey.model.applications.policy import Policy
 from queuey.model.fields import LIMIT, PARTITIONS, TTL
-from queuey.model.policy import Policy
-from queuey.model.queue import (
+from queuey.model.queues.queue import (
     CLOSING,
     MAX_PRINCIPAL,
     MAX_PRINCIPALS,
@@ -35,6 +34,7 @@ from queuey.model.queue import (
     is_principal,
     name_problem,
 )
+from queuey.model.reading.depth import Depth
 from queuey.model.text import shown
 from queuey.model.timeid import to_rfc3339
 

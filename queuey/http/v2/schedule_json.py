@@ -11,8 +11,8 @@ from queuey.core.schedules.directory import ScheduleSettings
 from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.v2.inputs.items import Items
 from queuey.http.v2.inputs.parameters import Members, problem_of
-from queuey.model.message import Content, Draft
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Content, Draft
+from queuey.model.queues.queue import Queue
 from queuey.model.schedules.cron import BadCron, check, zone
 from queuey.model.schedules.stored import MAX_BODY, Missed, Schedule
 from queuey.model.timeid import SECOND, from_seconds, to_rfc3339

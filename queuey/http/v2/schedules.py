@@ -20,9 +20,9 @@ from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.v2.schedule_json import READ_ONLY, SETTINGS, patched, schedule_json, settings
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.group_settings import group_name_problem
-from queuey.model.queue import Queue
+from queuey.model.applications.access import Operation
+from queuey.model.groups.settings import group_name_problem
+from queuey.model.queues.queue import Queue
 from queuey.model.schedules.stored import Schedule
 
 SCHEDULES: Final = f"{QUEUE}/schedules"

@@ -9,7 +9,7 @@ import msgspec
 
 from queuey.model.groups.entries import Entry, Move
 from queuey.model.groups.terms import Lag, Outcome, Redrive, Result, Returning, Settlement, Taken
-from queuey.model.message import Message
+from queuey.model.messages.message import Message
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
 

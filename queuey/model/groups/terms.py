@@ -11,7 +11,7 @@ import msgspec
 
 from queuey.model import fields
 from queuey.model.groups.entries import In, Target
-from queuey.model.receipts import Receipt
+from queuey.model.groups.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks
 from queuey.model.values import frozen
 

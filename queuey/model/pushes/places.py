@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model.group_rows import states_prefix
 from queuey.model.pushes.settings import Push
+from queuey.model.queues.queue import states_prefix
 from queuey.model.timeid import Ticks
 
 INDEX: Final = "pushes"

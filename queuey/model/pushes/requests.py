@@ -11,12 +11,12 @@ from urllib.parse import quote
 
 import attrs
 
-from queuey.model.dead_letter_headers import KEY
-from queuey.model.message import Content, Message
+from queuey.model.messages.dead_letter_headers import KEY
+from queuey.model.messages.message import Content, Message
 from queuey.model.pushes.settings import Format, Push
 from queuey.model.pushes.signatures import signature
+from queuey.model.telemetry.trace import PARENT, STATE, own_context
 from queuey.model.timeid import ticks_of, to_rfc3339
-from queuey.model.trace import PARENT, STATE, own_context
 
 Header = tuple[str, str]
 

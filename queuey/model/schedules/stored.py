@@ -9,8 +9,8 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model.group_rows import states_prefix
-from queuey.model.message import Content, Draft
+from queuey.model.messages.message import Content, Draft
+from queuey.model.queues.queue import states_prefix
 from queuey.model.schedules.cron import newest_time, next_time
 from queuey.model.timeid import Ticks
 

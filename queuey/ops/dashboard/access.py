@@ -11,7 +11,7 @@ from twisted.web.resource import Resource
 
 from queuey.http.connection.limits import Refusal
 from queuey.http.wire import Request
-from queuey.model.rights import DashboardToken
+from queuey.model.applications.rights import DashboardToken
 from queuey.ops import access
 from queuey.ops.access import CALL, READ, is_json, refuse, refuse_method
 from queuey.ops.callers import MethodCaller

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
-from queuey.model.rates import Bucket, Rate
+from queuey.model.applications.rates import Bucket, Rate
 
 ATTEMPTS: Final = Rate(20 / 60, 20)
 """False tokens of one address: so many in a minute."""

@@ -17,7 +17,7 @@ from twisted.web.server import NOT_DONE_YET
 from queuey.deferreds import shield
 from queuey.http.bodies.pieces import ClientGone
 from queuey.http.wire import Request
-from queuey.model.rights import DashboardToken, Right
+from queuey.model.applications.rights import DashboardToken, Right
 from queuey.ops import faults
 from queuey.ops.access import refuse
 from queuey.ops.answers import encoded

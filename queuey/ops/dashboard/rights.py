@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import Final
 
-from queuey.model.rights import DashboardToken, Right
+from queuey.model.applications.rights import DashboardToken, Right
 from queuey.ops.faults import REFUSED, Failed
 
 _BY_RIGHT: Final = {

@@ -8,7 +8,7 @@ from hmac import compare_digest
 from math import inf
 from typing import Final
 
-from queuey.model.rights import DashboardToken, Right
+from queuey.model.applications.rights import DashboardToken, Right
 
 HOUR: Final = 3600.0
 """Seconds for which a token of ``dashboard.token`` is valid."""

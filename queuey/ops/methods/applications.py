@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from queuey.core.applications.registry import Registry
-from queuey.model import members
-from queuey.model.application import ALLOWED_NAME
-from queuey.model.aws_keys import aws_key
+from queuey.model.applications import members
+from queuey.model.applications.application import ALLOWED_NAME
+from queuey.model.applications.aws_keys import aws_key
+from queuey.model.applications.members import Member
 from queuey.model.fields import LIMIT, Whole
-from queuey.model.members import Member
 from queuey.ops.methods import shown
 from queuey.ops.parameters import BOOLEAN, DIGEST, KEY_ID, TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method

@@ -9,8 +9,8 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 
 from queuey.errors import NotPromised
-from queuey.model.counts import Metric
-from queuey.model.rights import ALL_RIGHTS, Right
+from queuey.model.applications.rights import ALL_RIGHTS, Right
+from queuey.model.telemetry.counts import Metric
 from queuey.ops.alerts import holding
 from queuey.ops.dashboard.tokens import HOUR, Tokens
 from queuey.ops.faults import invalid_params

@@ -10,8 +10,8 @@ from queuey.core.groups.values import MAX_REDRIVEN, Redriven, Redriving
 from queuey.core.queues import QueueDirectory
 from queuey.http.v2.messages.pages import address_of
 from queuey.model.fields import Whole
-from queuey.model.message import Address
-from queuey.model.start import Start
+from queuey.model.messages.message import Address
+from queuey.model.reading.start import Start
 from queuey.model.timeid import Ticks, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION

@@ -10,10 +10,10 @@ from twisted.internet.task import deferLater
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.values import MAX_REDRIVEN, PartitionLag
 from queuey.core.queues import QueueDirectory
-from queuey.model.group_settings import Group
-from queuey.model.message import Address
-from queuey.model.queue import MAX_PARTITIONS
-from queuey.model.start import Start
+from queuey.model.groups.settings import Group
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import MAX_PARTITIONS
+from queuey.model.reading.start import Start
 from queuey.model.timeid import LOWEST, MessageId, Ticks, ticks_of, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION

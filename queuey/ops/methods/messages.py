@@ -14,11 +14,11 @@ from queuey.core.queues import QueueDirectory
 from queuey.errors import Forbidden
 from queuey.http.v2.messages.pages import address_of
 from queuey.model.fields import LIMIT, Whole
-from queuey.model.message import Address, Content
-from queuey.model.queue import MAX_PARTITIONS
-from queuey.model.start import Start
+from queuey.model.messages.message import Address, Content
+from queuey.model.queues.queue import MAX_PARTITIONS
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import Position
 from queuey.model.timeid import MessageId, Ticks, ticks_of, to_rfc3339
-from queuey.model.window import Position
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods.applications import APPLICATION
 from queuey.ops.methods.queues import QUEUE

@@ -8,7 +8,7 @@ from queuey.core.pushes.directory import PushDirectory
 from queuey.core.queues import QueueDirectory
 from queuey.http.v2.pushes.push_json import attempt_json, push_json
 from queuey.model.fields import LIMIT
-from queuey.model.group_settings import Group
+from queuey.model.groups.settings import Group
 from queuey.model.pushes.places import PushReport, State
 from queuey.ops.methods.applications import APPLICATION
 from queuey.ops.methods.queues import QUEUE

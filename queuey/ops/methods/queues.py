@@ -8,8 +8,8 @@ from queuey.core.messages import MessageExchange
 from queuey.core.queues import QueueDirectory
 from queuey.interfaces import IPolicies
 from queuey.model.fields import LIMIT
-from queuey.model.queue import Queue
-from queuey.model.start import Start
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.start import Start
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, lower_bound
 from queuey.ops.methods import shown
 from queuey.ops.methods.applications import APPLICATION, NAME

@@ -11,7 +11,7 @@ from queuey.core.activity import ACKED, GIVEN, SPAN, STORED, Activity, Name
 from queuey.core.groups.values import PartitionLag
 from queuey.core.reports import Asked, GroupReport, Place, QueueReport, QueueReports
 from queuey.model.fields import LIMIT
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import Ticks, from_seconds, ticks_of, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods import shown

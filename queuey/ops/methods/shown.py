@@ -7,11 +7,11 @@ from typing import Any
 
 from queuey.core.applications.registry import Registry, Shown, ShownKey
 from queuey.core.applications.stored import Change
-from queuey.model import members
-from queuey.model.application import Application
-from queuey.model.depth import Depth
-from queuey.model.message import Address
-from queuey.model.queue import Queue
+from queuey.model.applications import members
+from queuey.model.applications.application import Application
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import Depth
 from queuey.model.timeid import to_rfc3339
 
 

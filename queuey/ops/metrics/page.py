@@ -13,7 +13,7 @@ from twisted.web.server import NOT_DONE_YET
 
 from queuey.deferreds import TurnQueue
 from queuey.http.wire import Request
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.ops.metrics.text import OPENMETRICS, PLAIN, Format, pieces, registry
 
 PATH: Final = b"/metrics"

@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import LoopingCall
 
 from queuey.deferreds import TurnQueue, deferred
-from queuey.model.counts import Gauge, Histogram, Labels, Metric
+from queuey.model.telemetry.counts import Gauge, Histogram, Labels, Metric
 
 MAX_BYTES: Final = 1400
 """Bytes in one datagram at the most: what fits into a packet of Ethernet, with room for its heads."""

@@ -18,7 +18,7 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-from queuey.model.counts import Counter, Distribution, Gauge, Histogram, Labels, Metric
+from queuey.model.telemetry.counts import Counter, Distribution, Gauge, Histogram, Labels, Metric
 
 PIECE: Final = 100
 """Values of labels whose lines are made at once, at the most; a histogram has many lines for each."""

@@ -17,8 +17,8 @@ from twisted.internet.threads import deferToThreadPool
 from queuey.config import CassandraStorage, ClusterTLS
 from queuey.errors import ConfigurationError
 from queuey.interfaces import Capabilities, IStore
-from queuey.model.lease import Terms
-from queuey.model.stable import Lateness
+from queuey.model.stable_time.lease import Terms
+from queuey.model.stable_time.stable import Lateness
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.layers import Bounds, CallLimits, layered
 from queuey.storage.cassandra.cluster.port import ICQLSession

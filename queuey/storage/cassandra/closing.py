@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Final
 
 from queuey.deferreds import deferred, shield
-from queuey.model.message import Address, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import CLOSING, Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import Address, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import CLOSING, Queue
 from queuey.model.timeid import SECOND, Ticks, ticks_of
 from queuey.storage.cassandra.messages.producers import LIMIT
 from queuey.storage.cassandra.messages.store import Messages

@@ -13,14 +13,14 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import IImportTarget, IStateStore, Outcome, State
+from queuey.model.applications.policy import Ack
 from queuey.model.exports import MARK_KEY, ExportPage, GroupPlace, Heads, KeptAnswer, Reach, Size, StoredQueue
 from queuey.model.groups.snapshot import GroupState
-from queuey.model.message import Address, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Consistency, Queue
-from queuey.model.stamps import Place
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.reading.window import LookupSlice
+from queuey.model.stable_time.stamps import Place
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
-from queuey.model.window import LookupSlice
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Row, Statement
 from queuey.storage.cassandra.groups import GroupTables
 from queuey.storage.cassandra.groups.copies import GroupCopies, places

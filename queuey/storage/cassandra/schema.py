@@ -9,7 +9,7 @@ from uuid import UUID
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.config.clusters import Replication
+from queuey.config.kinds.clusters import Replication
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement, StatementRefused
 from queuey.storage.cassandra.scripts import (

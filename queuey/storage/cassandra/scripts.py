@@ -15,7 +15,7 @@ from uuid import UUID, uuid5
 
 import attrs
 
-from queuey.config.clusters import Replication
+from queuey.config.kinds.clusters import Replication
 
 STATE_TABLE: Final = "schema_state"
 

@@ -17,16 +17,16 @@ from queuey.deferreds import TurnQueue, deferred, shield
 from queuey.errors import ConfigurationError, QueueyError, Unavailable
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.logs import EventLog
-from queuey.model.counts import Metric
-from queuey.model.depth import Depth
+from queuey.model.applications.policy import Ack, WriteTerms
 from queuey.model.exports import MARK_KEY, refusal
-from queuey.model.many import Changes, ManyRange, ManySlice
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.depth import Depth
+from queuey.model.reading.many import Changes, ManyRange, ManySlice
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.call_gate import CallGate, GuardedStates
 from queuey.storage.cassandra.closing import close_queue
 from queuey.storage.cassandra.cluster.facts import Facts, find_out, release_of

@@ -11,10 +11,11 @@ import attrs
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 
 from queuey.errors import NoSuchQueue, StorageFull, Unavailable
-from queuey.model.message import Address, Message
-from queuey.model.once import Appended
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import Address, Message
+from queuey.model.messages.once import Appended
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import (
     LOWEST,
     RANDOM_BITS,
@@ -26,7 +27,6 @@ from queuey.model.timeid import (
     ticks_of,
     to_seconds,
 )
-from queuey.model.window import Merge
 from queuey.storage.change_log import ChangeLog
 from queuey.storage.due_heap import DueHeap, Place
 from queuey.storage.refusals import NOTHING, Held, check_room, queue_closed

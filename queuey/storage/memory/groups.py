@@ -11,14 +11,14 @@ from zope.interface import implementer
 
 from queuey.errors import NoSuchGroup, QueueyError, Unavailable
 from queuey.interfaces import IGroupStore
-from queuey.model.group_rows import UnreadableGroup, decode_group, group_key
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, View
 from queuey.model.groups.entries import GENERATION
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.rows import UnreadableGroup, decode_group, group_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.message import Message
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId, Ticks, successor, upper_bound
 from queuey.storage.group_commands import run, view
 from queuey.storage.group_data import GroupData, Scan, may_be_given

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from heapq import merge as merged
 
-from queuey.model.many import ChangedQueue, Changes, ManyMerging, ManyRange, ManySlice, number_of
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ChangedQueue, Changes, ManyMerging, ManyRange, ManySlice, number_of
 from queuey.model.timeid import MessageId, upper_bound
 from queuey.storage.memory.data import QueueData, StoreData
 

@@ -8,13 +8,22 @@ from typing import Final
 
 import attrs
 
-from queuey.model.depth import EMPTY, Depth
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import EMPTY, Depth
+from queuey.model.reading.window import (
+    SLICE_BYTES,
+    SLICE_ROWS,
+    LookupSlice,
+    Merge,
+    MergeSlice,
+    Merging,
+    Window,
+    WindowSlice,
+)
 from queuey.model.timeid import HIGHEST, LOWEST, SECOND, MessageId, Ticks, ticks_of, upper_bound
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.memory.data import OVERHEAD, Kept, QueueData, StoreData
 from queuey.storage.refusals import check_condition, check_new_id, key_reused
 

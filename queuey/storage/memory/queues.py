@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import attrs
 
 from queuey.errors import Conflict, StorageFull
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.storage.memory.data import OVERHEAD, QueueData, StoreData
 
 

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
-from queuey.model.group_rows import states_prefix
+from queuey.model.queues.queue import states_prefix
 from queuey.storage.memory.data import OVERHEAD, StoreData
 
 

@@ -10,15 +10,15 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from zope.interface import implementer
 
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
-from queuey.model.counts import Metric
-from queuey.model.depth import Depth
-from queuey.model.many import Changes, ManyRange, ManySlice
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.depth import Depth
+from queuey.model.reading.many import Changes, ManyRange, ManySlice
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import MessageId, to_seconds
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.gauges import stable_time_age
 from queuey.storage.memory import many
 from queuey.storage.memory import messages as operations

@@ -10,18 +10,18 @@ from zope.interface import implementer
 
 from queuey.errors import Unavailable
 from queuey.interfaces import MAX_STATE, Capabilities, IGroupStore, IStateStore, IStore, Outcome, State
-from queuey.model.counts import Metric
-from queuey.model.depth import Depth
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack, WriteTerms
 from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.many import Changes, ManyRange, ManySlice
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.depth import Depth
+from queuey.model.reading.many import Changes, ManyRange, ManySlice
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import MessageId, Ticks
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.shared.calls import CALLS, call
 from queuey.storage.shared.link import Link
 

@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from queuey.model.groups.commands import Command, Take
-from queuey.model.many import ManyRange
-from queuey.model.message import Address, Message
-from queuey.model.queue import Queue
-from queuey.model.window import SLICE_BYTES, LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ManyRange
+from queuey.model.reading.window import SLICE_BYTES, LookupSlice, Merge, MergeSlice, Window, WindowSlice
 
 ROOM: Final = 4 << 20
 """Bytes of answers that may be under way to one worker."""

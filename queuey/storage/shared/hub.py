@@ -16,12 +16,12 @@ from queuey.deferreds import NextTurn, bounded
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStore
 from queuey.logs import EventLog
-from queuey.model.columns import body_bytes
+from queuey.model.applications.policy import WriteTerms
 from queuey.model.groups.commands import Ran
-from queuey.model.many import ManySlice
-from queuey.model.message import NewMessage
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.messages.columns import body_bytes
+from queuey.model.messages.message import NewMessage
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ManySlice
 from queuey.model.timeid import MessageId
 from queuey.storage.caching import Name
 from queuey.storage.shared.announced import AnnouncedStore

@@ -15,9 +15,9 @@ from twisted.python.failure import Failure
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.message import Message, NewMessage
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import Message, NewMessage
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.caching import Name
 from queuey.storage.shared.calls import CONTROL, ErrorRecord, FromOwner, FromWorker, StoreCall, error_of

@@ -9,9 +9,9 @@ from typing import Final
 import attrs
 import msgspec
 
-from queuey.model.columns import body_bytes
 from queuey.model.groups.commands import Answer, Ran, TakeAnswer
-from queuey.model.message import Message
+from queuey.model.messages.columns import body_bytes
+from queuey.model.messages.message import Message
 
 PORTION: Final = 256 << 10
 """A portion ends with the message that brings its bodies to this size. Larger answers are sent in portions."""

@@ -10,16 +10,16 @@ from zope.interface import implementer
 
 from queuey.errors import QueueyError
 from queuey.interfaces import IGroupStore
-from queuey.model.group_rows import state_key
-from queuey.model.group_settings import Group
 from queuey.model.groups.claims import home_of
 from queuey.model.groups.commands import Command, GiveBack, Ran, Settle, Take, View
+from queuey.model.groups.rows import state_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import LOWEST, MessageId
 from queuey.storage import group_commands
 from queuey.storage.sqlite.group_commit import NOT_YET, Again, GroupCommit
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writing.writer import Writer
 
 _PURGED: Final = "SELECT purged FROM queues WHERE queue = ?"
 

@@ -11,13 +11,13 @@ import apsw
 
 from queuey.errors import Conflict, InvalidRequest, NoSuchQueue, StorageFull
 from queuey.model.exports import ExportPage, StoredQueue
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import LOWEST, MessageId, Ticks
 from queuey.storage.sqlite import states
 from queuey.storage.sqlite.chunks import INT64, SIZES, parts
 from queuey.storage.sqlite.group_commit import Job
-from queuey.storage.sqlite.reader import Reader
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.reading.reader import Reader
+from queuey.storage.sqlite.writing.writer import Writer
 
 _COLUMNS = (
     "queue, application, name, type, partitions, consistency, principals, guarantee, ttl, version, created, closed"

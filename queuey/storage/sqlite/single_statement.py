@@ -5,7 +5,7 @@ is more than the step itself takes. A batch of plain writes took six steps, incl
 transaction. SQL has no statement that writes to several tables, but an INSERT into a view runs the view's triggers.
 View and triggers are temporary: they belong to the writing connection and are not stored in the file. A row takes up to
 a microsecond longer in this way, since a trigger opens its tables again for each row. So larger batches are written by
-statements for each table; see :mod:`queuey.storage.sqlite.pending_rows`.
+statements for each table; see :mod:`queuey.storage.sqlite.writing.pending_rows`.
 """
 
 from __future__ import annotations

@@ -6,11 +6,10 @@ from twisted.internet.defer import Deferred
 from zope.interface import implementer
 
 from queuey.interfaces import MAX_STATE, IStateStore, Outcome, State
-from queuey.model.group_rows import states_prefix
-from queuey.model.queue import end_of_prefix
+from queuey.model.queues.queue import end_of_prefix, states_prefix
 from queuey.storage.sqlite.group_commit import GroupCommit
-from queuey.storage.sqlite.reader import Reader
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.reading.reader import Reader
+from queuey.storage.sqlite.writing.writer import Writer
 
 
 @implementer(IStateStore)

@@ -18,27 +18,31 @@ from queuey.errors import Unavailable
 from queuey.file_modes import Findings
 from queuey.interfaces import Capabilities, IGroupStore, IStateStore, IStore
 from queuey.logs import EventLog
-from queuey.model.batch import NewMessages
-from queuey.model.counts import Metric, gauge
-from queuey.model.depth import Depth
+from queuey.model.applications.policy import Ack, WriteTerms
 from queuey.model.exports import MARK_KEY, refusal
-from queuey.model.many import Changes, ManyRange, ManySlice
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.batch import NewMessages
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.depth import Depth
+from queuey.model.reading.many import Changes, ManyRange, ManySlice
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.model.telemetry.counts import Metric, gauge
 from queuey.model.timeid import MessageId, ticks_of, to_seconds
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.change_log import ChangeLog
 from queuey.storage.gauges import stable_time_age
-from queuey.storage.sqlite import closing, counts, depth, files, many, queues, reader, sweeper, writes
-from queuey.storage.sqlite.export_source import SQLiteImportTarget
-from queuey.storage.sqlite.files import Lock, SQLiteSettings
+from queuey.storage.sqlite import queues
+from queuey.storage.sqlite.database import counts, files
+from queuey.storage.sqlite.database.files import Lock, SQLiteSettings
 from queuey.storage.sqlite.group_commit import BROKEN, GroupCommit, Runner
 from queuey.storage.sqlite.groups import SQLiteGroups
-from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.reading import depth, many, reader
+from queuey.storage.sqlite.reading.reader import Reader
 from queuey.storage.sqlite.states import SQLiteStates
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.upkeep import sweeper
+from queuey.storage.sqlite.upkeep.export_source import SQLiteImportTarget
+from queuey.storage.sqlite.writing import closing, writes
+from queuey.storage.sqlite.writing.writer import Writer
 
 MAX_WRITES: Final = 1000
 """Writes in one transaction at the most."""

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import attrs
 
-from queuey.model.group_settings import GroupSettings
 from queuey.model.groups.entries import GENERATION
-from queuey.model.queue import Guarantee
+from queuey.model.groups.settings import GroupSettings
+from queuey.model.queues.queue import Guarantee
 from queuey.model.timeid import MessageId
 from tests.histories.record import Page, Record, Send
 from tests.live.cassandra.histories import Outcome, Stored

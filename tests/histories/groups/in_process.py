@@ -32,15 +32,15 @@ from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
 from queuey.errors import KeyInUse, QueueyError, Unavailable
 from queuey.interfaces import IStore
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack, Policy
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action
-from queuey.model.message import Content, Draft, Message
-from queuey.model.once import Once
-from queuey.model.policy import Ack, Policy
-from queuey.model.queue import Guarantee, Queue
-from queuey.model.start import Start
+from queuey.model.messages.message import Content, Draft, Message
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Guarantee, Queue
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import Merge
 from queuey.model.timeid import from_seconds, to_seconds
-from queuey.model.window import Merge
 from tests.contracts.subject import Subject
 from tests.histories.groups.history import (
     Claimed,

@@ -12,9 +12,9 @@ from typing import Final, Protocol
 
 import attrs
 
-from queuey.model.group_settings import GroupSettings
+from queuey.model.groups.settings import GroupSettings
 from queuey.model.groups.terms import Order
-from queuey.model.queue import Guarantee
+from queuey.model.queues.queue import Guarantee
 from tests.histories.groups.history import Asked, Claimed, Given, Operation, Plan, Settled, forged
 from tests.histories.groups.view import DRAIN
 from tests.histories.record import Send

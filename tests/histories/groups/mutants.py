@@ -15,8 +15,6 @@ from twisted.internet.defer import Deferred, fail, succeed
 from queuey.core.groups import dead_letters, settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import QueueyError
-from queuey.model.dead_letter_headers import Letter, dead_letter
-from queuey.model.group_settings import Group
 from queuey.model.groups import claims as claim_rules
 from queuey.model.groups import index as indexes
 from queuey.model.groups import settlements
@@ -24,6 +22,8 @@ from queuey.model.groups.commands import Command
 from queuey.model.groups.entries import WAITING, Entry, In
 from queuey.model.groups.events import Closed, Put, Reached, Sought
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.receipts import Receipts
+from queuey.model.groups.settings import Group
 from queuey.model.groups.snapshot import index_of, state_of
 from queuey.model.groups.terms import (
     Claimed,
@@ -37,10 +37,10 @@ from queuey.model.groups.terms import (
     Terms,
     Wanted,
 )
-from queuey.model.message import Address, Content, Draft
-from queuey.model.once import Appended, Once
-from queuey.model.queue import Queue
-from queuey.model.receipts import Receipts
+from queuey.model.messages.dead_letter_headers import Letter, dead_letter
+from queuey.model.messages.message import Address, Content, Draft
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MAX_TICKS, MessageId, Ticks
 from queuey.storage import group_commands
 from queuey.storage.cassandra.groups import partition_claims
@@ -49,7 +49,7 @@ from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.tables import Seen
 from queuey.storage.group_commands import run
 from queuey.storage.sqlite.groups import SQLiteGroups
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writing.writer import Writer
 from tests.histories.groups import broken_claims, in_process, unreliable
 from tests.histories.groups.unreliable import FATES, Calls, Fate, Kind, UnreliableGroups
 

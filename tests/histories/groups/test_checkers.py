@@ -11,10 +11,10 @@ from typing import Any
 import attrs
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.group_settings import GroupSettings
+from queuey.model.groups.receipts import Receipt, Receipts
+from queuey.model.groups.settings import GroupSettings
 from queuey.model.groups.terms import Order
-from queuey.model.queue import Guarantee
-from queuey.model.receipts import Receipt, Receipts
+from queuey.model.queues.queue import Guarantee
 from queuey.model.timeid import Ticks, make
 from tests.histories.groups.checkers import CHECKERS, judge, problems
 from tests.histories.groups.history import (

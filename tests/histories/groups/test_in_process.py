@@ -14,7 +14,7 @@ from tests.histories.groups.unreliable import Fate
 from tests.histories.groups.view import View
 from tests.storage.cassandra.store_support import StoreSubject
 from tests.storage.quick import quick_directory
-from tests.storage.runners import Inline
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.group_settings import GroupSettings
+from queuey.model.groups.settings import GroupSettings
 from queuey.model.groups.terms import Order
 from tests.histories.groups.history import Asked, End, Given, GroupHistory, Plan
 from tests.histories.groups.key_order import key_turns

@@ -14,7 +14,7 @@ from tests.histories.groups.mutants import MUTANTS, Mutant, unanswered
 from tests.histories.groups.unreliable import Kind
 from tests.storage.cassandra.row_tables import RowTables
 from tests.storage.quick import quick_directory
-from tests.storage.runners import Inline
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject
 
 SEEDS = 10

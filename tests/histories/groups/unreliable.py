@@ -14,10 +14,10 @@ from zope.interface import implementer
 
 from queuey.errors import Unavailable
 from queuey.interfaces import IGroupStore, IStateStore, IStore, Outcome, State
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Ran, View
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Terms
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Row, Statement, TransactionResult
 from queuey.storage.cassandra.cluster.port import Kind as Says

@@ -13,7 +13,7 @@ from queuey.http.sqs import attributes, receiving, sending
 from queuey.http.sqs.sending import SqsSending
 from queuey.http.sqs.settling import SqsSettling
 from queuey.model.groups.terms import Order
-from queuey.model.message import Address
+from queuey.model.messages.message import Address
 from queuey.model.timeid import MessageId
 
 

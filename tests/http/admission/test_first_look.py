@@ -7,9 +7,9 @@ from urllib.parse import urlencode
 from twisted.internet.defer import Deferred
 
 from queuey.errors import Unavailable
-from queuey.model.application import digest_of, key_id
-from queuey.model.policy import Policy
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.policy import Policy
+from queuey.model.applications.signing import Grant, sign
 from tests.http.admission.test_identities import SUBJECT, USER, IdentitiesTestCase
 from tests.http.api_support import KEY, LINES, NOW, OTHER, OWNER, MessagesTestCase
 from tests.http.wire_support import Connection, Fields, encode_chunks, encode_request

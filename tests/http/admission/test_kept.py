@@ -11,8 +11,8 @@ import attrs
 
 from queuey import config
 from queuey.http.connection.limits import AccessLine
-from queuey.model.application import digest_of, key_id
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.signing import Grant, sign
 from queuey.storage.caching import CachedStore
 from tests.http.api_support import KEY, NOW, OTHER, OTHER_KEY, OWNER, SETTINGS, SPARE_KEY
 from tests.http.wire_support import Client, Connection, Fields, Response, encode_request

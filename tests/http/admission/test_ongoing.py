@@ -18,11 +18,11 @@ from queuey.errors import BadCredentials, QueueyError, Unavailable
 from queuey.http.admission.gate import AdmittedToQueue
 from queuey.http.admission.ongoing import AT_ONCE, EVERY, Entry, Ongoing
 from queuey.interfaces import IPolicies
-from queuey.model.access import Operation
-from queuey.model.application import digest_of
-from queuey.model.policy import Policy
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.rates import Rate
+from queuey.model.applications.access import Operation
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.policy import Policy
+from queuey.model.applications.rates import Rate
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import Ticks
 from tests.http.api_support import KEY, LINES, OWNER, SPARE_KEY
 from tests.http.group_support import GroupTestCase

@@ -10,8 +10,8 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from queuey.config import ApplicationSettings
-from queuey.model.application import digest_of, key_id
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.signing import Grant, sign
 from tests.auth.test_browserid import ASSERTION
 from tests.http.admission.test_identities import LINE, USER, IdentitiesTestCase
 from tests.http.api_support import KEY, NOW, OTHER, OWNER, SPARE_KEY

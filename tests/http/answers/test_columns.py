@@ -12,18 +12,18 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.http.answers.messages import joined_json
 from queuey.http.v1.representations import MESSAGES
 from queuey.http.v2.representations.messages import PLAIN
-from queuey.model.columns import BETWEEN, DIGITS, EARLIEST, Columns, body_bytes, content_bytes
-from queuey.model.message import Content, NewMessage
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.columns import BETWEEN, DIGITS, EARLIEST, Columns, body_bytes, content_bytes
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import NEWEST, OLDEST, SLICE_BYTES, Merge, MergeSlice, Position, Slice, Window
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, Ticks, make
-from queuey.model.window import NEWEST, OLDEST, SLICE_BYTES, Merge, MergeSlice, Position, Slice, Window
-from queuey.storage.sqlite.page_query import COLUMNS, FEW, PASSED_OVER, Bulk
-from queuey.storage.sqlite.reader import Reader
+from queuey.storage.sqlite.reading.page_query import COLUMNS, FEW, PASSED_OVER, Bulk
+from queuey.storage.sqlite.reading.reader import Reader
 from tests.contracts.reading import TERMS
 from tests.contracts.subject import START
 from tests.storage.quick import quick_directory
-from tests.storage.runners import Inline
+from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import SQLiteSubject
 
 NOW = EPOCH + int(START) * SECOND

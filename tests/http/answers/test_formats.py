@@ -14,8 +14,8 @@ from queuey.http.v2.representations.addresses import ADDRESSES as V2_ADDRESSES
 from queuey.http.v2.representations.addresses import answer_stored
 from queuey.http.v2.representations.fields import content_type_of
 from queuey.http.v2.representations.messages import PLAIN
-from queuey.model.batch import Addresses
-from queuey.model.message import Address, Content, Message
+from queuey.model.messages.batch import Addresses
+from queuey.model.messages.message import Address, Content, Message
 from queuey.model.timeid import (
     EPOCH,
     MAX_TICKS,

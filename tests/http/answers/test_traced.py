@@ -10,8 +10,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from queuey.interfaces import ITraces
-from queuey.model.served import MAX_CARRIED, Served, Work
-from queuey.model.trace import TraceContext
+from queuey.model.telemetry.served import MAX_CARRIED, Served, Work
+from queuey.model.telemetry.trace import TraceContext
 from tests.http.api_support import LINES, OTHER, OWNER, fields_of
 from tests.http.group_support import GroupTestCase
 from tests.logs.support import Events

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from queuey.deferreds import TurnQueue
 from queuey.http.sqs.errors import CODES
-from queuey.model.application import digest_of
-from queuey.model.aws_keys import AwsKey, aws_key
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.aws_keys import AwsKey, aws_key
 from tests.auth.aws_support import Signing
 from tests.http.api_support import KEY, OTHER_KEY, SETTINGS, V2TestCase
 from tests.http.wire_support import Connection, Response, encode_request

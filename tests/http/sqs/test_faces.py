@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from queuey.http.sqs.bodies import body
 from queuey.http.sqs.message_attributes import is_text
 from queuey.http.v2.inputs.items import encoded_headers
-from queuey.model.message import Content, Message
+from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import MessageId, Ticks
 from tests.http.api_support import OWNER
 from tests.http.sqs.support import SqsTestCase

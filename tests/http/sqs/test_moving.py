@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.model.sqs_queue import MAX_SILENCE
+from queuey.model.queues.sqs_queue import MAX_SILENCE
 from tests.http.sqs.support import SqsTestCase
 
 

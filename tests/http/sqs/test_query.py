@@ -23,7 +23,7 @@ from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import OPERATIONS
 from queuey.http.sqs.query import MAX_FIELDS
 from queuey.http.sqs.xml import NAMESPACE, document, error
-from queuey.model.aws_keys import AwsKey
+from queuey.model.applications.aws_keys import AwsKey
 from tests.auth.aws_support import Signing
 from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase
 from tests.http.wire_support import Connection, Response, encode_request

@@ -10,7 +10,7 @@ from queuey import config
 from queuey.http.sqs.errors import CODES
 from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import MISSING
-from queuey.model.counts import Counter
+from queuey.model.telemetry.counts import Counter
 from tests.http.api_support import SETTINGS
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
 from tests.http.wire_support import Connection, Response, encode_request

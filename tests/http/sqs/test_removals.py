@@ -12,8 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.core.messages import MessageExchange
 from queuey.errors import Unavailable
 from queuey.http.sqs.removals import AT_ONCE, PAUSE, Removals
-from queuey.model.message import Address
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import Ticks, lower_bound
 
 QUEUE = Queue("app", "q", QueueSettings(), 1, "a", Ticks(1))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuey.model.aws_keys import AwsKey
+from queuey.model.applications.aws_keys import AwsKey
 from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase
 from tests.http.wire_support import Connection, encode_request
 

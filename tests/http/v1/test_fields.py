@@ -13,7 +13,7 @@ from typing import Any
 from queuey.http.v1.inputs import Order
 from queuey.model import fields
 from queuey.model.fields import Whole
-from queuey.model.queue import Consistency, QueueType
+from queuey.model.queues.queue import Consistency, QueueType
 from tests.http.api_support import OWNER, ApiTestCase
 from tests.http.wire_support import Response
 

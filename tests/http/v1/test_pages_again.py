@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from queuey.model.message import Content, Message
+from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import Ticks, make
 from tests.http.api_support import OWNER, ApiTestCase
 

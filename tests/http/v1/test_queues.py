@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from queuey.model.queue import MAX_PRINCIPALS
+from queuey.model.queues.queue import MAX_PRINCIPALS
 from tests.http.api_support import NOW, OTHER, OWNER, ApiTestCase
 
 DEFAULTS = {"partitions": 1, "type": "user", "consistency": "strong"}

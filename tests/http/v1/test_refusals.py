@@ -12,9 +12,9 @@ from zope.interface import implementer
 from queuey.errors import BadIdentity, IdentityUnavailable, QueueyError, StorageFull, Unavailable
 from queuey.http.answers.errors import STATUS
 from queuey.interfaces import IStore
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
-from queuey.model.window import Slice, Window, WindowSlice
+from queuey.model.applications.policy import Ack
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Slice, Window, WindowSlice
 from tests.http.api_support import KEY, OTHER, OTHER_KEY, OWNER, SETTINGS, SPARE_KEY, ApiTestCase
 from tests.http.wire_support import encode_request
 

@@ -19,12 +19,12 @@ from queuey.http.v2.inputs.tags import _tag_list
 from queuey.http.v2.messages.pages import address_of
 from queuey.http.v2.messages.ranges import _SET, _SPEC
 from queuey.http.v2.schedule_json import READ_ONLY
-from queuey.model import receipts
-from queuey.model.cursor import MIN_CURSOR, Cursor, parse, parse_many
-from queuey.model.queue import is_principal
-from queuey.model.start import STARTS
+from queuey.model.groups import receipts
+from queuey.model.queues.queue import is_principal
+from queuey.model.reading.cursor import MIN_CURSOR, Cursor, parse, parse_many
+from queuey.model.reading.start import STARTS
+from queuey.model.reading.window import Position
 from queuey.model.timeid import LOWEST, from_hex, from_v1_hex, parse_time, ticks_of, to_rfc3339
-from queuey.model.window import Position
 from tests.http.api_support import ApiTestCase
 from tests.http.described import CURSOR, FILE, ID, RECEIPT, TIME, document, inlined, operations, resolved
 from tests.manual import DOCS, whole

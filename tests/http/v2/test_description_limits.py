@@ -21,19 +21,19 @@ from queuey.http.v2.live.query import Data, Errors
 from queuey.http.v2.messages.appends import BATCH, MAX_MESSAGES
 from queuey.http.v2.queues import PATCH
 from queuey.http.v2.streams.results import NDJSON
-from queuey.model import application, fields
-from queuey.model.choice import MAX_NAMES, MAX_NAMES_IN_QUERY, MAX_PREFIXES
-from queuey.model.cursor import MAX_CURSOR, MIN_CURSOR
+from queuey.model import fields
+from queuey.model.applications import application
 from queuey.model.fields import Number
-from queuey.model.group_settings import MAX_GROUP_NAME
 from queuey.model.groups.entries import MAX_REASON
+from queuey.model.groups.settings import MAX_GROUP_NAME
 from queuey.model.groups.terms import Order, Outcome
-from queuey.model.message import MAX_MESSAGE_KEY
+from queuey.model.messages.message import MAX_MESSAGE_KEY
 from queuey.model.pushes.places import MAX_ATTEMPTS
 from queuey.model.pushes.settings import MAX_HEADER_BYTES, MAX_PREFIX, MAX_TEXT, REJECTABLE, Format
 from queuey.model.pushes.settings import MAX_HEADERS as PUSH_HEADERS
 from queuey.model.pushes.targets import MAX_URL
-from queuey.model.queue import (
+from queuey.model.queues.choice import MAX_NAMES, MAX_NAMES_IN_QUERY, MAX_PREFIXES
+from queuey.model.queues.queue import (
     MAX_NAME,
     MAX_PARTITIONS,
     MAX_PRINCIPAL,
@@ -42,9 +42,10 @@ from queuey.model.queue import (
     Guarantee,
     QueueType,
 )
+from queuey.model.reading.cursor import MAX_CURSOR, MIN_CURSOR
+from queuey.model.reading.start import STARTS
 from queuey.model.schedules.cron import MAX_CRON, MAX_ZONE
 from queuey.model.schedules.stored import Missed, State
-from queuey.model.start import STARTS
 from tests.http.api_support import V2TestCase
 from tests.http.described import codes_of, document, inlined, operations
 

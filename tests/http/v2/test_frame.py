@@ -12,8 +12,8 @@ from queuey.config import CassandraStorage
 from queuey.errors import StorageFull, Unavailable
 from queuey.http.v2.application import V2Application
 from queuey.interfaces import Capabilities
-from queuey.model.policy import Policy
-from queuey.service.clients import settle
+from queuey.model.applications.policy import Policy
+from queuey.service.parts.clients import settle
 from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase, set_promises
 from tests.http.v1.test_refusals import Failing
 from tests.http.wire_support import Client, Connection, Response, encode_request

@@ -8,7 +8,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.interfaces import Capabilities
-from queuey.model.queue import Queue, QueueSettings, QueueType
+from queuey.model.queues.queue import Queue, QueueSettings, QueueType
 from tests.http.api_support import OWNER, set_promises
 from tests.http.v2.test_queues import CREATED, DEFAULTS, EVERYTHING, PATCH, QueueTestCase
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-from queuey.model.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, QueueSettings
+from queuey.model.queues.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, QueueSettings
 from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase
 from tests.http.wire_support import Response
 

@@ -10,7 +10,7 @@ from zope.interface import implementer
 from queuey.core.schedules.engine import ScheduleEngine
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
-from queuey.service.scheduling import scheduling
+from queuey.service.parts.scheduling import scheduling
 from tests.http.v2.test_schedule_orphans import Front, Interrupted
 from tests.http.v2.test_schedules import BODY, ScheduleTestCase
 

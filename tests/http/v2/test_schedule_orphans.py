@@ -13,10 +13,10 @@ from zope.interface import implementer
 from queuey.core.schedules.directory import ScheduleDirectory, ScheduleSettings
 from queuey.errors import QueueyError, Unavailable
 from queuey.interfaces import IStateStore, IStore, Outcome, State
-from queuey.model.message import Content, Draft
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Content, Draft
+from queuey.model.queues.queue import Queue
 from queuey.model.schedules.stored import Missed, schedule_key
-from queuey.service.scheduling import scheduling
+from queuey.service.parts.scheduling import scheduling
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory.store import MemoryStore
 from tests.http.v2.test_schedules import ScheduleTestCase

@@ -13,9 +13,9 @@ from queuey import config
 from queuey.core.schedules.engine import ScheduleEngine
 from queuey.core.schedules.rows import Edit, ScheduleRows
 from queuey.errors import KeyInUse, QueueyError, StorageFull, Unavailable
-from queuey.model.counts import Counter, Gauge
 from queuey.model.pushes.places import PushPlace
 from queuey.model.schedules.stored import LONGEST_PAUSE, Schedule
+from queuey.model.telemetry.counts import Counter, Gauge
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
 from tests.http.v2.test_schedules import BODY, ScheduleTestCase, without_next
 from tests.http.wire_support import Response

@@ -12,7 +12,7 @@ from queuey.core.schedules.engine import EVERY, REFRESH, ScheduleEngine
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.errors import Unavailable
 from queuey.model.schedules.stored import MAX_BODY, MAX_OF_QUEUE
-from queuey.service.scheduling import scheduling
+from queuey.service.parts.scheduling import scheduling
 from tests.http.api_support import OTHER, fields_of
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import Response

@@ -73,14 +73,14 @@ def break_appends(file: Path) -> None:
 
 def break_workers() -> None:
     """Let workers have faults, too."""
-    from queuey.service import workers
+    from queuey.service.workers import workers
 
     workers.PROGRAM = "tests.live.alerts.faulty_worker"  # type: ignore[misc]
 
 
 def hasten() -> None:
     """Let the daemon look at its files often."""
-    from queuey.storage.sqlite import counts
+    from queuey.storage.sqlite.database import counts
 
     counts.EVERY = 1.0  # type: ignore[misc]
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import apsw
 
-from queuey.storage.sqlite import files
+from queuey.storage.sqlite.database import files
 from tests.live.alerts import faulty
 from tests.live.alerts.expressions import ROOT
 from tests.live.alerts.scrapes import Scrape, scrape

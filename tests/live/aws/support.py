@@ -12,8 +12,8 @@ import boto3
 from botocore.config import Config
 from twisted.trial.unittest import SkipTest
 
-from queuey.model.application import digest_of
-from queuey.model.aws_keys import aws_key
+from queuey.model.applications.application import digest_of
+from queuey.model.applications.aws_keys import aws_key
 from tests.live.clients import KEY
 from tests.live.test_daemon import LiveTestCase
 from tests.live.test_javascript import needed_node

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from queuey.model.application import digest_of
+from queuey.model.applications.application import digest_of
 from tests.live.cassandra.fronts import Front, FrontTestCase
 from tests.live.cassandra.shared import cql_node
 from tests.live.rotating import call, rotate, with_secret

@@ -18,9 +18,9 @@ from zope.interface import implementer
 from queuey.deferreds import bounded, deferred
 from queuey.errors import ConfigurationError, NotPromised, Unavailable
 from queuey.interfaces import Capabilities, IStateStore, Outcome, State
-from queuey.model.once import Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.model.timeid import Ticks
 from queuey.storage.cassandra.assembly import Known, new_version
 from queuey.storage.cassandra.cluster.cql.session import CQLSession

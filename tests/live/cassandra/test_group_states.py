@@ -16,7 +16,7 @@ from twisted.trial.unittest import TestCase
 from queuey.errors import NoSuchGroup
 from queuey.model.groups.index import GroupIndex
 from queuey.model.groups.snapshot import GroupState, state_of
-from queuey.service.process_tuning import collect_less
+from queuey.service.process.tuning import collect_less
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
 from queuey.storage.cassandra.groups import rewriting

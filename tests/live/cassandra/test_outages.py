@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from queuey.model.message import MAX_TTL
+from queuey.model.messages.message import MAX_TTL
 from tests.live.cassandra.fronts import LONG, Front, FrontTestCase
 from tests.live.cassandra.load import Queue, read_everything, wait_until, working
 from tests.live.cassandra.nodes import Cluster, free_ports, running

@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Gauge
+from queuey.model.telemetry.counts import Gauge
 from queuey.storage.cassandra.cluster.layers import Bounds, CallLimits, layered
 from queuey.storage.cassandra.cluster.port import (
     AccessRefused,

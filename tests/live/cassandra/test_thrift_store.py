@@ -10,7 +10,7 @@ from twisted.internet.defer import gatherResults
 
 from queuey.errors import NotPromised
 from queuey.interfaces import Outcome
-from queuey.model.policy import Ack, WriteTerms
+from queuey.model.applications.policy import Ack, WriteTerms
 from queuey.storage.cassandra.assembly import NOT_OVER_THRIFT
 from queuey.storage.cassandra.cluster.facts import find_out, release_of
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings

@@ -14,9 +14,9 @@ from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
 from queuey.errors import Unavailable
-from queuey.model.lease import Terms
-from queuey.model.stable import Lateness
-from queuey.model.stamps import Place, StampRequest
+from queuey.model.stable_time.lease import Terms
+from queuey.model.stable_time.stable import Lateness
+from queuey.model.stable_time.stamps import Place, StampRequest
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.cql.session import CQLSession
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.logger import globalLogPublisher
 
-from queuey.model.rights import Right
+from queuey.model.applications.rights import Right
 from queuey.ops.dashboard.rights import NEEDED, NEVER
 from tests.ops.dashboard.support import TOKENS, DashboardCase
 

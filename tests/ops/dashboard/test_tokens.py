@@ -8,11 +8,11 @@ from itertools import count
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.config.dashboard import DashboardSettings
-from queuey.model.rights import ALL_RIGHTS, DashboardToken, Right
+from queuey.config.declarations.dashboard import DashboardSettings
+from queuey.model.applications.rights import ALL_RIGHTS, DashboardToken, Right
 from queuey.ops.dashboard.attempts import _MAX_ADDRESSES, Attempts
 from queuey.ops.dashboard.tokens import HOUR, MAX_MADE, Tokens
-from queuey.service.dashboard import page_urls
+from queuey.service.parts.dashboard import page_urls
 from tests.http.api_support import SETTINGS
 from tests.ops.dashboard.support import DashboardCase, digest
 

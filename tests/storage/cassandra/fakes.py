@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, TransactionResult
 
 NODE = Node("127.0.0.1", "datacenter1")

@@ -12,16 +12,16 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
 from queuey.interfaces import Capabilities, IStore
-from queuey.model.counts import Metric
-from queuey.model.depth import Depth
-from queuey.model.many import Changes, ManyRange, ManySlice
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.stamps import Flight, Place, StampRequest, Stamps
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.depth import Depth
+from queuey.model.reading.many import Changes, ManyRange, ManySlice
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
+from queuey.model.stable_time.stamps import Flight, Place, StampRequest, Stamps
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import MessageId, Ticks, from_seconds, ticks_of, upper_bound
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Window, WindowSlice
 from queuey.storage.cassandra.messages.store import Messages
 from queuey.storage.cassandra.messages.writes import WriteLimits
 from queuey.storage.cassandra.queues.rows import Incarnation

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
 from zope.interface import implementer
 
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,

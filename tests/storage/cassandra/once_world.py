@@ -15,15 +15,15 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import KeyInUse, Unavailable
-from queuey.model.counts import Metric
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.stable import Lateness, PeerFrontEnd
-from queuey.model.stamps import Flight, Place, StampRequest
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
+from queuey.model.stable_time.stable import Lateness, PeerFrontEnd
+from queuey.model.stable_time.stamps import Flight, Place, StampRequest
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import MessageId
-from queuey.model.window import OLDEST, LookupSlice, Merge, MergeSlice, Position
 from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,
@@ -54,7 +54,7 @@ def key(number: int) -> Once:
 
 
 class PeerTimes(SimpleTimes):
-    """The times of one of many front ends, by the rules of queuey.model.stable."""
+    """The times of one of many front ends, by the rules of queuey.model.stable_time.stable."""
 
     def __init__(self, wall: Callable[[], float], boot: Callable[[], float], bits: Callable[[int], int]) -> None:
         super().__init__(wall)

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,

@@ -13,7 +13,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.interfaces import Capabilities
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, TransactionResult
 from queuey.storage.cassandra.messages.store import Messages

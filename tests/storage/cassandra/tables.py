@@ -13,7 +13,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import Ticks, from_seconds
 from queuey.storage.cassandra.cluster.port import Bound, ICQLSession, Level, Node, Row, Statement, TransactionResult
 

@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Content, Message, NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue, QueueSettings
-from queuey.model.stamps import LONG_CLASS
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Content, Message, NewMessage
+from queuey.model.queues.queue import Queue, QueueSettings
+from queuey.model.reading.window import Window
+from queuey.model.stable_time.stamps import LONG_CLASS
 from queuey.model.timeid import HIGHEST, LOWEST, MAX_TICKS, SECOND, MessageId, Ticks, from_seconds, make, successor
-from queuey.model.window import Window
 from queuey.storage.cassandra.cluster.port import Level
 from queuey.storage.cassandra.messages.buckets import (
     DAY,

@@ -16,12 +16,12 @@ from queuey.errors import (
     Unavailable,
 )
 from queuey.interfaces import IStore
-from queuey.model.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
-from queuey.model.once import Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import QueueSettings
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import ANYWAY, MAX_TTL, Address, Condition, Content, NewMessage, tag_of
+from queuey.model.messages.once import Once
+from queuey.model.queues.queue import QueueSettings
+from queuey.model.reading.window import Window
 from queuey.model.timeid import HIGHEST, SECOND, MessageId, Ticks, from_seconds, make, successor, ticks_of
-from queuey.model.window import Window
 from queuey.storage.cassandra.cluster.port import TooLarge
 from queuey.storage.cassandra.messages.changes import RESIDUES, Stamps
 from queuey.storage.cassandra.messages.store import Messages

@@ -8,8 +8,8 @@ from queuey.errors import (
     NoSuchQueue,
     Unavailable,
 )
-from queuey.model.message import Address
-from queuey.model.policy import Ack
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address
 from queuey.storage.cassandra.cluster.port import StatementRefused
 from queuey.storage.cassandra.queues.turns import ManyTurns
 from tests.storage.cassandra.message_support import LIMIT

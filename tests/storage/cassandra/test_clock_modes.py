@@ -5,8 +5,8 @@ from __future__ import annotations
 from random import Random
 from uuid import UUID
 
-from queuey.model.counts import Gauge
-from queuey.model.stamps import StampRequest
+from queuey.model.stable_time.stamps import StampRequest
+from queuey.model.telemetry.counts import Gauge
 from queuey.model.timeid import from_seconds
 from queuey.storage.cassandra.times.lease import LeaseHolder
 from tests.counted import counted, value

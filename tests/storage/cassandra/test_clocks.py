@@ -8,9 +8,9 @@ from uuid import UUID
 from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
-from queuey.model.lease import Terms
-from queuey.model.stable import Lateness
-from queuey.model.stamps import Place, StampRequest
+from queuey.model.stable_time.lease import Terms
+from queuey.model.stable_time.stable import Lateness
+from queuey.model.stable_time.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, from_seconds, ticks_of
 from queuey.storage.cassandra.times.clocks import ClockWatch
 from queuey.storage.cassandra.times.lease import LeaseHolder

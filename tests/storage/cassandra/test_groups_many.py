@@ -11,8 +11,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.model.groups.commands import Command, Settle, SettleAnswer, Take, TakeAnswer
 from queuey.model.groups.events import Leased
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.receipts import Receipt
 from queuey.model.groups.terms import Action, Outcome, Settlement, Taken, Terms
-from queuey.model.receipts import Receipt
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.groups import CassandraGroups
 from tests.core.group_fronts import LEASE, World

@@ -8,10 +8,10 @@ from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import NoSuchGroup
+from queuey.model.applications.policy import Ack
 from queuey.model.groups.commands import Command, Ran, Settle, Take
+from queuey.model.groups.receipts import Receipt
 from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
-from queuey.model.policy import Ack
-from queuey.model.receipts import Receipt
 from queuey.model.timeid import HIGHEST
 from tests.core.group_fronts import LEASE, World, anyhow
 from tests.storage.cassandra.store_support import StoreSubject

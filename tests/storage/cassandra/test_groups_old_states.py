@@ -10,10 +10,10 @@ from queuey.interfaces import Outcome as Swapped
 from queuey.model.groups.claims import pointed, repeated
 from queuey.model.groups.entries import LEASED, MARKED, WAITING, Claim, Entry, In, Out, Target
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.receipts import Receipt
 from queuey.model.groups.settlements import settle
 from queuey.model.groups.snapshot import GroupState, encode
 from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
-from queuey.model.receipts import Receipt
 from queuey.model.timeid import Ticks
 from queuey.storage.cassandra.groups.old_states import FENCE
 from queuey.storage.cassandra.import_target import UnfencedStates

@@ -13,14 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Metric
-from queuey.model.group_settings import Group
 from queuey.model.groups.commands import Command, Finish, GiveBack, Seek, Settle, Take
 from queuey.model.groups.entries import TOKEN, Target
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.settings import Group
 from queuey.model.groups.snapshot import GroupState, state_of
 from queuey.model.groups.terms import Action, Result, Settlement, Terms
-from queuey.model.queue import Queue
-from queuey.model.receipts import Receipt
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.counts import Metric
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.port import (
     Bound,

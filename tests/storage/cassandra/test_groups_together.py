@@ -9,12 +9,12 @@ from twisted.python.monkey import MonkeyPatcher
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
+from queuey.model.applications.policy import Ack
 from queuey.model.groups.commands import Ran, Settle, SettleAnswer, Take
 from queuey.model.groups.entries import LEASED, WAITING
+from queuey.model.groups.receipts import Receipt
 from queuey.model.groups.snapshot import state_of
 from queuey.model.groups.terms import Action, Order, Outcome, Settlement, Taken, Terms
-from queuey.model.policy import Ack
-from queuey.model.receipts import Receipt
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.groups import CassandraGroups
 from tests.core.group_fronts import LEASE, World

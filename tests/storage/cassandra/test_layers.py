@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Histogram
+from queuey.model.telemetry.counts import Histogram
 from queuey.storage.cassandra.cluster.layers import (
     Bounded,
     Bounds,

@@ -9,9 +9,9 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
-from queuey.model.lease import NOBODY, Terms
-from queuey.model.stable import Lateness
-from queuey.model.stamps import Place, StampRequest
+from queuey.model.stable_time.lease import NOBODY, Terms
+from queuey.model.stable_time.stable import Lateness
+from queuey.model.stable_time.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
 from queuey.storage.cassandra.times.lease import LeaseHolder
 from queuey.storage.cassandra.times.machine_clock import MachineClock

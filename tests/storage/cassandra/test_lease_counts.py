@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuey.model.stamps import Place, StampRequest
+from queuey.model.stable_time.stamps import Place, StampRequest
 from queuey.storage.cassandra.times.lease import LOST, RELEASED, TAKEN
 from tests.counted import counted, value
 from tests.storage.cassandra.test_lease import AGE, HELD, HERE, MACHINE, Bench, Front

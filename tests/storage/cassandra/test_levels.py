@@ -7,10 +7,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.policy import Ack, Policy
-from queuey.model.queue import Consistency, QueueSettings
-from queuey.model.window import Window
+from queuey.model.applications.policy import Ack, Policy
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.queues.queue import Consistency, QueueSettings
+from queuey.model.reading.window import Window
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import Level
 from tests.storage.cassandra.message_support import MessagesSubject

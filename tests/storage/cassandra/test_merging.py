@@ -10,14 +10,14 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Content, NewMessage
-from queuey.model.once import Once
-from queuey.model.policy import Ack
-from queuey.model.producer import PATIENCE
-from queuey.model.queue import Consistency, QueueSettings
-from queuey.model.stamps import Place
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Address, Content, NewMessage
+from queuey.model.messages.once import Once
+from queuey.model.messages.producer import PATIENCE
+from queuey.model.queues.queue import Consistency, QueueSettings
+from queuey.model.reading.window import OLDEST, Merge, MergeSlice, Messages, Position
+from queuey.model.stable_time.stamps import Place
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, ticks_of
-from queuey.model.window import OLDEST, Merge, MergeSlice, Messages, Position
 from queuey.storage.cassandra.messages.merging import place_of
 from queuey.storage.cassandra.messages.undecided import MAX_KEYS
 from tests.contracts.reading import TERMS, bodies, check_merged, foreign_id, rest_of

@@ -15,8 +15,8 @@ from typing import Any, Final
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.producer import PATIENCE
-from queuey.model.stamps import Flight, Place
+from queuey.model.messages.producer import PATIENCE
+from queuey.model.stable_time.stamps import Flight, Place
 from queuey.model.timeid import MessageId, upper_bound
 from queuey.storage.cassandra.messages.producers import LIMIT
 from tests.storage.cassandra.once_world import BATCH, Asked, FrontEnd, OnceWorld, PeerTimes

@@ -9,7 +9,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
-from queuey.model.queue import Guarantee, Queue, QueueSettings
+from queuey.model.queues.queue import Guarantee, Queue, QueueSettings
 from queuey.storage.cassandra.cluster.port import Kind, Level, Statement
 from queuey.storage.cassandra.queues.listing import Listing
 from queuey.storage.cassandra.queues.registry import Registry, merged

@@ -6,7 +6,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
-from queuey.model.queue import Consistency, QueueSettings
+from queuey.model.queues.queue import Consistency, QueueSettings
 from tests.storage.cassandra.test_registry import AGE, MIDDLE, OTHER, RegistryCase
 
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.config import CassandraStorage
 from queuey.errors import ConfigurationError, Unavailable
 from queuey.interfaces import Capabilities
-from queuey.model.queue import QueueSettings
+from queuey.model.queues.queue import QueueSettings
 from queuey.storage.cassandra.assembly import NO_GROUPS_OVER_THRIFT, NOT_OVER_THRIFT, promises_of
 from queuey.storage.cassandra.cluster.facts import Facts
 from queuey.storage.cassandra.cluster.port import AccessRefused, Node, Row, Statement

@@ -11,7 +11,7 @@ from twisted.logger import capturedLogs
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.counts import Gauge
+from queuey.model.telemetry.counts import Gauge
 from queuey.storage.cassandra.cluster.port import AccessRefused, Kind, Level, Node, Statement
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from queuey.storage.cassandra.cluster.thrift.calls import api

@@ -26,13 +26,13 @@ from queuey.http.v2.representations.fields import HEAD
 from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
 from queuey.model import fields
-from queuey.model.access import Operation, is_application
-from queuey.model.columns import sizes
-from queuey.model.group_settings import Group, GroupSettings
+from queuey.model.applications.access import Operation, is_application
+from queuey.model.groups.settings import Group, GroupSettings
 from queuey.model.groups.terms import UNCHANGED, Outcome
-from queuey.model.message import Message
-from queuey.model.queue import Guarantee, Queue
-from queuey.model.served import RECEIVE
+from queuey.model.messages.columns import sizes
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Guarantee, Queue
+from queuey.model.telemetry.served import RECEIVE
 from queuey.model.timeid import to_rfc3339
 
 CLAIMS: Final = f"{GROUP}/claims"

@@ -22,17 +22,17 @@ from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.addresses import id_text
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.cursor import Cursor
+from queuey.model.applications.access import Operation
+from queuey.model.applications.policy import Policy
 from queuey.model.fields import LEASE, MAX_DELIVERIES, MAX_IN_FLIGHT
-from queuey.model.group_settings import Group, GroupSettings, group_name_problem
+from queuey.model.groups.settings import Group, GroupSettings, group_name_problem
 from queuey.model.groups.terms import Order
-from queuey.model.policy import Policy
-from queuey.model.queue import Guarantee, Queue, name_problem
-from queuey.model.start import NO_PLACE, Start, parse_place
+from queuey.model.queues.queue import Guarantee, Queue, name_problem
+from queuey.model.reading.cursor import Cursor
+from queuey.model.reading.start import NO_PLACE, Start, parse_place
+from queuey.model.reading.window import Position
 from queuey.model.text import shown
 from queuey.model.timeid import SECOND, Ticks, from_seconds, ticks_of, to_rfc3339
-from queuey.model.window import Position
 
 GROUPS: Final = f"{QUEUE}/groups"
 GROUP: Final = f"{GROUPS}/<group>"

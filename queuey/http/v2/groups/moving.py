@@ -20,15 +20,15 @@ from queuey.http.v2.inputs.repeats import refuse_key
 from queuey.http.v2.messages.pages import address_of
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model import cursor
-from queuey.model.access import Operation
-from queuey.model.cursor import Cursor
-from queuey.model.message import Address
-from queuey.model.queue import Queue
-from queuey.model.start import WORDS, Start, parse_place
+from queuey.model.applications.access import Operation
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
+from queuey.model.reading import cursor
+from queuey.model.reading.cursor import Cursor
+from queuey.model.reading.start import WORDS, Start, parse_place
+from queuey.model.reading.window import OLDEST, Merge, Position
 from queuey.model.text import shown
 from queuey.model.timeid import MessageId, Ticks
-from queuey.model.window import OLDEST, Merge, Position
 
 SEEK: Final = f"{GROUP}/seek"
 REDRIVE: Final = f"{GROUP}/redrive"

@@ -20,12 +20,12 @@ from queuey.http.v2.groups.groups import GROUP, named
 from queuey.http.v2.inputs.parameters import Members, members, refuse_query
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model.access import Operation
+from queuey.model.applications.access import Operation
 from queuey.model.fields import DELAY, LEASE
 from queuey.model.groups.entries import MAX_REASON
+from queuey.model.groups.receipts import RECEIPT
 from queuey.model.groups.terms import UNCHANGED, Action, Outcome
-from queuey.model.receipts import RECEIPT
-from queuey.model.served import SETTLE
+from queuey.model.telemetry.served import SETTLE
 
 SETTLEMENTS: Final = f"{GROUP}/settlements"
 

@@ -12,12 +12,12 @@ import attrs
 
 from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.v2.inputs.parameters import pointer_part
-from queuey.model.batch import Drafts
-from queuey.model.dead_letter_headers import is_ours
 from queuey.model.fields import DELAY, TTL, Whole, partition
-from queuey.model.message import MAX_MESSAGE_KEY, Content, Draft
+from queuey.model.messages.batch import Drafts
+from queuey.model.messages.dead_letter_headers import is_ours
+from queuey.model.messages.message import MAX_MESSAGE_KEY, Content, Draft
+from queuey.model.telemetry.trace import TraceContext, with_context
 from queuey.model.timeid import SECOND, Ticks
-from queuey.model.trace import TraceContext, with_context
 
 TEXT: Final = "text/plain;charset=utf-8"
 """The type of a message that is text and says no other."""

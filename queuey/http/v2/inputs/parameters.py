@@ -17,7 +17,7 @@ from queuey.http.v2.inputs.header_fields import expect_type
 from queuey.http.v2.inputs.strict_json import invalid_body, strict_json
 from queuey.http.wire import Request
 from queuey.model.fields import Real, Whole
-from queuey.model.start import NO_PLACE, Start, parse_place
+from queuey.model.reading.start import NO_PLACE, Start, parse_place
 from queuey.model.text import shown
 from queuey.model.timeid import SECOND, Ticks, parse_time
 

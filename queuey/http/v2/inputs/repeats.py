@@ -14,7 +14,7 @@ from queuey.http.v2.inputs.header_fields import bad_field, field
 from queuey.http.v2.inputs.items import MAX_KEY, is_idempotency_key
 from queuey.http.wire import Request
 from queuey.model.groups.entries import KEY_SCOPE, TOKEN
-from queuey.model.once import Once
+from queuey.model.messages.once import Once
 
 _LENGTH: Final = struct.Struct(">Q").pack
 """The length of a part, before it."""

@@ -21,10 +21,10 @@ from queuey.http.v2.messages.pages import prefers_lines
 from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.served import RECEIVE
+from queuey.model.applications.access import Operation
+from queuey.model.reading.window import Position
+from queuey.model.telemetry.served import RECEIVE
 from queuey.model.timeid import Ticks, ticks_of
-from queuey.model.window import Position
 
 PATH: Final = f"{QUEUE}/events"
 

@@ -15,7 +15,7 @@ from queuey.http.answers.encoding import encoded
 from queuey.http.answers.messages import joined_json
 from queuey.http.answers.problems import document, of
 from queuey.http.v2.representations.messages import PLAIN
-from queuey.model.message import Message
+from queuey.model.messages.message import Message
 from queuey.model.timeid import Ticks, to_rfc3339
 
 SSE: Final = "text/event-stream"

@@ -10,7 +10,7 @@ from queuey.deferreds import deferred
 from queuey.http.admission.ongoing import End, Entry, Lasting
 from queuey.http.inputs.header_fields import credentials
 from queuey.http.wire import Request
-from queuey.model.access import Operation
+from queuey.model.applications.access import Operation
 
 _UNKNOWN: Final = 60.0
 """Seconds after which to ask again about a credential of which it is not known when it expires."""

@@ -11,12 +11,12 @@ from queuey.http.v2.inputs.parameters import Query
 from queuey.http.v2.live.frames import BODIES, EVENTS, LINES, SSE, Format
 from queuey.http.v2.messages.pages import prefers_lines, resumed_at
 from queuey.http.wire import Request
-from queuey.model.cursor import Cursor
 from queuey.model.fields import LIMIT, LIVE_BYTES, partition
-from queuey.model.queue import Queue
-from queuey.model.start import Start
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.cursor import Cursor
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import OLDEST, Position
 from queuey.model.timeid import lower_bound
-from queuey.model.window import OLDEST, Position
 
 _NAMES: Final = (
     "after", "since", "partition", "start", "fresh", "data", "limit", "max_bytes", "end", "errors",

@@ -13,11 +13,11 @@ from queuey.http.answers.problems import Problem
 from queuey.http.v2.inputs.parameters import Members, Query, members
 from queuey.http.v2.messages.pages import address_of
 from queuey.http.wire import Request
-from queuey.model import cursor
-from queuey.model.choice import MAX_NAMES, MAX_NAMES_IN_QUERY, MAX_PREFIXES, QueueChoice, choice_of
-from queuey.model.many import STORE_OLDEST, StorePosition, after_id
-from queuey.model.queue import name_problem
-from queuey.model.start import Start
+from queuey.model.queues.choice import MAX_NAMES, MAX_NAMES_IN_QUERY, MAX_PREFIXES, QueueChoice, choice_of
+from queuey.model.queues.queue import name_problem
+from queuey.model.reading import cursor
+from queuey.model.reading.many import STORE_OLDEST, StorePosition, after_id
+from queuey.model.reading.start import Start
 from queuey.model.timeid import Ticks, lower_bound
 
 MAX_NAMED: Final = 100

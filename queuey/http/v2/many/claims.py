@@ -29,12 +29,12 @@ from queuey.http.v2.inputs.parameters import Members, members, refuse_query
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
 from queuey.model import fields
-from queuey.model.access import Operation, is_application
-from queuey.model.choice import QueueChoice, choice_of
-from queuey.model.columns import sizes
-from queuey.model.group_settings import Group, GroupSettings, group_name_problem
-from queuey.model.queue import Guarantee, Queue, name_problem
-from queuey.model.served import RECEIVE
+from queuey.model.applications.access import Operation, is_application
+from queuey.model.groups.settings import Group, GroupSettings, group_name_problem
+from queuey.model.messages.columns import sizes
+from queuey.model.queues.choice import QueueChoice, choice_of
+from queuey.model.queues.queue import Guarantee, Queue, name_problem
+from queuey.model.telemetry.served import RECEIVE
 
 CLAIMS_OF_MANY: Final = f"{APPLICATION}/claims"
 

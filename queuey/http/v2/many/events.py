@@ -30,12 +30,12 @@ from queuey.http.v2.many.choices import (
 from queuey.http.v2.messages.pages import prefers_lines
 from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.choice import QueueChoice
+from queuey.model.applications.access import Operation
 from queuey.model.fields import LIVE_BYTES, LIVE_LIMIT
-from queuey.model.many import StorePosition
-from queuey.model.served import RECEIVE
-from queuey.model.start import Start
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.reading.many import StorePosition
+from queuey.model.reading.start import Start
+from queuey.model.telemetry.served import RECEIVE
 from queuey.model.timeid import ticks_of
 
 PATH: Final = f"{APPLICATION}/events"

@@ -14,12 +14,12 @@ from queuey.http.v2.inputs.parameters import Members, members
 from queuey.http.v2.many.choices import Chosen, begins_at, choice_in_body, chosen_in_body
 from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
-from queuey.model import cursor
-from queuey.model.choice import QueueChoice
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT
-from queuey.model.many import StorePosition
-from queuey.model.message import Message
-from queuey.model.start import Start
+from queuey.model.messages.message import Message
+from queuey.model.queues.choice import QueueChoice
+from queuey.model.reading import cursor
+from queuey.model.reading.many import StorePosition
+from queuey.model.reading.start import Start
 from queuey.model.timeid import ticks_of, to_rfc3339
 
 _MEMBERS: Final = ("queues", "prefixes", "after", "since", "start", "limit", "max_bytes", "wait", "fresh", "json")

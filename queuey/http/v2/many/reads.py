@@ -19,9 +19,9 @@ from queuey.http.v2.many.pages import choice, pieces, wanted
 from queuey.http.v2.messages.pages import JSON, NDJSON, prefers_lines
 from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.columns import body_bytes
-from queuey.model.served import RECEIVE
+from queuey.model.applications.access import Operation
+from queuey.model.messages.columns import body_bytes
+from queuey.model.telemetry.served import RECEIVE
 
 READS: Final = f"{APPLICATION}/reads"
 

@@ -15,8 +15,8 @@ from queuey.http.v2.inputs.parameters import Query, problem_of, refuse_unknown
 from queuey.http.v2.inputs.strict_json import strict_json
 from queuey.http.wire import Request
 from queuey.model.fields import DELAY, TTL, partition
-from queuey.model.message import MAX_MESSAGE_KEY, Content, Draft
-from queuey.model.trace import with_context
+from queuey.model.messages.message import MAX_MESSAGE_KEY, Content, Draft
+from queuey.model.telemetry.trace import with_context
 
 BATCH: Final = "application/vnd.queuey.messages+json"
 """The type of a batch."""

@@ -24,14 +24,14 @@ from queuey.http.v2.queues import QUEUE
 from queuey.http.v2.representations.addresses import answer_stored, stored_json
 from queuey.http.v2.streams.stream import V2Stream, is_stream
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.message import Content, Draft
-from queuey.model.queue import Queue
-from queuey.model.served import RECEIVE, SEND
-from queuey.model.start import STARTS, WORDS, Start
+from queuey.model.applications.access import Operation
+from queuey.model.messages.message import Content, Draft
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.start import STARTS, WORDS, Start
+from queuey.model.reading.window import MergeSlice
+from queuey.model.telemetry.served import RECEIVE, SEND
 from queuey.model.text import shown
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, from_seconds, lower_bound, parse_time
-from queuey.model.window import MergeSlice
 
 MESSAGES: Final = f"{QUEUE}/messages"
 

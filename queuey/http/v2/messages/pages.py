@@ -21,14 +21,14 @@ from queuey.http.v2.inputs.parameters import Query
 from queuey.http.v2.representations.fields import uri_path
 from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
-from queuey.model import cursor
-from queuey.model.cursor import Cursor
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT, partition
-from queuey.model.message import Address, Message
-from queuey.model.queue import MAX_PARTITIONS, Queue
-from queuey.model.start import Start
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import MAX_PARTITIONS, Queue
+from queuey.model.reading import cursor
+from queuey.model.reading.cursor import Cursor
+from queuey.model.reading.start import Start
+from queuey.model.reading.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_hex, lower_bound, successor, ticks_of, to_rfc3339
-from queuey.model.window import NEWEST, OLDEST, Merge, MergeSlice, Position
 
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"

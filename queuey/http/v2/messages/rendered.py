@@ -18,9 +18,9 @@ from queuey.http.v2.inputs.conditions import is_known
 from queuey.http.v2.messages.pages import JSON, NDJSON, Form, Page, link
 from queuey.http.v2.representations.fields import ASK_AGAIN, NO_STORE, etag
 from queuey.http.wire import Request
-from queuey.model.columns import body_bytes
-from queuey.model.message import Address
-from queuey.model.window import LookupSlice
+from queuey.model.messages.columns import body_bytes
+from queuey.model.messages.message import Address
+from queuey.model.reading.window import LookupSlice
 
 _DOCUMENT: Final = (b"Content-Type", JSON.encode("ascii"))
 _LINES: Final = (b"Content-Type", NDJSON.encode("ascii"))

@@ -21,11 +21,11 @@ from queuey.http.v2.messages.messages import MESSAGES
 from queuey.http.v2.messages.pages import address_of
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model.access import Operation
+from queuey.model.applications.access import Operation
 from queuey.model.fields import REMAINING_TTL
-from queuey.model.message import Content, Message
-from queuey.model.queue import Queue
-from queuey.model.served import SEND
+from queuey.model.messages.message import Content, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.served import SEND
 from queuey.model.text import is_fit
 from queuey.model.timeid import SECOND, Ticks, from_seconds
 

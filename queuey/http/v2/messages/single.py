@@ -25,11 +25,11 @@ from queuey.http.v2.representations.addresses import id_text
 from queuey.http.v2.representations.fields import ASK_AGAIN, content_type_of, etag, headers_field, uri_path
 from queuey.http.wire import Request
 from queuey.interfaces import AHEAD
-from queuey.model.access import Operation
+from queuey.model.applications.access import Operation
 from queuey.model.fields import TTL
-from queuey.model.message import MAX_DELAY, Address, Condition, Content, Draft, Message, tag_of
-from queuey.model.queue import Queue
-from queuey.model.served import RECEIVE, SEND
+from queuey.model.messages.message import MAX_DELAY, Address, Condition, Content, Draft, Message, tag_of
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.served import RECEIVE, SEND
 from queuey.model.text import shown
 from queuey.model.timeid import SECOND, from_seconds, ticks_of, to_rfc3339
 

@@ -21,10 +21,10 @@ from queuey.http.v2.inputs.conditions import is_known
 from queuey.http.v2.messages.pages import NDJSON, Form, Page, RangeQuery, page, part
 from queuey.http.v2.representations.fields import NO_STORE
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.columns import body_bytes
+from queuey.model.applications.access import Operation
+from queuey.model.messages.columns import body_bytes
+from queuey.model.reading.window import NEWEST, Merge, MergeSlice, Messages, Position
 from queuey.model.timeid import Ticks, lower_bound, ticks_of, to_rfc3339
-from queuey.model.window import NEWEST, Merge, MergeSlice, Messages, Position
 
 T = TypeVar("T")
 

@@ -16,7 +16,7 @@ from queuey.http.v2.pushes.push_json import attempt_json
 from queuey.http.v2.pushes.pushes import KIND, PUSH, answer_push, named, tag
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model.access import Operation
+from queuey.model.applications.access import Operation
 
 TEST: Final = f"{PUSH}/test"
 PAUSE: Final = f"{PUSH}/pause"

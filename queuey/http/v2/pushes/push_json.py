@@ -12,7 +12,7 @@ from queuey.core.pushes.directory import ShownSecret
 from queuey.http.v2.groups.groups import changes, start_text
 from queuey.http.v2.inputs.parameters import Members
 from queuey.model.fields import PUSH_PARALLEL, PUSH_RATE, PUSH_TIMEOUT
-from queuey.model.group_settings import Group
+from queuey.model.groups.settings import Group
 from queuey.model.pushes.places import Attempt, PushReport, state_of
 from queuey.model.pushes.settings import (
     MAX_HEADER_BYTES,
@@ -25,7 +25,7 @@ from queuey.model.pushes.settings import (
     prefix_problem,
 )
 from queuey.model.pushes.targets import BadURL, parse_url
-from queuey.model.queue import Queue, name_problem
+from queuey.model.queues.queue import Queue, name_problem
 from queuey.model.text import shown
 from queuey.model.timeid import to_rfc3339
 

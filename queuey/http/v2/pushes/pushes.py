@@ -22,10 +22,10 @@ from queuey.http.v2.pushes.push_json import READ_ONLY, SETTINGS, push_json, sett
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.fields import HEAD
 from queuey.http.wire import Request
-from queuey.model.access import Operation
-from queuey.model.group_settings import Group, group_name_problem
+from queuey.model.applications.access import Operation
+from queuey.model.groups.settings import Group, group_name_problem
 from queuey.model.pushes.places import PushReport
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 
 PUSHES: Final = f"{QUEUE}/pushes"
 PUSH: Final = f"{PUSHES}/<push>"

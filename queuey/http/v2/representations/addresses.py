@@ -10,8 +10,8 @@ from typing import Final
 from queuey.http.answers.addresses import BITS, PARTITION, SECOND_TICKS, AddressFormat
 from queuey.http.v2.representations.fields import HEAD, HEAD_REPLAYED, uri_path
 from queuey.http.wire import Request
-from queuey.model.message import Address
-from queuey.model.queue import Consistency
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Consistency
 from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, to_rfc3339
 
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from queuey.http.answers.encoding import JSON, Field
 from queuey.http.v2.inputs.items import BYTES, TEXT, is_media_type
-from queuey.model.message import Content
+from queuey.model.messages.message import Content
 
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
 ASK_AGAIN: Final[Field] = (b"Cache-Control", b"private, no-cache")

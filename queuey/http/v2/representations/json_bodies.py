@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from queuey.http.inputs.json_size import has_too_many_values
-from queuey.model.message import Content
+from queuey.model.messages.message import Content
 
 MAX_DEPTH: Final = 64
 """Lists and objects within one another; parsers refuse more from about 100 on."""

@@ -16,8 +16,8 @@ from queuey.http.answers.columns import Ids, expiries, interleaved
 from queuey.http.answers.encoding import encode
 from queuey.http.v2.representations.fields import media_type
 from queuey.http.v2.representations.json_bodies import json_text
-from queuey.model.columns import BETWEEN, Columns
-from queuey.model.message import Content, Message
+from queuey.model.messages.columns import BETWEEN, Columns
+from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import EPOCH, SECOND, second_text
 
 _SHORT: Final = 1024

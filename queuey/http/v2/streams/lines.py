@@ -18,9 +18,9 @@ from queuey.http.inputs.mistakes import Mistakes
 from queuey.http.v2.inputs import items, parameters
 from queuey.http.v2.inputs.repeats import digest, scoped
 from queuey.http.v2.inputs.strict_json import strict_json
-from queuey.model.batch import Drafts
-from queuey.model.message import Draft
-from queuey.model.once import Once
+from queuey.model.messages.batch import Drafts
+from queuey.model.messages.message import Draft
+from queuey.model.messages.once import Once
 
 MAX_LINES: Final = 1000
 """Lines that are handled at once, at the most."""

@@ -30,10 +30,10 @@ from queuey.http.v2.streams.batches import Batches
 from queuey.http.v2.streams.lines import PAUSE, SLICE_LINES, BrokenLine, Keys, Line, PlainLines, Reader
 from queuey.http.v2.streams.results import NDJSON, Failures, Outcomes, Results
 from queuey.http.wire import BrokenBody, Request
-from queuey.model.access import Operation
-from queuey.model.message import Draft
-from queuey.model.queue import Queue
-from queuey.model.served import SEND
+from queuey.model.applications.access import Operation
+from queuey.model.messages.message import Draft
+from queuey.model.queues.queue import Queue
+from queuey.model.telemetry.served import SEND
 
 _TYPE: Final = NDJSON.encode("ascii")
 

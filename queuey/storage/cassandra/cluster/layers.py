@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from queuey.errors import Unavailable
-from queuey.model.counts import SECONDS, Counter, Histogram, Metric, gauge
+from queuey.model.telemetry.counts import SECONDS, Counter, Histogram, Metric, gauge
 from queuey.storage.cassandra.cluster.port import (
     AccessRefused,
     Bound,

@@ -6,7 +6,7 @@ from typing import Final
 
 import attrs
 
-from queuey.model.policy import Ack
+from queuey.model.applications.policy import Ack
 from queuey.storage.cassandra.cluster.port import Level
 
 _ONE_CENTRE: Final = {

@@ -14,7 +14,7 @@ import attrs
 from twisted.internet.defer import Deferred
 from zope.interface import Attribute, Interface
 
-from queuey.model.counts import Gauge, Metric
+from queuey.model.telemetry.counts import Gauge, Metric
 from queuey.model.values import frozen
 
 Row = tuple[Any, ...]

@@ -9,15 +9,15 @@ import attrs
 
 from queuey.errors import QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IMessageStore
-from queuey.model.group_settings import Group
 from queuey.model.groups.claims import home_of, look, point, pointed, repeated, reused
 from queuey.model.groups.commands import After, Share, Take, TakeAnswer
 from queuey.model.groups.entries import Claim
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Claimed, Look, Terms
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge, Position
 from queuey.model.timeid import MessageId, Ticks, lower_bound, ticks_of
-from queuey.model.window import Merge, Position
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.looking import READ
 from queuey.storage.cassandra.groups.partition_claims import Asked, PartitionClaims

@@ -11,9 +11,9 @@ from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, Unavailable
 from queuey.interfaces import IStateStore
 from queuey.model.exports import GroupPlace
-from queuey.model.group_rows import place_of, state_key
 from queuey.model.groups import events
 from queuey.model.groups.entries import TOKEN
+from queuey.model.groups.rows import place_of, state_key
 from queuey.model.groups.snapshot import GroupState, index_of, state_of
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.groups.cells import remove_state

@@ -9,17 +9,17 @@ from typing import Any, Final
 import attrs
 
 from queuey.interfaces import IMessageStore
-from queuey.model.dead_letter_headers import key_of
-from queuey.model.group_settings import Group
+from queuey.model.applications.policy import Ack
 from queuey.model.groups import claims, places
 from queuey.model.groups.entries import key_hash
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Found, Look, Order, Terms
-from queuey.model.message import Address, Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.messages.dead_letter_headers import key_of
+from queuey.model.messages.message import Address, Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge, MergeSlice, Position
 from queuey.model.timeid import MessageId, Ticks, ticks_of
-from queuey.model.window import Merge, MergeSlice, Position
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.group_commands import IDLE
 from queuey.storage.group_data import may_be_given

@@ -10,13 +10,13 @@ from twisted.internet.defer import Deferred
 
 from queuey.errors import QueueyError
 from queuey.interfaces import IMessageStore
-from queuey.model.group_settings import Group
 from queuey.model.groups.claims import claim, repeated
 from queuey.model.groups.commands import After, Share
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Claimed, Terms, Wanted
-from queuey.model.message import Message
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.groups.cells import Cell, Change
 from queuey.storage.cassandra.groups.looking import MAX_BYTES, MAX_MESSAGES, Looking, Seen

@@ -12,8 +12,6 @@ from zope.interface import implementer
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, QueueyError, Unavailable
 from queuey.interfaces import IGroupStore, IMessageStore, IStateStore
-from queuey.model.group_rows import UnreadableGroup, decode_group, group_key, state_key
-from queuey.model.group_settings import Group
 from queuey.model.groups import claims, moves, places, settlements
 from queuey.model.groups.claims import home_of
 from queuey.model.groups.commands import (
@@ -33,11 +31,13 @@ from queuey.model.groups.commands import (
     View,
 )
 from queuey.model.groups.index import GroupIndex
+from queuey.model.groups.rows import UnreadableGroup, decode_group, group_key, state_key
+from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Redrive, Settlement, Taken, Terms
 from queuey.model.groups.terms import Outcome as Settled
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.window import Merge, Position
 from queuey.model.timeid import SECOND, MessageId, Ticks
-from queuey.model.window import Merge, Position
 from queuey.storage.cassandra.groups.cell_cache import Cells
 from queuey.storage.cassandra.groups.cells import Cell, Shop, remove_state
 from queuey.storage.cassandra.groups.claiming import Claims

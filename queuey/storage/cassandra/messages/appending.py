@@ -9,10 +9,10 @@ from twisted.internet.interfaces import IReactorTime
 
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import BodyTooLarge, Unavailable
-from queuey.model.message import NewMessage
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue
-from queuey.model.stamps import Flight, StampRequest
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import NewMessage
+from queuey.model.queues.queue import Queue
+from queuey.model.stable_time.stamps import Flight, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import TooLarge

@@ -17,7 +17,7 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.model.stamps import LONG_CLASS
+from queuey.model.stable_time.stamps import LONG_CLASS
 from queuey.model.timeid import EPOCH, MAX_TICKS, SECOND, MessageId, Ticks, lower_bound, ticks_of
 from queuey.model.values import frozen
 from queuey.storage.cassandra.cluster.parallel import write_all

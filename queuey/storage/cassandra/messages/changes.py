@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address, Content, Message
+from queuey.model.messages.message import Address, Content, Message
 from queuey.model.timeid import SECOND, MessageId, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import Level, Row

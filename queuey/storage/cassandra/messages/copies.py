@@ -11,11 +11,11 @@ from twisted.internet.task import deferLater
 
 from queuey.deferreds import deferred
 from queuey.errors import BodyTooLarge, Unavailable
+from queuey.model.applications.policy import Ack
 from queuey.model.exports import Head, Heads, KeptAnswer
-from queuey.model.message import Message
-from queuey.model.policy import Ack
-from queuey.model.producer import Reservation
-from queuey.model.queue import Queue
+from queuey.model.messages.message import Message
+from queuey.model.messages.producer import Reservation
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.parallel import read_all

@@ -10,9 +10,9 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.model.columns import content_bytes
-from queuey.model.depth import Depth
-from queuey.model.message import Address, Message
+from queuey.model.messages.columns import content_bytes
+from queuey.model.messages.message import Address, Message
+from queuey.model.reading.depth import Depth
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor, ticks_of
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.buckets import EARLY, Bucket, implied

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from queuey.model.message import MAX_DELAY, Address
+from queuey.model.messages.message import MAX_DELAY, Address
+from queuey.model.reading.window import Merge, Position
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
-from queuey.model.window import Merge, Position
 from queuey.storage.cassandra.messages.merging import Extent, MergeRead
 from queuey.storage.cassandra.messages.reads import Reads
 from queuey.storage.cassandra.messages.slices import LookupRead

@@ -1,4 +1,4 @@
-"""The rows of Idempotency-Keys, which lightweight transactions alone change; see queuey.model.producer."""
+"""The rows of Idempotency-Keys, which lightweight transactions alone change; see queuey.model.messages.producer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import Unavailable
-from queuey.model.message import Address
-from queuey.model.producer import KILLED, Reservation
+from queuey.model.messages.message import Address
+from queuey.model.messages.producer import KILLED, Reservation
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.queues.rows import Incarnation

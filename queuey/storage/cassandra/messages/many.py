@@ -14,12 +14,12 @@ import attrs
 from twisted.internet.defer import Deferred
 
 from queuey.deferreds import deferred
-from queuey.model.many import ManyMerging, ManyRange, ManySlice, StorePosition, number_of, position_of
-from queuey.model.message import Message
-from queuey.model.policy import Ack
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import Ack
+from queuey.model.messages.message import Message
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.many import ManyMerging, ManyRange, ManySlice, StorePosition, number_of, position_of
+from queuey.model.reading.window import SLICE_BYTES, Merge, MergeSlice, Position
 from queuey.model.timeid import HIGHEST, MessageId, Ticks
-from queuey.model.window import SLICE_BYTES, Merge, MergeSlice, Position
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.views import Views
 

@@ -9,9 +9,9 @@ from typing import Final
 import attrs
 
 from queuey.deferreds import deferred
-from queuey.model.message import Message
+from queuey.model.messages.message import Message
+from queuey.model.reading.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Merging, Position
 from queuey.model.timeid import MessageId
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS, Merge, MergeSlice, Merging, Position
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.reads import Reads, View
 from queuey.storage.cassandra.messages.scanning import PartitionScan

@@ -1,7 +1,7 @@
 """Messages that are stored once under an Idempotency-Key, however often that is asked.
 
-The rules are queuey.model.producer's; here they are carried out. Of a call that fails it is known whether it stored
-anything, unless its commit, or what follows it, is in doubt.
+The rules are those of ``queuey.model.messages.producer``; this module carries them out. If a call fails, it is known
+whether it has stored anything, unless its commit, or what follows it, is in doubt.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from twisted.internet.interfaces import IReactorTime
 
 from queuey.deferreds import bounded, deferred, shield
 from queuey.errors import KeyInUse, NoSuchQueue, QueueyError, Unavailable
-from queuey.model.message import Address, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.producer import Attempt, Reservation, Step
-from queuey.model.queue import Queue
-from queuey.model.stamps import Flight, Place, StampRequest
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.messages.producer import Attempt, Reservation, Step
+from queuey.model.queues.queue import Queue
+from queuey.model.stable_time.stamps import Flight, Place, StampRequest
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import Level

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.model.message import Address
+from queuey.model.messages.message import Address
 from queuey.model.timeid import MessageId
 from queuey.storage.cassandra.cluster.port import ICQLSession, Row, Statement
 from queuey.storage.cassandra.messages.buckets import Bucket, Registrations, Spot, spot_of

@@ -10,7 +10,7 @@ import attrs
 from twisted.internet.defer import Deferred, succeed
 
 from queuey.model.exports import Head
-from queuey.model.message import Message
+from queuey.model.messages.message import Message
 from queuey.model.timeid import HIGHEST, MessageId, Ticks, successor, ticks_of
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import Row, Statement

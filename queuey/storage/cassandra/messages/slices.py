@@ -9,9 +9,9 @@ from typing import Final
 import attrs
 
 from queuey.deferreds import deferred
-from queuey.model.message import Address, Message
+from queuey.model.messages.message import Address, Message
+from queuey.model.reading.window import LookupSlice, Window, WindowSlice
 from queuey.model.timeid import MessageId
-from queuey.model.window import LookupSlice, Window, WindowSlice
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.messages.buckets import PARTITIONS
 from queuey.storage.cassandra.messages.reads import Reads, View, gathered

@@ -14,16 +14,16 @@ from zope.interface import implementer
 from queuey.deferreds import deferred, shield
 from queuey.errors import BodyTooLarge, NotPromised
 from queuey.interfaces import IMessageStore
-from queuey.model.depth import EMPTY, Depth, oldest_of
-from queuey.model.many import UNKNOWN, ManyRange, ManySlice
-from queuey.model.many import Changes as StoreChanges
-from queuey.model.message import Address, Condition, Content, Message, NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import Ack, WriteTerms
-from queuey.model.queue import Queue
-from queuey.model.stamps import Flight, StampRequest
+from queuey.model.applications.policy import Ack, WriteTerms
+from queuey.model.messages.message import Address, Condition, Content, Message, NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue
+from queuey.model.reading.depth import EMPTY, Depth, oldest_of
+from queuey.model.reading.many import UNKNOWN, ManyRange, ManySlice
+from queuey.model.reading.many import Changes as StoreChanges
+from queuey.model.reading.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
+from queuey.model.stable_time.stamps import Flight, StampRequest
 from queuey.model.timeid import LOWEST, SECOND, MessageId, Ticks, upper_bound
-from queuey.model.window import LookupSlice, Merge, MergeSlice, Merging, Window, WindowSlice
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.cluster.port import ICQLSession, TooLarge
 from queuey.storage.cassandra.messages.appending import Appending

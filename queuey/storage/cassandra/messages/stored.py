@@ -8,9 +8,9 @@ from typing import Final
 
 import attrs
 
-from queuey.model.message import Content, Message
+from queuey.model.messages.message import Content, Message
+from queuey.model.reading.window import SLICE_BYTES, SLICE_ROWS
 from queuey.model.timeid import MessageId, Ticks
-from queuey.model.window import SLICE_BYTES, SLICE_ROWS
 from queuey.storage.cassandra.cluster.port import Level, Row
 from queuey.storage.cassandra.queues.rows import Incarnation
 
@@ -34,7 +34,7 @@ removed; and for messages under an Idempotency-Key their attempt, whether it cou
 
 def is_open(row: Row) -> bool:
     """Whether a row is of an undecided write under an Idempotency-Key, which is hidden until it is decided; see
-    queuey.model.producer."""
+    queuey.model.messages.producer."""
     return row[TXN] is not None and not row[LIVE]
 
 

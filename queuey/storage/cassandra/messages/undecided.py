@@ -12,7 +12,7 @@ from twisted.internet.interfaces import IReactorTime
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.model.producer import ReadDecision, Waiting, judge
+from queuey.model.messages.producer import ReadDecision, Waiting, judge
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import Level, Row

@@ -8,9 +8,9 @@ from typing import Protocol
 from twisted.internet.defer import Deferred
 
 from queuey.errors import InvalidRequest, NoSuchQueue
-from queuey.model.policy import Ack
-from queuey.model.queue import Consistency, Queue
-from queuey.model.stamps import Place
+from queuey.model.applications.policy import Ack
+from queuey.model.queues.queue import Consistency, Queue
+from queuey.model.stable_time.stamps import Place
 from queuey.model.timeid import LOWEST, MessageId
 from queuey.storage.cassandra.cluster.levels import Levels
 from queuey.storage.cassandra.messages.buckets import PARTITIONS

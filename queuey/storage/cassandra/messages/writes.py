@@ -9,8 +9,8 @@ from typing import Any, Final
 import attrs
 
 from queuey.errors import BodyTooLarge, InvalidRequest
-from queuey.model.message import Content, NewMessage
-from queuey.model.stamps import Flight
+from queuey.model.messages.message import Content, NewMessage
+from queuey.model.stable_time.stamps import Flight
 from queuey.model.timeid import EPOCH, SECOND, MessageId, Ticks, from_seconds, ticks_of
 from queuey.model.values import frozen
 from queuey.storage.cassandra.cluster.parallel import write_all

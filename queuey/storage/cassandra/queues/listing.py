@@ -9,7 +9,7 @@ from typing import Final
 
 import attrs
 
-from queuey.model.queue import end_of_prefix
+from queuey.model.queues.queue import end_of_prefix
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Row, Statement
 from queuey.storage.cassandra.queues.rows import SHARDS, Statements

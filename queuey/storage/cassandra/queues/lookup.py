@@ -10,7 +10,7 @@ from twisted.internet.defer import Deferred, succeed
 
 from queuey.deferreds import SingleFlight, deferred
 from queuey.errors import Unavailable
-from queuey.model.queue import Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import Ticks
 from queuey.storage.cassandra.cluster.parallel import read_all
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level

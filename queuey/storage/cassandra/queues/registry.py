@@ -14,7 +14,7 @@ from queuey.deferreds import KeyedLock, deferred, shield
 from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
 from queuey.interfaces import IQueueStore
 from queuey.model.exports import StoredQueue
-from queuey.model.queue import CLOSING, Queue, QueueSettings
+from queuey.model.queues.queue import CLOSING, Queue, QueueSettings
 from queuey.model.timeid import LOWEST, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Level, Statement, TransactionResult
 from queuey.storage.cassandra.queues.counts import QueueCounts

@@ -8,7 +8,7 @@ from zlib import crc32
 
 import attrs
 
-from queuey.model.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
+from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.cassandra.cluster.port import Kind, Row, Statement
 

@@ -1,6 +1,6 @@
 """The common part of both implementations of :class:`Times`: starting, stopping, ids, writes in flight, metrics.
 
-``lease`` (one front end) and ``clocks`` (many) implement the rest. The rules are in ``queuey.model.stable``.
+``lease`` (one front end) and ``clocks`` (many) implement the rest. The rules are in ``queuey.model.stable_time``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from twisted.internet.interfaces import IReactorTime
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.model.counts import Counter, Metric, gauge
-from queuey.model.stable import FrontEnd
-from queuey.model.stamps import Flight, StampRequest
+from queuey.model.stable_time.stable import FrontEnd
+from queuey.model.stable_time.stamps import Flight, StampRequest
+from queuey.model.telemetry.counts import Counter, Metric, gauge
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession
 from queuey.storage.cassandra.times.machine_clock import Follower, OwnClock

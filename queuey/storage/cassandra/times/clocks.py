@@ -12,11 +12,11 @@ from twisted.logger import Logger
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.clock import ClockComparison, OtherClocks
-from queuey.model.counts import Gauge, Labels, gauge
-from queuey.model.lease import Lease, Terms
-from queuey.model.stable import Lateness, PeerFrontEnd
-from queuey.model.stamps import Place
+from queuey.model.stable_time.clock import ClockComparison, OtherClocks
+from queuey.model.stable_time.lease import Lease, Terms
+from queuey.model.stable_time.stable import Lateness, PeerFrontEnd
+from queuey.model.stable_time.stamps import Place
+from queuey.model.telemetry.counts import Gauge, Labels, gauge
 from queuey.model.timeid import MessageId, Ticks, to_seconds
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Node, Statement
 from queuey.storage.cassandra.times.base import MANY, ROW, TimesBase

@@ -12,10 +12,10 @@ from twisted.logger import Logger
 
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.counts import Counter, gauge
-from queuey.model.lease import Beat, Lease, LeaseRow, Terms
-from queuey.model.stable import Lateness, SoleFrontEnd
-from queuey.model.stamps import Place
+from queuey.model.stable_time.lease import Beat, Lease, LeaseRow, Terms
+from queuey.model.stable_time.stable import Lateness, SoleFrontEnd
+from queuey.model.stable_time.stamps import Place
+from queuey.model.telemetry.counts import Counter, gauge
 from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.cassandra.cluster.port import ICQLSession, Kind, Level, Statement
 from queuey.storage.cassandra.times.base import MANY, ONE, ROW, TimesBase

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from twisted.logger import Logger
 
 from queuey.logs import EventLog
-from queuey.model.clock import SteadyClock
+from queuey.model.stable_time.clock import SteadyClock
 from queuey.model.timeid import Ticks
 
 NOTABLE: Final = 1.0

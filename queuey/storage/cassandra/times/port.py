@@ -7,7 +7,7 @@ from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
-from queuey.model.stamps import Flight, Place, StampRequest
+from queuey.model.stable_time.stamps import Flight, Place, StampRequest
 from queuey.model.timeid import MessageId, Ticks
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from queuey.model.group_settings import MAX_GROUP_NAME, group_name_problem
+from queuey.model.groups.settings import MAX_GROUP_NAME, group_name_problem
 from tests.http.api_support import OTHER, OWNER
 from tests.http.group_support import PATCH, GroupTestCase
 from tests.http.v2.groups.test_groups import CREATED, DEFAULTS, EVERYTHING

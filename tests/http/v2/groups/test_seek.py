@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from queuey.model.cursor import Cursor, parse
-from queuey.model.window import OLDEST
+from queuey.model.reading.cursor import Cursor, parse
+from queuey.model.reading.window import OLDEST
 from tests.http.api_support import OWNER
 from tests.http.group_support import GroupTestCase
 from tests.http.wire_support import Response

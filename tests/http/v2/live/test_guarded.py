@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
-from queuey.model.application import digest_of, key_id
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import digest_of, key_id
+from queuey.model.applications.signing import Grant, sign
 from tests.auth.web_support import token
 from tests.http.admission.test_identities import SUBJECT, IdentitiesTestCase, bearer
 from tests.http.admission.test_ongoing import CUT, OngoingTestCase

@@ -8,7 +8,7 @@ from typing import Any
 
 import attrs
 
-from queuey.model.cursor import parse
+from queuey.model.reading.cursor import parse
 from tests.http.api_support import LINES, OWNER, MessagesTestCase
 from tests.http.wire_support import Connection
 

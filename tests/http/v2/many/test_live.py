@@ -7,7 +7,7 @@ from typing import Any
 
 from queuey.core.many import chosen, live_source
 from queuey.core.many.chosen import MAX_VIEWS
-from queuey.model.cursor import parse_many
+from queuey.model.reading.cursor import parse_many
 from tests.http.api_support import LINES, OTHER, OWNER, SETTINGS
 from tests.http.v2.live.test_live import SSE, Event, Follower, LiveTestCase, events
 from tests.http.wire_support import Connection, encode_request, held_by_each

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from queuey import config
 from queuey.core.many import reading
-from queuey.model.application import key_id
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import key_id
+from queuey.model.applications.signing import Grant, sign
 from tests.http.api_support import KEY, NOW, OTHER, SETTINGS
 from tests.http.v2.many.test_live import ALL, ANYBODY, ManyLiveCase
 from tests.http.wire_support import Response

@@ -9,8 +9,8 @@ from typing import Any
 
 from queuey import config
 from queuey.core.many import reading
-from queuey.model.application import key_id
-from queuey.model.signing import Grant, sign
+from queuey.model.applications.application import key_id
+from queuey.model.applications.signing import Grant, sign
 from tests.http.api_support import KEY, NOW, OTHER, OWNER, SETTINGS, V2TestCase
 from tests.http.wire_support import Connection, Response
 

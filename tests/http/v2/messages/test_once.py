@@ -9,10 +9,10 @@ from typing import Any
 from twisted.internet.defer import Deferred
 
 from queuey.http.v2.inputs.repeats import scoped
-from queuey.model.message import NewMessage
-from queuey.model.once import Appended, Once
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import NewMessage
+from queuey.model.messages.once import Appended, Once
+from queuey.model.queues.queue import Queue
 from tests.http.api_support import LINES, OWNER, SETTINGS, SPARE_KEY, MessagesTestCase, fields_of
 from tests.http.wire_support import Client, Response
 

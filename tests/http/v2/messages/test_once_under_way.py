@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred, fail
 
 from queuey.errors import KeyInUse, StorageFull, Unavailable
 from queuey.interfaces import Capabilities
-from queuey.model.once import Appended
+from queuey.model.messages.once import Appended
 from tests.http.api_support import BATCH, OWNER, set_promises
 from tests.http.v2.messages.test_once import AppendOnce, OnceTestCase
 

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from queuey.model.fields import REMAINING_TTL
-from queuey.model.message import Address, Message
+from queuey.model.messages.message import Address, Message
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, make
 from tests.contracts.reading import TERMS
 from tests.http.api_support import NOW, OWNER, ApiTestCase

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.inputs.json_size import MAX_VALUES
 from queuey.http.v2.representations.json_bodies import MAX_DEPTH, MAX_DIGITS, MAX_SIZE, is_json_type, json_text
-from queuey.model.message import Content
+from queuey.model.messages.message import Content
 from tests.http.api_support import BATCH, LINES, OWNER, MessagesTestCase
 from tests.http.group_support import GroupTestCase
 

@@ -10,9 +10,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.deferreds import deferred
 from queuey.http.v2.streams.batches import MAX_BYTES, MAX_KEYS, Batches
 from queuey.http.v2.streams.lines import MAX_LINES, Line, PlainLines, joined
-from queuey.model.batch import Drafts
-from queuey.model.message import Content, Draft
-from queuey.model.once import Once
+from queuey.model.messages.batch import Drafts
+from queuey.model.messages.message import Content, Draft
+from queuey.model.messages.once import Once
 
 
 def lines(first: int, count: int, size: int = 10) -> list[Line]:

@@ -12,9 +12,9 @@ from twisted.internet.defer import Deferred, fail
 
 from queuey.http.v2.streams.lines import MAX_LINES, MAX_WRONG
 from queuey.interfaces import IStore
-from queuey.model.message import NewMessage
-from queuey.model.policy import WriteTerms
-from queuey.model.queue import Queue
+from queuey.model.applications.policy import WriteTerms
+from queuey.model.messages.message import NewMessage
+from queuey.model.queues.queue import Queue
 from queuey.model.timeid import MessageId
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore

@@ -22,7 +22,7 @@ from zope.interface import implementer
 from queuey.deferreds import SingleFlight, deferred
 from queuey.errors import Unavailable
 from queuey.logs import EventLog
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.storage.cassandra.cluster.cql.connection import Loop
 from queuey.storage.cassandra.cluster.cql.driver import VERDICT, NodeLog, open_cluster
 from queuey.storage.cassandra.cluster.cql.errors import Attempts, of_connecting, of_request

@@ -15,7 +15,7 @@ from zope.interface import implementer
 
 from queuey.deferreds import deferred
 from queuey.errors import Unavailable
-from queuey.model.counts import Metric
+from queuey.model.telemetry.counts import Metric
 from queuey.storage.cassandra.cluster.port import (
     Bound,
     ICQLSession,

@@ -1,0 +1,1 @@
+"""The settings, declared one by one on the classes of their sections."""

@@ -1,0 +1,1 @@
+"""From the sections of an ini file to settings."""

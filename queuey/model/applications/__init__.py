@@ -1,0 +1,1 @@
+"""Applications: their policies, keys and limits, and what a caller may do."""

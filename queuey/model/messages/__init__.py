@@ -1,0 +1,1 @@
+"""Messages: single ones, batches and columns of them, and writes that happen once."""

@@ -1,0 +1,1 @@
+"""Queues: their names and settings, and what selects some of them."""

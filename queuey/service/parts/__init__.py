@@ -1,0 +1,1 @@
+"""The parts of a daemon, each put together by one module."""

@@ -1,0 +1,1 @@
+"""The process: its sockets, signals and limits, its start and its end."""

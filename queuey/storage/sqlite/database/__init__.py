@@ -1,0 +1,1 @@
+"""The files of the database: opened, locked, upgraded, measured and copied."""

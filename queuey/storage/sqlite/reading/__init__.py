@@ -1,0 +1,1 @@
+"""The reading thread: pages, slices and depths."""

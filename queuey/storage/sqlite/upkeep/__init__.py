@@ -1,0 +1,1 @@
+"""Work on the whole store: sweeps, checks, backups and copies."""

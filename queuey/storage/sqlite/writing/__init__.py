@@ -1,0 +1,1 @@
+"""The writing thread: write batches, their rows and what the thread caches."""

@@ -1,0 +1,496 @@
+"""Random histories of one consumer group in one partition, held step by step against a model that is written down in
+another way: a few dictionaries by message.
+
+``QUEUEY_LONG=1`` runs many more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import attrs
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import astuple
+from twisted.trial.unittest import SynchronousTestCase
+
+from queuey.model.groups.entries import LEASED, MARKED, MAX_TARGETS, TOKEN, WAITING, In, Out, Target
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.snapshot import GroupState, decode, encode, stamped
+from queuey.model.timeid import SECOND, MessageId, Ticks
+from tests import tried
+from tests.model.groups import folded
+from tests.model.groups import folded as group
+from tests.model.groups.folded import Action, Found, Order, Outcome, Redrive, Result, Settlement, Terms, Wanted
+
+TARGETS = tuple(Target("dead", number) for number in range(MAX_TARGETS))
+KEYS = tuple(bytes((number,)) * TOKEN for number in (1, 2))
+
+few = st.integers(0, 3)
+spans = st.sampled_from([0, 1, 5, 60])
+
+
+def id_of(message: int) -> MessageId:
+    return MessageId(message.to_bytes(16, "big"))
+
+
+def number_of(id: MessageId) -> int:
+    return int.from_bytes(id, "big")
+
+
+@attrs.define
+class Known:
+    """What the model knows of a message that is open."""
+
+    number: int
+    due: int
+    deliveries: int
+    kind: int
+    setbacks: int = 0
+    letter: int | None = None
+    key: int = 0
+
+
+@attrs.define
+class Keyed:
+    """A claim under a key."""
+
+    numbers: range
+    until: int
+
+
+class GroupMachine(RuleBasedStateMachine):
+    """One group, what it is asked for, and what it should be."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1 << 40
+        self.state = GroupState(b"\1" * 8, id_of(0))
+        self.terms = Terms(dead_letter=TARGETS[0])
+        self.era = 1
+        self.log = {1, 2, 3}
+        self.next = 4
+        self.keys = {1: 1, 2: 0, 3: 1}
+        self.reach = 0
+        self.last = 0
+        self.open: dict[int, Known] = {}
+        self.acked: set[int] = set()
+        self.aside: list[int] = []
+        self.letters: dict[int, int] = {}
+        self.keyed: dict[bytes, Keyed] = {}
+        self.receipts: list[tuple[int, int, int]] = []
+        self.found: Found | None = None
+        self.taken: tuple[group.Taken, ...] = ()
+        self.given: set[int] = set()
+        self.any_order = False
+        self.given_once: set[int] = set()
+
+    # What is around the group
+
+    @rule(keys=st.lists(st.integers(0, 2), min_size=1, max_size=4), apart=st.integers(1, 3))
+    def append(self, keys: list[int], apart: int) -> None:
+        for key in keys:
+            self.log.add(self.next)
+            self.keys[self.next] = key
+            self.next += apart
+
+    @precondition(lambda self: self.log)
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        self.log.remove(data.draw(st.sampled_from(sorted(self.log))))
+
+    @rule(seconds=st.sampled_from([1, 10, 61, 7200]))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds * SECOND
+
+    @rule(
+        order=st.sampled_from(Order),
+        most=few,
+        queue=st.sampled_from([None, *TARGETS]),
+        once=st.sampled_from([False, False, False, True]),
+    )
+    def change_settings(self, order: Order, most: int, queue: Target | None, once: bool) -> None:
+        self.terms = Terms(order, most, queue, once and not self.open)
+        self.any_order = self.any_order or order is Order.KEY
+
+    # Claims
+
+    @rule(limit=st.integers(1, 5), lease=spans, fits=st.integers(1, 5), key=st.sampled_from([None, None, *KEYS]))
+    def claim(self, limit: int, lease: int, fits: int, key: bytes | None) -> None:
+        self.changed(group.expire(self.state, self.terms, Ticks(self.now)))
+        self.expect_expired()
+        self.look(limit, fits)
+        self.take(limit, lease, key)
+
+    @rule(limit=st.integers(1, 5), fits=st.integers(1, 5))
+    def look(self, limit: int, fits: int) -> None:
+        """Look at the log; what is found may be used much later."""
+        look = group.look(self.state, limit, self.terms, Ticks(self.now))
+        due, blocking, room = self.expect_look(limit)
+        assert tuple(map(number_of, look.due)) == tuple(due)
+        assert tuple(map(number_of, look.blocking)) == tuple(blocking)
+        assert look.room == room, (look.room, room)
+        looked = (*look.due, *look.blocking)
+        logged = [message for message in sorted(self.log) if message >= self.reach]
+        scanned = logged if self.by_key and room else logged[:room]
+        present = [id for id in look.due if number_of(id) in self.log][:fits]
+        scanned = scanned[: fits - len(present)]
+        end = self.next if len(scanned) == len(logged) else scanned[-1] + 1 if scanned else self.reach
+        self.found = Found(
+            tuple(present),
+            tuple(id for id in looked if number_of(id) not in self.log),
+            tuple(map(id_of, scanned)),
+            id_of(self.reach),
+            id_of(end if room else self.reach),
+            keys={id_of(message): self.keys[message] for message in scanned if self.keys[message]},
+        )
+
+    @precondition(lambda self: self.found)
+    @rule(limit=st.integers(1, 5), lease=spans, key=st.sampled_from([None, None, *KEYS]))
+    def take(self, limit: int, lease: int, key: bytes | None) -> None:
+        """Claim, given what was found now or some time ago."""
+        assert self.found is not None
+        key = None if self.terms.at_most_once else key
+        found, wanted = self.found, Wanted(limit, Ticks(lease * SECOND), key)
+        claimed = group.claim(self.state, wanted, found, self.terms, Ticks(self.now))
+        self.changed(claimed.state)
+        self.expect_dropped(map(number_of, found.gone))
+        self.expect_expired()
+        taken = [(number_of(one.id), one.number, one.deliveries, one.until) for one in claimed.taken]
+        self.taken = claimed.taken
+        assert not claimed.blocked
+        if key is not None and key in self.keyed and self.keyed[key].until > self.now:
+            assert taken == self.expect_repeated(key)
+            return
+        self.keyed = {one: claim for one, claim in self.keyed.items() if claim.until > self.now or key is None}
+        assert [message for message, *_ in taken] == self.expect_taken(found, limit, wanted.lease, key)
+        for message, number, deliveries, until in taken:
+            known = self.open.get(message)
+            if self.terms.at_most_once:
+                assert (number, deliveries, message in self.given_once) == (0, 1, False)
+                self.given_once.add(message)
+            else:
+                assert known is not None
+                assert (number, deliveries, until) == (known.number, known.deliveries, known.due)
+                self.receipts.append((self.era, message, number))
+            if message not in self.given and not self.any_order:
+                assert message > max(self.given, default=0)
+            self.given.add(message)
+
+    def expect_look(self, limit: int) -> tuple[list[int], list[int], int]:
+        free = {message: known for message, known in sorted(self.open.items()) if known.kind != MARKED}
+        ready = [message for message, known in free.items() if known.due <= self.now and not self.over(known)]
+        if self.terms.at_most_once:
+            return ready[:limit], [], limit - len(ready[:limit])
+        if self.by_key:
+            ready = [m for m in ready if not self.keys[m] or set(self.earlier(m)) <= set(ready)]
+        if self.terms.order is not Order.PARTITION:
+            return ready[:limit], [], limit - len(ready[:limit])
+        if not self.open:
+            return [], [], 1
+        if len(free) < len(self.open):
+            return [], [], 0
+        busy = [message for message, known in free.items() if known.kind == LEASED and known.due > self.now]
+        if busy:
+            return [], busy, 0
+        first = min(free)
+        if self.over(free[first]):
+            return [], [], 0
+        return ([first], [], 0) if free[first].due <= self.now else ([], [first], 0)
+
+    def expect_taken(self, found: Found, limit: int, lease: int, key: bytes | None) -> list[int]:
+        due, _, room = self.expect_look(limit)
+        present = [message for message in due if id_of(message) in found.present]
+        assert found.start is not None
+        assert found.end is not None
+        fresh: list[int] = []
+        if number_of(found.start) <= self.reach <= number_of(found.end):
+            room = room if self.terms.order is Order.PARTITION else limit - len(present)
+            seen = [number_of(id) for id in found.scanned if number_of(id) >= self.reach]
+            if self.by_key:
+                fresh, examined = self.expect_fresh(present, seen, room)
+            else:
+                fresh = examined = seen[: limit - len(present) if self.terms.at_most_once else room]
+            if len(examined) == len(seen):
+                self.reach = number_of(found.end)
+            elif examined:
+                self.reach = examined[-1] + 1
+        first = self.last + 1
+        for message in (*present, *fresh):
+            before = self.open.pop(message, None)
+            if not self.terms.at_most_once:
+                self.last += 1
+                times = before.deliveries + 1 if before else 1
+                setbacks = before.setbacks if before else 0
+                own = before.key if before else found.keys.get(id_of(message), 0)
+                self.open[message] = Known(self.last, self.now + lease, times, LEASED, setbacks, key=own)
+        if key is not None and self.last >= first:
+            self.keyed.pop(key, None)
+            self.keyed[key] = Keyed(range(first, self.last + 1), self.now + lease)
+        return present + fresh
+
+    @property
+    def by_key(self) -> bool:
+        return self.terms.order is Order.KEY and not self.terms.at_most_once
+
+    def earlier(self, message: int) -> list[int]:
+        """The open messages of a message's key that come before it."""
+        return [one for one, known in self.open.items() if one < message and known.key == self.keys[message]]
+
+    def expect_fresh(self, present: list[int], seen: list[int], room: int) -> tuple[list[int], list[int]]:
+        """The new messages that are taken where keys have an order, and all that were examined for that."""
+        fresh: list[int] = []
+        examined: list[int] = []
+        passed: list[int] = []
+        for message in seen:
+            key = self.keys[message]
+            mine = [one for one, known in self.open.items() if known.key == key and one not in present]
+            if key and (mine or any(self.keys[one] == key for one in passed)):
+                passed.append(message)
+            elif len(fresh) == room:
+                break
+            else:
+                fresh.append(message)
+            examined.append(message)
+        for message in passed:
+            self.open[message] = Known(0, 0, 0, WAITING, key=self.keys[message])
+        return fresh, examined
+
+    def expect_repeated(self, key: bytes) -> list[tuple[int, int, int, int]]:
+        return [
+            (message, known.number, known.deliveries, known.due)
+            for message, known in sorted(self.open.items())
+            if known.kind == LEASED and known.number in self.keyed[key].numbers and known.due > self.now
+        ]
+
+    def over(self, known: Known) -> bool:
+        if self.terms.at_most_once:
+            return known.deliveries > 0
+        return 0 < self.terms.max_deliveries <= known.deliveries
+
+    def expect_expired(self) -> None:
+        for message, known in sorted(self.open.items()):
+            if known.kind != MARKED and known.due <= self.now and self.over(known):
+                if self.terms.at_most_once:
+                    del self.open[message]
+                else:
+                    self.expect_given_up(message)
+
+    def expect_given_up(self, message: int) -> Outcome:
+        if self.terms.dead_letter is None:
+            del self.open[message]
+            self.aside.append(message)
+            return Outcome.SET_ASIDE
+        self.last += 1
+        self.open[message].number = self.last
+        self.open[message].kind = MARKED
+        self.open[message].letter = None
+        return Outcome.MOVING
+
+    def expect_dropped(self, messages: Sequence[int] | map[int]) -> None:
+        for message in messages:
+            known = self.open.get(message)
+            if known is None or known.kind != MARKED:
+                self.open.pop(message, None)
+                if message in self.aside:
+                    self.aside.remove(message)
+
+    @precondition(lambda self: self.taken)
+    @rule()
+    def give_back(self) -> None:
+        """Nobody has seen what was claimed last."""
+        before = self.state
+        self.changed(group.give_back(self.state, self.taken, Ticks(self.now)))
+        some = False
+        for one in self.taken:
+            known = self.open.get(number_of(one.id))
+            if known is not None and known.number == one.number and known.kind == LEASED:
+                known.kind, known.due, some = WAITING, self.now, True
+                known.deliveries = max(0, known.deliveries - 1)
+        assert some or self.state is before
+
+    # Settlements
+
+    @precondition(lambda self: self.receipts)
+    @rule(data=st.data())
+    def settle(self, data: st.DataObject) -> None:
+        recent = self.receipts[-12:]
+        asked = data.draw(
+            st.lists(st.tuples(st.sampled_from(recent), st.sampled_from(Action), spans), min_size=1, max_size=6)
+        )
+        settlements = [
+            Settlement(
+                action, Receipt(1, bytes((era,)) * 8, 1, id_of(message), number), Ticks(span * SECOND), f"why {number}"
+            )
+            for (era, message, number), action, span in asked
+        ]
+        settled = group.settle(self.state, settlements, self.terms, Ticks(self.now))
+        before = self.state
+        self.changed(settled.state)
+        wanted = [self.expect_settled(receipt, action, span) for receipt, action, span in asked]
+        assert list(settled.outcomes) == wanted, (settled.outcomes, wanted)
+        if {Outcome.STALE, Outcome.INVALID, Outcome.ALREADY_ACKED}.issuperset(wanted):
+            assert settled.state is before
+
+    def expect_settled(self, receipt: tuple[int, int, int], action: Action, span: int) -> Outcome:
+        era, message, number = receipt
+        known = self.open.get(message)
+        if era != self.era:
+            return Outcome.INVALID
+        if known is None or known.number != number or known.kind == MARKED:
+            return Outcome.ALREADY_ACKED if number in self.acked else Outcome.STALE
+        if action is Action.ACK:
+            del self.open[message]
+            self.acked.add(number)
+            return Outcome.ACKED
+        if action is Action.REJECT:
+            return self.expect_given_up(message)
+        if action is Action.RETRY and not self.terms.at_most_once and self.over(known):
+            return self.expect_given_up(message)
+        known.due = self.now + span * SECOND
+        if action is Action.EXTEND:
+            known.kind = LEASED
+            for claim in self.keyed.values():
+                if number in claim.numbers:
+                    claim.until = max(claim.until, known.due)
+            return Outcome.EXTENDED
+        known.kind = WAITING
+        return Outcome.RETRYING
+
+    # Moves
+
+    @precondition(lambda self: self.state.moves)
+    @rule(data=st.data(), result=st.sampled_from(Result), off=st.sampled_from([0, 0, 0, 1, -1]))
+    def move(self, data: st.DataObject, result: Result, off: int) -> None:
+        id = data.draw(st.sampled_from(sorted(self.state.moves)))
+        before, move, known = self.state, self.state.moves[id], self.open[number_of(id)]
+        self.changed(group.finish(self.state, id, known.number + off, result, Ticks(self.now)))
+        if off:
+            assert self.state is before
+        elif isinstance(move, Out) and result is Result.MISSING:
+            known.kind, known.due = WAITING, self.now + min(1 << known.setbacks, 3600) * SECOND
+            known.setbacks += 1
+        elif isinstance(move, In) and result is not Result.GONE:
+            del self.letters[cast(int, known.letter)]
+            self.open[number_of(id)] = Known(known.number, self.now, 0, WAITING, key=known.key)
+        else:
+            if isinstance(move, Out) and result is Result.DONE:
+                self.letters[max(self.letters, default=0) + 1] = number_of(id)
+            self.letters.pop(known.letter or 0, None)
+            del self.open[number_of(id)]
+
+    @precondition(lambda self: self.letters)
+    @rule(data=st.data(), queue=st.sampled_from(TARGETS))
+    def redrive(self, data: st.DataObject, queue: Target) -> None:
+        letter = data.draw(st.sampled_from(sorted(self.letters)))
+        message = self.letters[letter]
+        move, key = In(queue, 1, id_of(letter)), self.keys[message]
+        back = group.redrive(self.state, id_of(message), move, Ticks(self.now), key)
+        before = self.state
+        self.changed(back.state)
+        known = self.open.get(message)
+        if known is not None and known.kind == MARKED:
+            assert (back.verdict, self.state is before) == (Redrive.LATER, True)
+        elif known is not None or message >= self.reach:
+            assert (back.verdict, self.state is before) == (Redrive.NEEDLESS, True)
+            del self.letters[letter]
+        else:
+            assert back.verdict is Redrive.MARKED
+            self.last += 1
+            self.open[message] = Known(self.last, self.now, 0, MARKED, letter=letter, key=key)
+            self.given_once.discard(message)
+            if message in self.aside:
+                self.aside.remove(message)
+
+    @rule(data=st.data())
+    def reopen(self, data: st.DataObject) -> None:
+        ids = data.draw(st.lists(st.sampled_from([*self.aside, 1, self.next]), max_size=4))
+        keys = {id_of(message): self.keys.get(message, 0) for message in ids}
+        back = group.reopen(self.state, map(id_of, ids), Ticks(self.now), keys)
+        self.changed(back.state)
+        wanted = sorted(set(ids) & set(self.aside))
+        assert list(map(number_of, back.ids)) == wanted
+        for message in wanted:
+            self.last += 1
+            self.open[message] = Known(self.last, self.now, 0, WAITING, key=self.keys[message])
+            self.aside.remove(message)
+            self.given_once.discard(message)
+
+    # The whole group
+
+    @rule(data=st.data())
+    def seek(self, data: st.DataObject) -> None:
+        to, before = data.draw(st.integers(0, self.next)), self.state
+        generation = bytes((self.era + 1,)) * 8
+        after = group.seek(self.state, id_of(to), generation)
+        if self.state.moves:
+            assert after is None
+            return
+        assert after is not None
+        self.changed(after)
+        assert group.seek(after, id_of(0), generation) is after
+        self.era, self.reach, self.open, self.keyed = self.era + 1, to, {}, {}
+        self.acked, self.given, self.given_once = set(), set(), set()
+        self.aside = [message for message in self.aside if message < to]
+        assert after.last == before.last
+
+    @rule(data=st.data())
+    def purge(self, data: st.DataObject) -> None:
+        to = data.draw(st.integers(0, self.next))
+        self.changed(group.purge(self.state, id_of(to)))
+        self.log = {message for message in self.log if message >= to}
+        self.expect_dropped([message for message in (*self.open, *self.aside) if message < to])
+        self.reach = max(self.reach, to)
+
+    # What is always so
+
+    def changed(self, after: GroupState) -> None:
+        """The state is another one; the one that was given stays what it was, and bytes tell all of it."""
+        assert encode(self.state) == self.before
+        self.state = stamped(after, id_of(self.last)) if after is not self.state else after
+        assert decode(encode(self.state)) == self.state
+        self.before = encode(self.state)
+
+    before = encode(GroupState(b"\1" * 8, id_of(0)))
+
+    @invariant()
+    def is_as_the_model_says(self) -> None:
+        state = self.state
+        found = {number_of(id): astuple(entry) for id, entry in state.open.items()}
+        wanted = {m: (k.number, k.due, k.deliveries, k.kind, k.setbacks, k.key) for m, k in sorted(self.open.items())}
+        assert list(found.items()) == list(wanted.items()), (found, wanted)
+        moving = {message for message, known in self.open.items() if known.kind == MARKED}
+        assert set(map(number_of, state.moves)) == moving
+        assert (state.reach, state.last, state.generation) == (id_of(self.reach), self.last, bytes((self.era,)) * 8)
+        assert (list(map(number_of, state.aside)), state.set_aside) == (self.aside, len(self.aside))
+        assert {key: (c.first, c.size, c.until) for key, c in state.claims.items() if c.until > self.now} == {
+            key: (c.numbers.start, len(c.numbers), c.until) for key, c in self.keyed.items() if c.until > self.now
+        }
+
+    @invariant()
+    def lag_and_waits_are_right(self) -> None:
+        lag = group.lag(self.state, Ticks(self.now))
+        busy = [k for k in self.open.values() if k.kind == MARKED or (k.kind == LEASED and k.due > self.now)]
+        assert (lag.in_flight, lag.waiting, lag.set_aside) == (len(busy), len(self.open) - len(busy), len(self.aside))
+        assert lag.settled_through == id_of(min(self.open, default=self.reach))
+        assert lag.oldest == (id_of(min(self.open)) if self.open else None)
+        assert (lag.reach, lag.behind(7)) == (id_of(self.reach), len(self.open) + 7)
+        dues = [known.due for known in self.open.values() if known.kind != MARKED and known.due > self.now]
+        assert group.next_due(self.state, Ticks(self.now)) == min(dues, default=None)
+
+
+class MachineTests(SynchronousTestCase):
+    def test_histories(self) -> None:
+        self.patch(folded, "living", folded.Living())
+        run_state_machine_as_test(
+            GroupMachine,
+            settings=settings(
+                max_examples=tried(100, 3000),
+                stateful_step_count=50,
+                deadline=None,
+                database=None,
+                suppress_health_check=list(HealthCheck),
+            ),
+        )

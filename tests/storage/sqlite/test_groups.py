@@ -1,0 +1,237 @@
+"""Consumer groups in the writing thread of SQLite: what is read ahead, and what is cached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+
+from queuey.model.applications.policy import Ack
+from queuey.model.groups.commands import Command, Ran, Settle, SettleAnswer, Take, TakeAnswer
+from queuey.model.groups.receipts import Receipt
+from queuey.model.groups.rows import encode_group, group_key
+from queuey.model.groups.settings import Group, GroupSettings
+from queuey.model.groups.terms import Action, Outcome, Settlement, Terms
+from queuey.model.messages.message import Address
+from queuey.model.queues.queue import Queue
+from queuey.model.timeid import LOWEST, SECOND, Ticks, upper_bound
+from queuey.storage.sqlite.reading import read_ahead
+from queuey.storage.sqlite.writing import group_states
+from queuey.storage.sqlite.writing.group_states import GroupStates
+from tests.contracts.reading import TERMS, new
+from tests.storage.sqlite.test_writer import HeldCase
+
+LEASE = Ticks(30 * SECOND)
+PLAIN = Terms()
+
+
+class GroupsCase(HeldCase):
+    """A store with groups of a queue."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.group = self.make_group("g", 1)
+
+    @property
+    def states(self) -> GroupStates:
+        return self.writer.groups
+
+    def make_group(self, name: str, number: int, queue: Queue | None = None) -> Group:
+        incarnation = (queue or self.queue).incarnation
+        gid = number.to_bytes(16, "big")
+        group = Group(incarnation, name, gid, b"s" * 32, GroupSettings(), LOWEST, Ticks(0), "")
+        replaced = self.store.states.replace(group_key(incarnation, name), None, encode_group(group), "v1")
+        self.successResultOf(replaced)
+        return group
+
+    def post(self, count: int, size: int = 100, ttl: int = 3600) -> None:
+        messages = [new((b"%d " % number).ljust(size, b"x"), ttl=ttl) for number in range(count)]
+        self.successResultOf(self.store.append(self.queue, messages, TERMS))
+        self.successResultOf(self.subject.advance(0.1))
+
+    def run_one(self, command: Command, group: Group | None = None, terms: Terms = PLAIN) -> Ran:
+        return self.successResultOf(self.store.groups.run(self.queue, group or self.group, terms, (command,)))
+
+    def take(self, limit: int, group: Group | None = None, terms: Terms = PLAIN) -> list[tuple[int, Receipt]]:
+        """The numbers that messages begin with, and their receipts."""
+        (answer,) = self.run_one(Take((1,), limit, LEASE, 1 << 20), group, terms).answers
+        assert isinstance(answer, TakeAnswer)
+        found = []
+        for share in answer.shares:
+            for one, message in zip(share.taken, share.messages, strict=True):
+                assert message is not None
+                receipt = Receipt(self.queue.incarnation, share.generation, 1, one.id, one.number)
+                found.append((int(message.content.body.split()[0]), receipt))
+        return found
+
+    def numbers(self, limit: int, group: Group | None = None) -> list[int]:
+        return [number for number, _ in self.take(limit, group)]
+
+    def settle(self, receipts: Sequence[Receipt], action: Action = Action.ACK, span: int = 0) -> Sequence[Outcome]:
+        command = Settle(tuple([Settlement(action, one, Ticks(span * SECOND)) for one in receipts]))
+        (answer,) = self.run_one(command).answers
+        assert isinstance(answer, SettleAnswer)
+        return answer.outcomes
+
+
+class ReadAheadTests(GroupsCase):
+    """What is read before it is asked for, with memory for little of it."""
+
+    def held(self) -> int:
+        """The messages that are held for all groups."""
+        return sum([len(held.ahead._ids) for held in self.states._cached.values()])
+
+    def test_a_claim_that_is_read_in_two_pieces(self) -> None:
+        """The second piece is more than there is memory for, and it is the one that is needed."""
+        self.states.ahead.most = 20_000
+        self.post(700)
+        found: list[int] = []
+        while len(found) < 700:
+            self.assertEqual(len(some := self.numbers(7)), 7, f"after {len(found)}")
+            found += some
+        self.assertEqual(found, list(range(700)))
+        self.assertEqual(self.numbers(7), [])
+
+    def test_groups_share_the_memory(self) -> None:
+        self.states.ahead.most = 40_000
+        self.post(400)
+        groups = [self.make_group(f"g{number}", number) for number in range(2, 12)]
+        found: dict[str, list[int]] = {group.name: [] for group in groups}
+        for _ in range(40):
+            for group in groups:
+                found[group.name] += self.numbers(10, group)
+                self.assertLessEqual(self.held(), 2 * 40_000 // 500)
+        self.assertEqual(set(map(tuple, found.values())), {tuple(range(400))})
+
+    def test_memory_is_counted_until_it_is_free(self) -> None:
+        room = self.states.ahead
+        self.post(100)
+        for number in range(2, 6):
+            self.numbers(5, self.make_group(f"g{number}", number))
+            self.assertGreater(room.used, 100 * self.held())
+        self.states.touched(self.queue.incarnation)
+        self.assertEqual((room.used, self.held()), (0, 0))
+        self.numbers(5)
+        self.assertGreater(room.used, 0)
+        self.states.end(self.group.gid, 1)
+        self.assertEqual(room.used, 0)
+
+    def test_few_are_read_while_memory_is_short(self) -> None:
+        self.post(1000)
+        for _ in range(18):
+            self.numbers(20)
+        self.assertEqual(self.held(), 512)
+        self.states.ahead.most = self.states.ahead.used
+        other = self.make_group("h", 2)
+        self.numbers(1, other)
+        self.assertEqual(self.held(), read_ahead.FIRST)
+        self.assertEqual(self.numbers(3), [360, 361, 362])
+
+
+class UndoneTests(GroupsCase):
+    """What a batch that fails drops of what was read ahead."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.other = self.make_group("other", 2)
+        self.post(100)
+        self.take(1)
+        self.take(1, self.other)
+
+    def ahead(self, group: Group) -> int:
+        return len(self.states._cached[group.gid, 1].ahead._ids)
+
+    def fail_with(self, *jobs: Callable[[], Deferred[Any]]) -> None:
+        """Run some jobs in one batch whose commit fails, and fails once more for each of them."""
+
+        def refuse() -> bool:
+            return True
+
+        self.subject.hold()
+        waiting = [job() for job in jobs]
+        self.writer._connection.set_commit_hook(refuse)
+        self.subject.release()
+        self.writer._connection.set_commit_hook(None)
+        for one in waiting:
+            self.failureResultOf(one)
+
+    def test_others_keep_theirs(self) -> None:
+        """A client whose writes fail does not make all groups read again."""
+        before = self.ahead(self.other)
+        self.fail_with(lambda: self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), 3, LEASE, 1 << 20),)))
+        self.assertEqual((self.ahead(self.group), self.ahead(self.other)), (0, before))
+        self.assertGreater(before, 0)
+        self.assertEqual((self.numbers(3), self.numbers(3, self.other)), ([1, 2, 3], [1, 2, 3]))
+
+    def test_a_purge_that_fails(self) -> None:
+        """What the others read while the messages were gone is not what there is."""
+        bound = upper_bound(self.writer.last)
+        self.fail_with(
+            lambda: self.store.purge(self.queue, bound, Ack.ONE),
+            lambda: self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), 3, LEASE, 1 << 20),)),
+        )
+        self.assertEqual((self.numbers(3), self.numbers(3, self.other)), ([1, 2, 3], [1, 2, 3]))
+
+
+class LargeTests(GroupsCase):
+    """Messages that are due again, and larger together than a claim may be."""
+
+    def read_bodies(self, limit: int, max_bytes: int) -> tuple[int, int]:
+        """Claim; the number of messages that were given, and of bodies that were read for them."""
+        count, find = 0, self.states.find
+
+        def counted(*arguments: Any) -> Any:
+            nonlocal count
+            found = find(*arguments)
+            count += len(found)
+            return found
+
+        self.patch(self.states, "find", counted)
+        (answer,) = self.run_one(Take((1,), limit, LEASE, max_bytes)).answers
+        assert isinstance(answer, TakeAnswer)
+        return sum([len(share.taken) for share in answer.shares]), count
+
+    def test_no_more_bodies_are_read_than_fit(self) -> None:
+        self.post(100, size=1000)
+        self.settle([receipt for _, receipt in self.take(100)], Action.RETRY)
+        self.assertEqual(self.read_bodies(100, 5000), (5, 6))
+        self.assertEqual(self.read_bodies(100, 10), (1, 1))
+        self.assertEqual(self.numbers(1000), list(range(6, 100)))
+
+    def test_messages_that_are_gone(self) -> None:
+        """Those between the ones that fit are dropped; of those after them nothing is known."""
+        self.post(10, size=1000)
+        receipts = [receipt for _, receipt in self.take(10)]
+        self.settle(receipts, Action.RETRY)
+        gone = [Address(1, receipts[number].id) for number in (0, 2, 9)]
+        self.successResultOf(self.store.remove(self.queue, gone, Ack.ONE))
+        self.assertEqual(self.read_bodies(10, 3000), (3, 4))
+        index = self.states._cached[self.group.gid, 1].rows.index
+        self.assertEqual([address.id in index.open for address in gone], [False, False, True])
+        self.assertEqual(self.numbers(100), [5, 6, 7, 8])
+        self.assertNotIn(gone[2].id, index.open)
+
+
+class NothingTests(GroupsCase):
+    """A claim is answered with nothing only if there is nothing."""
+
+    def test_more_messages_are_gone_than_are_looked_at_once(self) -> None:
+        """Messages that were given back have expired since, and others came after them."""
+        self.post(500, ttl=60)
+        self.settle([receipt for _, receipt in self.take(500)], Action.RETRY)
+        self.successResultOf(self.subject.advance(100))
+        self.post(3)
+        self.assertEqual(self.numbers(1), [0])
+        self.assertEqual(self.numbers(5), [1, 2])
+        self.assertEqual(self.numbers(5), [])
+
+    def test_states_are_dropped_from_the_cache(self) -> None:
+        self.patch(group_states, "MAX_CACHED", 2)
+        self.post(60)
+        groups = [self.make_group(f"g{number}", number) for number in range(2, 7)]
+        for start in range(0, 60, 10):
+            for group in groups:
+                self.assertEqual(self.numbers(10, group), list(range(start, start + 10)))
+        for group in groups:
+            self.assertEqual(self.numbers(10, group), [])
