@@ -246,7 +246,12 @@ class DiskAndTroubleTests(SynchronousTestCase):
         store: Any = self
         draining = Draining(self.clock.seconds)
         health = readiness(
-            store, draining, lambda: self.settings, lambda _: self.free, self.clock, lambda: self.workers
+            store=store,
+            draining=draining,
+            settings=lambda: self.settings,
+            free=lambda _: self.free,
+            clock=self.clock,
+            accepting=lambda: self.workers,
         )
         found = health.look()
         self.clock.advance(LIMIT)

@@ -61,12 +61,12 @@ class DeathTests(ScheduleTestCase):
     def process(self, states: IStateStore) -> ScheduleEngine:
         parts = self.assembly.schedules
         _, engine = scheduling(
-            self.clock,
-            parts.now,
-            Front(states),  # type: ignore[arg-type]
-            parts.directory,
-            parts.messages,
-            self.policies(),
+            reactor=self.clock,
+            now=parts.now,
+            store=Front(states),  # type: ignore[arg-type]
+            directory=parts.directory,
+            messages=parts.messages,
+            policies=self.policies(),
         )
         self.engines.append(engine)
         engine.start()

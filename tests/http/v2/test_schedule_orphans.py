@@ -89,12 +89,12 @@ class OrphanTests(ScheduleTestCase):
     def front(self, states: IStateStore) -> ScheduleDirectory:
         parts = self.assembly.schedules
         directory, _ = scheduling(
-            self.clock,
-            parts.now,
-            Front(states),  # type: ignore[arg-type]
-            parts.directory,
-            parts.messages,
-            self.policies(),
+            reactor=self.clock,
+            now=parts.now,
+            store=Front(states),  # type: ignore[arg-type]
+            directory=parts.directory,
+            messages=parts.messages,
+            policies=self.policies(),
         )
         return directory
 

@@ -88,7 +88,12 @@ class ScheduleTestCase(GroupTestCase):
     def another_process(self) -> ScheduleEngine:
         parts = self.assembly.schedules
         _, engine = scheduling(
-            self.clock, parts.now, self.assembly.store, parts.directory, parts.messages, self.policies()
+            reactor=self.clock,
+            now=parts.now,
+            store=self.assembly.store,
+            directory=parts.directory,
+            messages=parts.messages,
+            policies=self.policies(),
         )
         return engine
 

@@ -21,6 +21,7 @@ from queuey.http.v2.live.guard import LiveGuard
 from queuey.http.v2.live.query import Data, Errors, format_of, last_event_id
 from queuey.http.v2.many.choices import (
     Chosen,
+    begin_in_body,
     begins_at,
     choice_in_body,
     chosen_in_body,
@@ -188,11 +189,7 @@ def _in_body(request: Request, application: str) -> ManyLive:
     """Return what a body asks for; see ``_in_query`` for the errors."""
     asked = Members(members(request, _MEMBERS))
     chosen = chosen_in_body(asked, application)
-    after, since = asked.text("after"), asked.time("since")
-    start = asked.choice("start", Start)
-    places = [name for name in ("after", "since", "start") if asked.value(name) is not None]
-    for name in places[1:]:
-        asked.wrong(name, f"cannot be given together with {places[0]}")
+    after, since, start = begin_in_body(asked)
     found = _live(request, asked, chosen)
     asked.check()
     again = last_event_id(request)
