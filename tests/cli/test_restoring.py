@@ -251,7 +251,7 @@ class RestoringTests(ApiTestCase):
         self.assertEqual(self.restore("q%ü", "q%ü"), Restored(put=0, there=7))
 
     def test_interrupted_between_two_steps(self) -> None:
-        """Whoever does it again finds what is not finished, and finishes it: of messages too large for a batch here."""
+        """A second run finds what is not finished, and finishes it: of messages too large for a batch here."""
         self.patch(restoring, "BATCH_BYTES", 1)
         messages = self.fill_beyond_v1()
         for done in range(30):

@@ -271,7 +271,7 @@ class GroupsContract(GroupSteps):
 
     @contract
     async def test_settlements_that_need_a_lease_in_force(self) -> None:
-        """A receipt whose lease has ended changes nothing then, although nobody else has claimed the message."""
+        """A receipt whose lease has ended changes nothing then, although no other claim has taken the message."""
         await self.begin()
         await self.post(b"1", b"2", b"3")
         one, two, three = await self.receipts()

@@ -278,7 +278,7 @@ class StoreMachine(RuleBasedStateMachine):
             self.stamped(bool(message.delay))
 
     def stamped(self, count: int) -> None:
-        """The store may have made so many ids of now that nobody is told."""
+        """The store may have made so many ids of now that it has not returned."""
         if self.subject.stamps_all:
             self.model.stamped(count)
 
@@ -627,7 +627,7 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 def within(queue: Queue, partition: int) -> int:
-    """One of the partitions that a queue has: nobody puts messages into others."""
+    """One of the partitions that a queue has: messages are put into no others."""
     return (partition - 1) % queue.settings.partitions + 1
 
 

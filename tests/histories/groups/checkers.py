@@ -216,7 +216,7 @@ def _is_repeat(one: Take, other: Take) -> bool:
 
 
 def together(view: View) -> Findings:
-    """Given to somebody while another one's lease lived, and nobody had asked for anything."""
+    """A message was given to a worker during another one's lease, although no claim asked for it."""
     for place, takes in view.takes.items():
         for one, other in pairwise(view.first_takes(takes)):
             if not one.given.number or view.leapt(one.claim.invoked, other.claim.ended):
@@ -281,7 +281,7 @@ def generations(view: View) -> Findings:
 
 
 def forgeries(view: View) -> Findings:
-    """A receipt that nobody was given is not refused."""
+    """A receipt that was given to no worker is not refused."""
     for request in view.history.settlements:
         for asked in request.asked:
             if asked.forged:
@@ -300,7 +300,7 @@ def disowned(view: View) -> Findings:
 
 
 def remembered(view: View) -> Findings:
-    """An ack is not remembered, or one that nobody asked for is."""
+    """An ack is not remembered, or one that no client asked for is."""
     for place, wishes in view.wishes.items():
         acks = [wish for wish in wishes if wish.asked.action == "ack"]
         for wish in wishes:
@@ -338,9 +338,9 @@ def first_order(view: View) -> Findings:
 
 
 def _given_back(view: View, group: str, partition: int, one: Given, other: Given, several: Sequence[Given]) -> bool:
-    """Whether the second may have been taken before the first, by a claim of which nobody knows, and given back.
+    """Whether the second may have been taken before the first, by a claim with an unknown outcome, and given back.
 
-    A claim whose client hung up gives back what it took, and that counts as no delivery; its number nobody is told.
+    A claim whose client hung up gives back what it took, and that counts as no delivery; no client sees its number.
     """
     before = max((given.number for given in several if given.message.id < other.message.id), default=0)
     return any(number not in view.numbers[group, partition] for number in range(before + 1, one.number))

@@ -176,7 +176,7 @@ class World:
     # Time
 
     def now(self) -> float:
-        """By a clock that nobody sets; no two things happen at one time."""
+        """By a clock that is never set; no two things happen at one time."""
         self._steps += 1
         return self._subject.clock.seconds() + self._steps * STEP
 
@@ -244,7 +244,7 @@ class World:
         return View(self.history, self._end(), self._plans, slack=0.0)
 
     def _work_off(self, steps: int) -> None:
-        """Until nobody wants anything more; who is no drainer begins nothing new.
+        """Run until every client is done; clients that are no drainers begin nothing new.
 
         :param steps: that it may take.
         """
@@ -273,7 +273,7 @@ class World:
         result_of(self._subject.advance(seconds))
 
     def _kill(self, place: int) -> None:
-        """A front end ends, and another one takes its place: whoever asked it does not know what became of that."""
+        """A front end ends, and another one takes its place: clients that sent it requests do not know the outcome."""
         at = self.now()
         self.history.broken(Fault("kill", at, at))
         self._calls.kill(self._fronts[place].number)

@@ -1,7 +1,7 @@
 """What the clients of groups do next: the generator of histories, the same in process and over HTTP.
 
-A mind says what it wants, is told what came of that, and says what it wants then. Everything random comes from one
-``Random`` of its own, so that a seed names a course as far as answers come in the same order.
+A mind says what it does next, gets the outcome, and says what it does then. Everything random comes from one ``Random``
+of its own, so that a seed names a course as far as answers come in the same order.
 """
 
 from __future__ import annotations
@@ -133,12 +133,12 @@ class Told:
 
     @property
     def unknown(self) -> bool:
-        """Whether nobody knows."""
+        """Whether the outcome is unknown."""
         return self.operation.outcome is Outcome.UNKNOWN
 
 
 class Mind(Protocol):
-    """Whoever does one thing after another.
+    """A client that does one thing after another.
 
     :ivar plan: of the group that it is done to, if it is done to one.
     :ivar over: whether nothing is left to be done.
@@ -156,7 +156,7 @@ class Mind(Protocol):
     def next(self, now: float) -> Intent | Rest:
         """What it wants.
 
-        :param now: in seconds by a clock that nobody sets.
+        :param now: in seconds by a clock that is never set.
         """
 
     def heard(self, intent: Intent, told: Told) -> None:
@@ -276,9 +276,10 @@ class WorkerMind:
 
 
 class SenderMind:
-    """Posts some messages under a key until it is told that they are stored, and now and then once more; then others.
+    """Posts some messages under a key until it gets the answer that they are stored, and now and then once more; then
+    others.
 
-    Where it is told that nothing is stored it may leave it at that.
+    If the answer is that nothing is stored, it may leave it at that.
     """
 
     plan = None
@@ -356,7 +357,7 @@ class SeekerMind(OwnerMind):
 
 
 class RedriverMind(OwnerMind):
-    """Takes dead letters back now and then, and goes on where it is told to."""
+    """Takes dead letters back now and then, and goes on at the given cursor."""
 
     def _fresh(self) -> Intent:
         return ToRedrive(self._random.choice((None, 5)))
