@@ -45,7 +45,7 @@ keep_what_is_compiled()
 
 
 def no_web() -> IWeb:
-    """What asks verifiers and issuers, where nobody is to be asked."""
+    """A client for verifiers and issuers in tests in which none may be asked."""
     raise AssertionError("nobody is to be asked")
 
 

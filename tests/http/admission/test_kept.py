@@ -99,7 +99,7 @@ class KeptTestCase(OpsTestCase):
         self.assertEqual(found, list(statuses) if len(statuses) > 1 else [*statuses] * len(requests))
 
     def use(self, text: str) -> None:
-        """Put settings in force that were written anew, as SIGHUP does.
+        """Put settings in force that were changed in the file, as SIGHUP does.
 
         The door forgets heads where its limits may have changed. What is found out of them must not need that.
         """

@@ -187,7 +187,8 @@ class RequestTests(LimitsTestCase):
         self.assertEqual(self.ask("GET", "/v2/app").header("ratelimit"), '"request_rate";r=5;t=1')
 
     def test_who_does_not_stop_is_told_later(self) -> None:
-        """Of what is refused; whoever is let in is answered at once, and who hangs up leaves nothing behind."""
+        """Limits of what is refused; a request that is let in is answered at once, and a client that hangs up leaves
+        nothing behind."""
         path = "/v2/app/queues/q/messages"
         connections = [self.client.start("GET", path, OWNER) for _ in range(26)]
         told = [connection for connection in connections if connection.received]

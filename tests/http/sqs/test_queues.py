@@ -282,7 +282,7 @@ class CallTests(SqsTestCase):
 
 
 class BusyTests(SqsTestCase):
-    """A receive that is one too many is empty, after a second; other calls are told to come later."""
+    """A receive that is one too many is empty, after a second; other calls get an error that asks to come later."""
 
     settings = SQS_SETTINGS + "request_rate = 1\nrequest_burst = 2\n"
 

@@ -104,7 +104,7 @@ class PathTests(FrameTestCase):
 
 
 class CallerTests(FrameTestCase):
-    """Who is let in, and what others are told."""
+    """The callers that are let in, and the answers to others."""
 
     def test_order(self) -> None:
         """What is refused first: the application, the key, the queue, the right, and then what is wrong."""
@@ -142,7 +142,7 @@ class CallerTests(FrameTestCase):
             self.expect(200, self.send("GET", "/queues", None, {"Authorization": f"{scheme} {KEY}"}))
 
     def test_two_headers(self) -> None:
-        """Nobody can tell which of the two is meant."""
+        """It is unclear which of the two is meant."""
         response = self.ask("GET", "/v2/app", [("Authorization", "x y"), ("Authorization", "x y")])
         problem = self.problem("malformed-request", response)
         self.assertEqual(problem["detail"], "The header Authorization came more than once.")
@@ -168,7 +168,7 @@ class DoorTests(FrameTestCase):
         self.assertEqual(self.problem("headers-too-large", long)["limit"], "max_header")
 
     def test_path_not_known(self) -> None:
-        """Then the shape is that of v1: nobody knows which API was meant."""
+        """Then the shape is that of v1: it is unknown which API was meant."""
         for data, status in (
             (b"GET /v2/app HTTP/9\r\n\r\n", 400),
             (b"GET /v2/" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
@@ -214,7 +214,7 @@ class FailureTests(FrameTestCase):
         self.assertEqual(self.problem("storage-full", self.send("PUT", "/queues/new"))["limit"], "storage")
 
     def test_defect(self) -> None:
-        """500 has an incident id and no detail, and tells that nobody knows what was stored, but for reading."""
+        """500 has an incident id and no detail, and says that it is unknown what was stored, except for reads."""
         self.failing(ZeroDivisionError("secret"), "describe", "names")
         for method, path, applied in (
             ("GET", "/queues", "no"),
@@ -261,7 +261,7 @@ class CorsTests(FrameTestCase):
             self.assertIsNone(response.header("access-control-allow-credentials"))
 
     def test_others(self) -> None:
-        """They get nothing, and caches are told all the same."""
+        """They get no headers, and caches get ``Vary`` all the same."""
         response = self.send("GET", "", None, {**OWNER, "Origin": "https://evil.example.org"})
         self.assertEqual(response.all("vary"), ["Origin, Accept"])
         self.assertIsNone(response.header("access-control-allow-origin"))
@@ -279,7 +279,7 @@ class CorsTests(FrameTestCase):
             self.assertEqual(response.all("vary"), ["Origin, Accept"])
 
     def test_no_preflight(self) -> None:
-        """It is told what the path takes; what is not there is not there."""
+        """The answer has the methods of the path; what is not there is not there."""
         response = self.send("OPTIONS", "/queues/q", None, {})
         self.assertEqual((response.status, response.header("allow")), (204, QUEUE_METHODS))
         self.problem("no-such-application", self.ask("OPTIONS", "/v2/nope", PREFLIGHT))

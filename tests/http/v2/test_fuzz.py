@@ -160,7 +160,7 @@ class Api2(Api):
         kind = answer.header("content-type")
         assert kind is not None, answer
         if kind == "application/json" and answer.status == 400 and answer.error:
-            return  # the path could not be read, so that nobody knows which API was meant
+            return  # the path could not be read, so that it is unknown which API was meant
         assert (kind == "application/problem+json") == (answer.status >= 400), answer
         if answer.status >= 400:
             problem = answer.json

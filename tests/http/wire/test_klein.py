@@ -196,7 +196,8 @@ class KleinTests(SynchronousTestCase):
         self.assertEqual(5000, self.client.request("PUT", "/upload", body=b"x" * 5000).json)
 
     def test_upload_broken(self) -> None:
-        """A body that breaks off, is malformed or hangs: told to the client if there is one, and not logged."""
+        """A body that breaks off, is malformed or hangs: the client gets the error if there is one, and it is not
+        logged."""
         connection = self.client.start("PUT", "/upload", CHUNKED, b"5\r\nabcde\r\nzz\r\n")
         self.assertEqual(["BadRequest"], list(connection.response().error))
         self.client.start("PUT", "/upload", {"Content-Length": "9"}, b"abc").hang_up()

@@ -186,7 +186,7 @@ class SameRequestsTests(SynchronousTestCase):
         self.check(data, by_llhttp(*(data[start:stop] for start, stop in pairwise(places))))
 
     def test_good_requests(self) -> None:
-        """Requests that nobody doubts are read to the end by both."""
+        """Both read requests that are valid beyond doubt to the end."""
         good = [SMUGGLED, post(b"Content-Length: 5\r\n", b"hello"), post(CHUNKED, b"5\r\nhello\r\n" + END), SMUGGLED]
         self.assertEqual(self.check(b"".join(good), by_llhttp(*good)), len(good))
 

@@ -252,7 +252,7 @@ class SmugglingTests(SynchronousTestCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_answers_to_head(self) -> None:
-        """A HEAD whose line is refused, or late, is answered without a body, which nobody would expect."""
+        """A HEAD whose line is refused, or late, is answered without a body, which no client would expect."""
         clock = Clock()
         site = make_site(Handler(answer_ok), reactor=clock)
         for line in (

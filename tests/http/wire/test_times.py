@@ -142,7 +142,7 @@ class TimeOutTests(SynchronousTestCase):
         self.assertFalse(self.connection.transport.aborted)
 
     def test_client_takes_nothing_of_a_stream(self) -> None:
-        """So is one whose handler waits for it to take more; the handler is told."""
+        """So is one whose handler waits for it to take more; the handler gets an error."""
         self.connection.transport.greedy = False
         self.handler.handle = keep_waiting
         self.connection.send(GET)

@@ -92,7 +92,7 @@ class TwistedTests(SynchronousTestCase):
         self.assertGreater(same, len(CASES) // 2)
 
     def test_good_requests(self) -> None:
-        """What nobody doubts is read alike."""
+        """Valid requests are read alike."""
         good = b"".join(
             [
                 encode_request("GET", "/a?b=c"),

@@ -112,7 +112,7 @@ class TrioTests(ScriptedCase):
 
 
 class ConnectingTests(ScriptedCase):
-    """Who is let in, and what is said where nobody is."""
+    """The credentials that are let in, and the error if none are."""
 
     async def begin(self) -> None:
         pass

@@ -60,7 +60,7 @@ class ThriftContractTests(sessions.SessionContract):
                 self.assertEqual([tuple(row) for row in found], rows)
 
     async def test_what_a_node_itself_finds_too_large(self) -> None:
-        """It is told apart from what is malformed."""
+        """It is distinguished from what is malformed."""
         session = make_session(*thrift_node(), max_request=1 << 24)
         self.addCleanup(session.close)
         await session.connect()

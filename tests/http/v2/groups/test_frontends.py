@@ -93,7 +93,7 @@ class FrontEndsTests(OnCassandra, GroupTestCase):
             self.assertEqual(self.claimed()[0]["lease"], 7)
 
     def test_conditions(self) -> None:
-        """Of two that change the same at once, one is told so."""
+        """Of two that change the same at once, one gets an error."""
         tag = f'"{self.get()["version"]}"'
         self.expect(200, self.change({"lease": 7}, If_Match=tag))
         with self.other():

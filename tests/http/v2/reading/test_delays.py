@@ -15,7 +15,7 @@ class DelayTests(ReadingTestCase):
         return self.appended(body, f"?delay={delay}{rest}")
 
     def test_due(self) -> None:
-        """It shows when it is due, not earlier, whoever reads in whichever way."""
+        """It shows when it is due, not earlier, in every kind of read."""
         first = self.appended("first")
         id = self.later("60")
         page = self.page()

@@ -72,7 +72,7 @@ class WaitTestCase(ReadingTestCase):
         return page
 
     def nothing_left(self) -> None:
-        """Nobody waits, and no timer is left of anybody."""
+        """No reader waits, and no timer is left."""
         self.assertEqual((self.waits.waiting, self.waits._queues), (0, {}))
         self.assertLessEqual(len(self.clock.getDelayedCalls()), self.timers)
 
@@ -288,7 +288,7 @@ class NotWakingTests(WaitTestCase):
         self.nothing_left()
 
     def test_end_of_the_range(self) -> None:
-        """Where nothing can come, nobody waits: before a time that is over, and behind the oldest."""
+        """If nothing can come, no reader waits: before a time that is over, and behind the oldest."""
         self.fill(3)
         first = self.ids("limit=1")[0]
         for query in ("until=1700000000", f"order=desc&after={first}", "since=5&until=4"):

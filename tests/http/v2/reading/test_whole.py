@@ -261,7 +261,7 @@ class MeanwhileTests(WholeTestCase):
         self.assertEqual(self.all(f"after={place}")[0], rest)
 
     def test_defect(self) -> None:
-        """An error that nobody foresaw cuts the answer: there is no last line."""
+        """An unforeseen error cuts the answer: there is no last line."""
         connection = self.begin()
         self.until_begun(connection)
         self.store.read_merged = lambda *_: fail(ZeroDivisionError())  # type: ignore[method-assign]
@@ -348,7 +348,7 @@ class MeanwhileTests(WholeTestCase):
         self.ended(change, "forbidden")
 
     def test_purge(self) -> None:
-        """A purge that passes the reader makes a gap, which is told."""
+        """A purge that passes the reader makes a gap, which is reported."""
         connection = self.begin()
         self.until_begun(connection)
         self.assertEqual(self.send("DELETE", self.path(f"?before={self.stored[2000]}")).status, 204)
