@@ -181,7 +181,7 @@ class SocketTests(LiveCase):
 
     @deferred
     async def test_stalled_reader_is_cut(self) -> None:
-        """A client that takes nothing of a large answer is cut, and the handler told."""
+        """A client that takes nothing of a large answer is cut, and the handler gets an error."""
         outcomes: list[object] = []
 
         @deferred
@@ -245,7 +245,7 @@ class SocketTests(LiveCase):
 
     @deferred
     async def test_too_many_connections(self) -> None:
-        """The one too many is told so, though it sends its request at the same time."""
+        """The one too many gets an error, though it sends its request at the same time."""
         self.site.limits = attrs.evolve(self.site.limits, max_connections=3)
         held = [await deferToThread(socket.create_connection, self.address) for _ in range(3)]
         await self.until(lambda: self.site.connections == 3)

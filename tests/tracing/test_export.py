@@ -20,7 +20,7 @@ from tests.logs.support import Events
 
 
 class Exporter(SpanExporter):
-    """Does with spans what it is told to.
+    """Does with spans what the test says.
 
     :ivar result: what becomes of them; ``None``: it fails.
     """

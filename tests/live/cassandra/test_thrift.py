@@ -164,7 +164,7 @@ class TwoNodesTests(ClusterTestCase):
     """Two nodes with all data, of which one breaks."""
 
     async def test_a_node_that_stops_dies_and_comes_back(self) -> None:
-        """After the moments in which nobody can know, what one node can answer is answered."""
+        """After the moments in which the nodes cannot know, what one node can answer is answered."""
         cluster = await self.start(2)
         session = make_session(cluster.hosts[0], cluster.thrift_port)
         self.addCleanup(session.close)

@@ -50,7 +50,7 @@ class Bridge:
         return self._store.health_problems()
 
     def cached(self, application: str, name: str) -> Any:
-        """So it is with what is at hand."""
+        """The same holds for cached messages."""
         return self._store.cached(application, name)
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:

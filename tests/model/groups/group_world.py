@@ -132,8 +132,8 @@ class Scene:
     :ivar log: the messages that are there, and ``shown`` how many are below the stable time.
     :ivar letters: dead letters: their numbers, their messages, and the generation in which they were.
     :ivar asked: what the dead-letter queue has stored once: message, number of the mark, dead letter, generation.
-    :ivar receipts: of all leases that workers were told of: generation, message, number.
-    :ivar lingering: changes that nobody waits for any more, and that are made some time or never.
+    :ivar receipts: of all leases that workers were given: generation, message, number.
+    :ivar lingering: changes whose callers have given up, and that are made some time or never.
     """
 
     value: bytes
@@ -154,7 +154,7 @@ class Faults:
     """What may happen.
 
     :ivar crash: a front end ends between any two steps; its answer is lost then.
-    :ivar unknown: nobody knows whether a change was made; it is read back, by its token.
+    :ivar unknown: it is unknown whether a change was made; it is read back, by its token.
     :ivar lingering: such a change may be made some time later.
     :ivar deletes: messages are deleted.
     :ivar arrivals: messages appear one after another; else all are there from the beginning.
@@ -291,7 +291,7 @@ class World:
                 yield f"{_named(hand.task)}: crashes", _with(scene, others)
 
     def _elsewhere(self, scene: Scene) -> Iterator[tuple[str, Scene]]:
-        """What nobody does who is asked."""
+        """The steps that no front end takes on a request."""
         if scene.now < self.ends:
             yield "time passes", attrs.evolve(scene, now=scene.now + 1)
         if self.faults.arrivals and scene.shown < self.messages:
@@ -519,7 +519,7 @@ class World:
                 yield "unknown: some time", _with(later, others, asked)
 
     def _again(self, scene: Scene, others: tuple[Hand, ...], hand: Hand) -> Scene:
-        """Begin anew, since somebody else was there first; a move that was written is not written again."""
+        """Begin again, since another front end was there first; a move that was written is not written again."""
         seen = b"done" if hand.task[0] == "move" else b""
         return _with(scene, others, Hand(hand.task, Stage.READ, True, seen))
 
@@ -603,7 +603,7 @@ class World:
         return any(m < message and self.key_of(m) == self.key_of(message) for message in taken for m in left)
 
     def _answered(self, scene: Scene, others: tuple[Hand, ...], effect: Effect) -> Scene:
-        """Workers are told."""
+        """Workers get answers."""
         state = read(scene.value)
         if any(message not in scene.past.given for message, *_ in effect.taken) and scene.era == 1:
             scene = _accused(scene, TOO_EARLY)
@@ -648,7 +648,7 @@ def _removed(scene: Scene, letter: object) -> Scene:
 
 
 def _unused(scene: Scene, others: tuple[Hand, ...]) -> bytes:
-    """A token that nobody has."""
+    """A token that was not used before."""
     known = b"".join((scene.value, *(hand.after + hand.token for hand in others), *(v for v, _ in scene.lingering)))
     return next(token for token in (bytes((64 + n,)) * TOKEN for n in range(1, 9)) if token not in known)
 

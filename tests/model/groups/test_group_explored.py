@@ -210,7 +210,7 @@ def nothing_known(*_: Any) -> None:
 
 
 def trusting(applied: bool, current: bool) -> Stage:
-    """Takes a change of which nobody knows for one that was made."""
+    """Takes a change with an unknown outcome for one that was made."""
     return Stage.ANSWER
 
 

@@ -300,7 +300,7 @@ class GroupMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.taken)
     @rule()
     def give_back(self) -> None:
-        """Nobody has seen what was claimed last."""
+        """No worker has seen what was claimed last."""
         before = self.state
         self.changed(group.give_back(self.state, self.taken, Ticks(self.now)))
         some = False

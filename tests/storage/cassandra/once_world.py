@@ -96,7 +96,7 @@ class Asked:
         self._tell(self.run())
 
     def lost(self) -> None:
-        """Nobody knows whether it was done, and it was not."""
+        """The outcome is unknown, and it was not done."""
         self._tell(fail(Unavailable("lost", applied="unknown")))
 
     def refused(self) -> None:
@@ -104,7 +104,7 @@ class Asked:
         self._tell(fail(Unavailable("refused")))
 
     def unheard(self) -> None:
-        """It was done, and nobody knows."""
+        """The outcome is unknown, and it was done."""
         self.run().addErrback(lambda failure: None)
         self.lost()
 
@@ -165,7 +165,7 @@ class HeldSession:
 
 @attrs.define(eq=False)
 class FrontEnd:
-    """One process; once it is dead nobody hears of it.
+    """One process; once it is dead its results go to no client.
 
     :ivar running: keyed calls that wait for it.
     """
@@ -297,7 +297,7 @@ class OnceWorld:
         answer.addCallbacks(came, failed)
 
     def _look_up(self, addresses: Sequence[Address]) -> None:
-        """See whether messages are there, which nobody removes."""
+        """See whether messages are there, which are never removed."""
         found: list[LookupSlice] = []
         if addresses:
             self._apart().messages.lookup(self.queue, addresses, Ack.MAJORITY).addCallback(found.append)
@@ -305,7 +305,7 @@ class OnceWorld:
             self.missed += [address for address in addresses if address not in there]
 
     def _apart(self) -> FrontEnd:
-        """A process that is in nobody's hands."""
+        """A process that does not belong to a test."""
         front = self.front()
         front.session.free = True
         return front

@@ -203,7 +203,7 @@ class StepTests(SynchronousTestCase):
         self.assertGreater(min(told[word] for word in ("answered", "no", "unknown", "")), 3, told)
 
     def outcome(self, course: Course) -> str:
-        """What the client was told: nothing, that it is stored, or whether it may be."""
+        """The client's answer: none, that it is stored, or whether it may be."""
         answered, failed = course.world.answered[0], course.world.failed
         self.assertLessEqual(len(answered) + len(failed), 1)
         if not failed:

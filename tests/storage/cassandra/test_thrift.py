@@ -245,7 +245,7 @@ class SessionTests(SynchronousTestCase):
         self.assertEqual((len(self.first.executed()), len(self.second.executed())), (1, 5))
 
     def test_what_is_prepared_again_has_not_been_done(self) -> None:
-        """A node forgets a statement, and is gone before it has prepared it anew."""
+        """A node forgets a statement, and is gone before it has prepared it again."""
         self.first.result = self.second.result = rows([("[applied]", BOOLEAN)], [b"\1"])
         for _ in range(2):
             self.result(self.claim())
