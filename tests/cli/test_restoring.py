@@ -19,7 +19,7 @@ from queuey.storage.sqlite.upkeep.backup import Archive
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import Wall
 from tests.http.api_support import KEY, NOW, ApiTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 from tests.storage.quick import quick_directory
 from tests.storage.sqlite.old_files import open_store
 

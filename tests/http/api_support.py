@@ -21,7 +21,8 @@ from queuey.storage.caching import CachedStore
 from queuey.storage.layers import StoreLayer
 from queuey.storage.memory import MemoryStore
 from tests.http.compiled import keep_what_is_compiled
-from tests.http.wire_support import Client, Fields, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Fields
 
 NOW = 1_700_000_000.0
 KEY, OTHER_KEY, SPARE_KEY = "the-key-of-app", "the-key-of-other", "another-key-of-app"

@@ -24,8 +24,9 @@ from queuey.interfaces import IStore
 from queuey.model.messages.batch import NewMessages
 from queuey.service import assembly
 from tests.http.api_support import BATCH, LINES, OWNER, SETTINGS, V2TestCase
+from tests.http.responses import Response
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
-from tests.http.wire_support import Client, Response
+from tests.http.wire_support import Client
 
 LIMITED = f"""{SETTINGS}
 [application:app]

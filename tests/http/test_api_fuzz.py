@@ -24,7 +24,8 @@ from queuey.storage.memory import MemoryStore
 from tests.http import garbage
 from tests.http.api_support import KEY, NOW, OTHER_KEY, no_web
 from tests.http.garbage import ID, Garbage
-from tests.http.wire_support import Client, Connection, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, encode_request
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 EXAMPLES = 100

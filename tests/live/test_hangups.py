@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SkipTest
 
-from tests.http.wire_support import encode_request, parse_responses
+from tests.http.responses import parse_responses
+from tests.http.wire_support import encode_request
 from tests.live.clients import HEADERS, TIMEOUT, ask
 from tests.live.running import WORKERS, Daemon, children
 from tests.live.test_slow_clients import MIB, SlowTestCase, forget_peak, memory, peak, say

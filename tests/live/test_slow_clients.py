@@ -16,7 +16,8 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SkipTest
 
-from tests.http.wire_support import Response, encode_request, parse_responses
+from tests.http.responses import Response, parse_responses
+from tests.http.wire_support import encode_request
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
 from tests.live.running import LIMIT, WORKERS, Daemon, children
 from tests.live.test_daemon import LiveTestCase, wait_until

@@ -30,7 +30,8 @@ from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import ClientGone, Request, Site
 from tests import runs_in
 from tests.http.corpus import CASES, Outcome
-from tests.http.wire_support import LIMITS, Handler, Response, answer_ok, encode_request, keep_waiting, parse_responses
+from tests.http.responses import Response, parse_responses
+from tests.http.wire_support import LIMITS, Handler, answer_ok, encode_request, keep_waiting
 
 reactor: Any = _reactor
 T = TypeVar("T")

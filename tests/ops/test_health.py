@@ -17,8 +17,8 @@ from queuey.ops.draining import Draining
 from queuey.ops.health import LIMIT, Check, Finding, Health
 from queuey.service.parts.health import LATE, free_bytes, liveness, readiness
 from queuey.service.parts.reactor_lag import BEAT, Pulse
+from tests.http.responses import Response
 from tests.http.v1.test_refusals import Failing
-from tests.http.wire_support import Response
 from tests.ops.support import OpsTestCase
 from tests.storage.subjects import MemorySubject
 

@@ -56,23 +56,8 @@ from tests.histories.groups.history import (
     given,
     letter_of,
 )
-from tests.histories.groups.minds import (
-    DEAD,
-    PARTITIONS,
-    PLANS,
-    QUIET,
-    DrainMind,
-    Intent,
-    Mind,
-    Rest,
-    SenderMind,
-    ToClaim,
-    Told,
-    ToPost,
-    ToRedrive,
-    ToSeek,
-    ToSettle,
-)
+from tests.histories.groups.intents import Intent, Rest, ToClaim, ToPost, ToRedrive, ToSeek, ToSettle
+from tests.histories.groups.minds import DEAD, PARTITIONS, PLANS, QUIET, DrainMind, Mind, SenderMind, Told
 from tests.histories.groups.several import minds
 from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
 from tests.histories.groups.view import View

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.http.api_support import OWNER, SETTINGS, ApiTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 HERE, THERE = "https://app.example.org", "http://localhost:8080"
 PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}

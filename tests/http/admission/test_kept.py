@@ -15,7 +15,8 @@ from queuey.model.applications.application import digest_of, key_id
 from queuey.model.applications.signing import Grant, sign
 from queuey.storage.caching import CachedStore
 from tests.http.api_support import KEY, NOW, OTHER, OTHER_KEY, OWNER, SETTINGS, SPARE_KEY
-from tests.http.wire_support import Client, Connection, Fields, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, Fields, encode_request
 from tests.ops.support import OpsTestCase
 
 QUEUES = ("/v1/{0}/q", "/v2/{0}/queues/q/messages")

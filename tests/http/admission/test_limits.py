@@ -12,7 +12,8 @@ from queuey import config
 from queuey.config import Settings
 from queuey.http.connection.limits import AccessLine
 from tests.http.api_support import BATCH, LINES, OTHER, OWNER, SETTINGS, V2TestCase
-from tests.http.wire_support import Fields, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Fields, encode_request
 
 REQUESTS = "request_rate = 1\nrequest_burst = 10\nqueue_request_rate = 1\nqueue_request_burst = 3\n"
 MESSAGES = "message_rate = 10\nmessage_burst = 20\nqueue_message_rate = 4\nqueue_message_burst = 8\n"

@@ -6,7 +6,8 @@ import json
 
 from tests.http.admission.test_limits import CHUNKED, MESSAGES, LimitsTestCase
 from tests.http.api_support import OWNER, SETTINGS
-from tests.http.wire_support import Connection, Response, encode_chunks
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_chunks
 
 
 class StreamTests(LimitsTestCase):

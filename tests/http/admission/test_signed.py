@@ -15,7 +15,8 @@ from queuey.model.applications.signing import Grant, sign
 from tests.auth.test_browserid import ASSERTION
 from tests.http.admission.test_identities import LINE, USER, IdentitiesTestCase
 from tests.http.api_support import KEY, NOW, OTHER, OWNER, SPARE_KEY
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_request
 
 
 class SignedTests(IdentitiesTestCase):

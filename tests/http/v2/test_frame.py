@@ -15,8 +15,9 @@ from queuey.interfaces import Capabilities
 from queuey.model.applications.policy import Policy
 from queuey.service.parts.clients import settle
 from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase, set_promises
+from tests.http.responses import Response
 from tests.http.v1.test_refusals import Failing
-from tests.http.wire_support import Client, Connection, Response, encode_request
+from tests.http.wire_support import Client, Connection, encode_request
 
 HERE = "https://app.example.org"
 PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Origin": HERE}
@@ -229,105 +230,6 @@ class FailureTests(FrameTestCase):
                 self.assertEqual(problem["applied"], applied)
                 self.assertIn(problem["incident"], problem["detail"])
             self.assertNotIn(b"secret", response.body)
-
-
-class CorsTests(FrameTestCase):
-    """Pages of other origins."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.use(f"[application:app]\ncors_origins = {HERE}\n")
-
-    def test_every_answer(self) -> None:
-        """Errors and early refusals too."""
-        there = {**OWNER, "Origin": HERE}
-        exposed = {"ETag", "Link", "Location", "Retry-After", "Content-Range", "RateLimit", "RateLimit-Policy",
-                   "Idempotency-Replayed", "Date", "X-Request-Id", "Queuey-Id", "Queuey-Partition", "Queuey-Timestamp",
-                   "Queuey-Expires", "Queuey-Headers"}  # fmt: skip
-        for status, response in (
-            (200, self.send("GET", "", None, there)),
-            (201, self.send("PUT", "/queues/new", {}, there)),
-            (400, self.send("GET", "/queues?limit=x", None, there)),
-            (401, self.send("GET", "", None, {"Origin": HERE})),
-            (404, self.send("GET", "/nope", None, there)),
-            (405, self.send("POST", "/queues", b"", there)),
-            (413, self.send("PUT", "/queues/new", None, {**there, "Content-Length": "99999999"})),
-            (400, self.send("PUT", "/queues/new", None, {**there, "Content-Length": "x"})),
-        ):
-            self.assertEqual(response.status, status)
-            self.assertEqual(response.all("vary"), ["Origin, Accept"])
-            self.assertEqual(response.header("access-control-allow-origin"), HERE)
-            self.assertLessEqual(exposed, set((response.header("access-control-expose-headers") or "").split(", ")))
-            self.assertIsNone(response.header("access-control-allow-credentials"))
-
-    def test_others(self) -> None:
-        """They get no headers, and caches get ``Vary`` all the same."""
-        response = self.send("GET", "", None, {**OWNER, "Origin": "https://evil.example.org"})
-        self.assertEqual(response.all("vary"), ["Origin, Accept"])
-        self.assertIsNone(response.header("access-control-allow-origin"))
-
-    def test_preflight(self) -> None:
-        """Before authentication, whether or not the queue is there; fields by name."""
-        asked = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "If-Range", "Range",
-                 "traceparent", "tracestate", "Queuey-Headers"}  # fmt: skip
-        for path, methods in (("", "GET, HEAD, OPTIONS"), ("/queues/nope", QUEUE_METHODS)):
-            response = self.send("OPTIONS", path, None, PREFLIGHT)
-            self.assertEqual((response.status, response.body), (204, b""))
-            self.assertEqual(response.header("access-control-allow-origin"), HERE)
-            self.assertEqual(response.header("access-control-allow-methods"), methods)
-            self.assertLessEqual(asked, set((response.header("access-control-allow-headers") or "").split(", ")))
-            self.assertEqual(response.all("vary"), ["Origin, Accept"])
-
-    def test_no_preflight(self) -> None:
-        """The answer has the methods of the path; what is not there is not there."""
-        response = self.send("OPTIONS", "/queues/q", None, {})
-        self.assertEqual((response.status, response.header("allow")), (204, QUEUE_METHODS))
-        self.problem("no-such-application", self.ask("OPTIONS", "/v2/nope", PREFLIGHT))
-        self.problem("nothing-here", self.ask("OPTIONS", "/v2/app/queues/q/", PREFLIGHT))
-
-
-class CreateOnWriteTests(FrameTestCase):
-    """``create_queues = on-write``."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.use("[application:app]\ncreate_queues = on-write\nconsistency = weak\nmax_queues = 2\n")
-
-    def test_makes_it(self) -> None:
-        """A message to a queue that is not there makes it, with the defaults, once."""
-        for body in ("one", "two"):
-            self.expect(201, self.post("/v1/app/new", body))
-        self.assertEqual(self.bodies("/v1/app/new"), ["one", "two"])
-        queue = self.expect(200, self.send("GET", "/queues/new"))
-        self.assertEqual((queue["consistency"], queue["partitions"], queue["type"]), ("weak", 1, "user"))
-
-    def test_only_good_messages(self) -> None:
-        """A message that is refused makes nothing."""
-        self.refused(400, self.post("/v1/app/new", ""))
-        self.refused(400, self.post("/v1/app/new", "x", partition="2"))
-        self.expect(201, self.post_json("/v1/app/new", {"messages": []}))
-        self.problem("no-such-queue", self.send("GET", "/queues/new"))
-
-    def test_nothing_else_does(self) -> None:
-        """Neither other methods, nor other callers, nor names that no queue may have."""
-        for method in ("GET", "PUT", "DELETE"):
-            self.refused(404, self.ask(method, "/v1/app/new"))
-        self.refused(404, self.ask("PUT", "/v1/app/new/5a92f3b0cd6e11f0a1b200163e0c7f01", OWNER, b"x"))
-        for caller in (OTHER, {}):
-            self.refused(404, self.post("/v1/app/new", "x", caller))
-        for name in ("a%2Fb", "a,b", "%00", "..", "x" * 81):
-            self.refused(404, self.post(f"/v1/app/{name}", "x"))
-        self.assertEqual(len(self.expect(200, self.send("GET", "/queues"))["queues"]), 1)
-
-    def test_limit(self) -> None:
-        """It counts as any other."""
-        self.expect(201, self.post("/v1/app/new", "x"))
-        self.assertEqual(list(self.refused(507, self.post("/v1/app/newer", "x"))), ["storage-full"])
-
-    def test_explicit(self) -> None:
-        """The default: nothing is made."""
-        self.use("")
-        self.refused(404, self.post("/v1/app/new", "x"))
 
 
 class ApplicationTests(FrameTestCase):

@@ -14,8 +14,9 @@ from queuey.http.answers.problems import CODES
 from tests.http import garbage
 from tests.http.api_support import KEY
 from tests.http.garbage import Garbage
+from tests.http.responses import Response
 from tests.http.test_api_fuzz import EXAMPLES, OWNER, Api, bounded
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.wire_support import Connection, encode_request
 
 ID = "1ee83399-4000-6000-8000-000000000000".replace("-", "") + "-1"
 

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from queuey.model.queues.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, QueueSettings
 from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 CREATED = "2023-11-14T22:13:20.0000000Z"
 DEFAULTS = {

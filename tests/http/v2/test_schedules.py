@@ -15,7 +15,7 @@ from queuey.model.schedules.stored import MAX_BODY, MAX_OF_QUEUE
 from queuey.service.parts.scheduling import scheduling
 from tests.http.api_support import OTHER, fields_of
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 BODY: dict[str, Any] = {"cron": "* * * * *", "message": {"body": "tick"}}
 

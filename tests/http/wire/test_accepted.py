@@ -5,17 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.wire import Request
+from tests.http.responses import parse_responses
 from tests.http.wire.test_refusals import CHUNKED, HOST, POST
-from tests.http.wire_support import (
-    LIMITS,
-    Client,
-    Connection,
-    Handler,
-    answer_ok,
-    encode_request,
-    make_site,
-    parse_responses,
-)
+from tests.http.wire_support import LIMITS, Client, Connection, Handler, answer_ok, encode_request, make_site
 
 
 class AcceptedTests(SynchronousTestCase):

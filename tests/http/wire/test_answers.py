@@ -12,16 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.connection.limits import AccessLine, Refusal
 from queuey.http.wire import Request
-from tests.http.wire_support import (
-    Client,
-    Connection,
-    Handler,
-    Response,
-    answer_ok,
-    encode_request,
-    keep_waiting,
-    make_site,
-)
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 
 JSON = ((b"Content-Type", b"application/json"),)
 HTTP_1_0 = b"GET / HTTP/1.0\r\n\r\n"

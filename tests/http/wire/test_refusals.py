@@ -7,12 +7,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import Refusal, Request
+from tests.http.responses import Response
 from tests.http.wire_support import (
     LIMITS,
     Client,
     Connection,
     Handler,
-    Response,
     answer_ok,
     encode_chunks,
     encode_request,

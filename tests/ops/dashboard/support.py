@@ -8,7 +8,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from tests.http.api_support import SETTINGS
-from tests.http.wire_support import Client, Connection, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection
 from tests.ops.support import OpsTestCase
 
 TOKENS: Final = {

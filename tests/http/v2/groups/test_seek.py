@@ -8,7 +8,7 @@ from queuey.model.reading.cursor import Cursor, parse
 from queuey.model.reading.window import OLDEST
 from tests.http.api_support import OWNER
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 
 class SeekTests(GroupTestCase):

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Connection, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Connection
 
 
 class SettleAndClaimTests(GroupTestCase):

@@ -6,8 +6,8 @@ import json
 from urllib.parse import quote
 
 from tests.http.api_support import OWNER, MessagesTestCase
+from tests.http.responses import Response
 from tests.http.v2.messages.test_messages import BAD_HEADERS, OURS
-from tests.http.wire_support import Response
 
 
 class HeadersTests(MessagesTestCase):

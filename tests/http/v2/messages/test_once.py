@@ -14,7 +14,8 @@ from queuey.model.messages.message import NewMessage
 from queuey.model.messages.once import Appended, Once
 from queuey.model.queues.queue import Queue
 from tests.http.api_support import LINES, OWNER, SETTINGS, SPARE_KEY, MessagesTestCase, fields_of
-from tests.http.wire_support import Client, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client
 
 QUOTE_IT = 'a key is printable ASCII in double quotes, as in Idempotency-Key: "8e03978e-40d5"'
 DAY = 86400

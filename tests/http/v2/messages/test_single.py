@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from queuey.model.timeid import from_seconds, make, to_v1_hex
 from tests.http.api_support import BATCH, LINES, NOW, OTHER, OWNER, SETTINGS, MessagesTestCase, fields_of
-from tests.http.wire_support import Client, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client
 
 TEXT = b"0123456789"
 BAD_ID = "is not the 32 hexadecimal digits of a version-6 UUID, a hyphen, and the number of a partition"

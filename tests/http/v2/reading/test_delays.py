@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.http.api_support import NOW, OWNER
+from tests.http.responses import Response
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Response
 
 
 class DelayTests(ReadingTestCase):

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.api_support import LINES, OTHER, OWNER
+from tests.http.responses import Response
 from tests.http.test_api_fuzz import bounded
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Response
 
 FRAME = ("date", "x-request-id", "content-length")
 

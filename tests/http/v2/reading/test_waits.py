@@ -8,8 +8,9 @@ from typing import Any
 from queuey.core.waiting import Waits
 from queuey.service.assembly import Assembly
 from tests.http.api_support import LINES, NOW, OWNER
+from tests.http.responses import Response
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Connection, Response
+from tests.http.wire_support import Connection
 
 Arrived = Callable[[int], None]
 

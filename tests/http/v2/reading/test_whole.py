@@ -12,7 +12,8 @@ from queuey.errors import Unavailable
 from tests.http.admission.test_ongoing import CUT, OngoingTestCase
 from tests.http.api_support import BATCH, LINES, OWNER
 from tests.http.group_support import PATCH
-from tests.http.wire_support import BadAnswer, Connection, Fields, Response, encode_request, held_by_each
+from tests.http.responses import BadAnswer, Response
+from tests.http.wire_support import Connection, Fields, encode_request, held_by_each
 
 COUNT = 2500
 SIZE = 1500

@@ -19,7 +19,8 @@ from queuey.model.timeid import MessageId
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from tests.http.api_support import OTHER, OWNER, SETTINGS, ApiTestCase
-from tests.http.wire_support import Connection, Fields, Response, encode_chunks, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, Fields, encode_chunks, encode_request
 
 PATH = "/v2/app/queues/q/messages"
 TYPE = {"Content-Type": "application/x-ndjson"}
