@@ -10,7 +10,7 @@ from itertools import product
 
 import attrs
 
-from tests.http.corpus import Seen
+from tests.http.corpus_cases import Seen
 
 _HEX = re.compile(rb"[ \t]*(?:0[xX])?([0-9A-Fa-f]+)")
 _DIGITS = re.compile(rb"[ \t]*[+-]?([0-9]+)")

@@ -29,7 +29,8 @@ from queuey.deferreds import deferred
 from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import ClientGone, Request, Site
 from tests import runs_in
-from tests.http.corpus import CASES, Outcome
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import Outcome
 from tests.http.responses import Response, parse_responses
 from tests.http.wire_support import LIMITS, Handler, answer_ok, encode_request, keep_waiting
 

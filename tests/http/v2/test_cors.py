@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.http.api_support import OWNER
-from tests.http.v2.test_frame import HERE, PREFLIGHT, QUEUE_METHODS, FrameTestCase
+from tests.http.v2.frame_support import HERE, PREFLIGHT, QUEUE_METHODS, FrameTestCase
 
 
 class CorsTests(FrameTestCase):

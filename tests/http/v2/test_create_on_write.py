@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.http.api_support import OTHER, OWNER
-from tests.http.v2.test_frame import FrameTestCase
+from tests.http.v2.frame_support import FrameTestCase
 
 
 class CreateOnWriteTests(FrameTestCase):

@@ -14,27 +14,11 @@ from queuey.http.v2.application import V2Application
 from queuey.interfaces import Capabilities
 from queuey.model.applications.policy import Policy
 from queuey.service.parts.clients import settle
-from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase, set_promises
+from tests.http.api_support import KEY, OTHER, OWNER, set_promises
 from tests.http.responses import Response
 from tests.http.v1.test_refusals import Failing
-from tests.http.wire_support import Client, Connection, encode_request
-
-HERE = "https://app.example.org"
-PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Origin": HERE}
-QUEUE_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
-
-
-class FrameTestCase(V2TestCase):
-    """A house with one queue."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.make_queue()
-
-    def use(self, settings: str) -> None:
-        """Go on with other settings."""
-        self.assembly = self.make_house(SETTINGS + settings)
-        self.client = Client(self.assembly.site)
+from tests.http.v2.frame_support import QUEUE_METHODS, FrameTestCase
+from tests.http.wire_support import Connection, encode_request
 
 
 class PathTests(FrameTestCase):

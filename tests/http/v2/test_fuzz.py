@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.answers.problems import CODES
-from tests.http import garbage
+from tests.http import garbage, garbage_targets
 from tests.http.api_support import KEY
 from tests.http.garbage import Garbage
 from tests.http.responses import Response
@@ -40,15 +40,17 @@ TARGETS = st.one_of(
             "/g/redrive",
         ]
     ).map("/queues/q/groups".__add__),
-    st.lists(garbage.SEGMENTS | st.sampled_from(["queues", "messages", "groups", "claims", ID]), max_size=6).map(
-        lambda parts: "".join("/" + part for part in parts)
-    ),
+    st.lists(
+        garbage_targets.SEGMENTS | st.sampled_from(["queues", "messages", "groups", "claims", ID]), max_size=6
+    ).map(lambda parts: "".join("/" + part for part in parts)),
 )
 NAMES = st.sampled_from(
     ["limit", "prefix", "after", "since", "until", "order", "max_bytes", "partition", "wait", "fresh", "before", "ttl",
      "key", "delay", "results", "x"]
 )  # fmt: skip
-VALUES = garbage.NUMBERS | st.sampled_from(["", "now", ID, "true", "asc", "desc", "2023-11-14T22:13:20Z", "0.1"])
+VALUES = garbage_targets.NUMBERS | st.sampled_from(
+    ["", "now", ID, "true", "asc", "desc", "2023-11-14T22:13:20Z", "0.1"]
+)
 QUERIES = st.lists(st.tuples(NAMES, VALUES.map(quote)), max_size=3).map(
     lambda pairs: "?" * bool(pairs) + "&".join(f"{name}={value}" for name, value in pairs)
 )

@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.connection.limits import Refused
 from queuey.http.heads.head_reader import HeadReader
-from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
 from tests.http.wire.test_smuggling import PIECES, SPLINTERS, DoorOfTargets
 from tests.http.wire_support import LIMITS
 

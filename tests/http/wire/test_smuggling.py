@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.deferreds import deferred
 from queuey.http.wire import BrokenBody, ClientGone, Request, Site
 from tests.http import lenient
-from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Case, Outcome, Seen, post
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import CHUNKED, END, HOST, SMUGGLED, Case, Outcome, Seen, post
 from tests.http.lenient import Lenient
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, make_site
 

@@ -23,7 +23,7 @@ from queuey.storage.cassandra.cluster.port import (
 )
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from tests.counted import counted
-from tests.live.cassandra.scripted import (
+from tests.live.cassandra.scripted_answers import (
     BOOTSTRAPPING,
     HALF,
     HANG_UP,

@@ -19,7 +19,8 @@ from queuey.model.messages.producer import PATIENCE
 from queuey.model.stable_time.stamps import Flight, Place
 from queuey.model.timeid import MessageId, upper_bound
 from queuey.storage.cassandra.messages.producers import LIMIT
-from tests.storage.cassandra.once_world import BATCH, Asked, FrontEnd, OnceWorld, PeerTimes
+from tests.storage.cassandra.once_parts import BATCH, Asked, FrontEnd, PeerTimes
+from tests.storage.cassandra.once_world import OnceWorld
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 WORLDS = 5000 if LONG else 20
