@@ -73,7 +73,7 @@ class ManyAsked:
     """What a reader asks for.
 
     :ivar place: where it goes on; ``None``: at what comes from now on.
-    :ivar resumed: whether it has read before, so that gaps are told.
+    :ivar resumed: whether it has read before, so that gaps are reported.
     :ivar wait: seconds.
     """
 

@@ -51,7 +51,7 @@ class ManyLive:
     """What a live read of many queues asks for.
 
     :ivar position: where it begins; ``None`` is the end of the log.
-    :ivar resumed: whether the client has read before, and has to be told of gaps.
+    :ivar resumed: whether the client has read before, and has to learn of gaps.
     :ivar again: whether it comes back by itself, as an EventSource does.
     :ivar fresh: whether unstable messages are wanted.
     :ivar end: whether to end at the end of the log.
