@@ -36,7 +36,7 @@ class Answered:
 
 
 class Wire:
-    """A connection to a house; ``broken`` makes it fail, ``garbled`` has what is read instead of the answer."""
+    """A connection to a daemon; ``broken`` makes it fail, ``garbled`` has what is read instead of the answer."""
 
     def __init__(self, case: ApiTestCase) -> None:
         self.requests: list[tuple[str, str]] = []
@@ -67,7 +67,7 @@ class Wire:
 
 
 class RestoringTests(ApiTestCase):
-    """A backup with queues of the application ``app``, and a house that has none."""
+    """A backup with queues of the application ``app``, and a daemon that has none."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -98,7 +98,7 @@ class RestoringTests(ApiTestCase):
         self.assertNotIn("\n", text)
 
     def stored(self, name: str, *places: Address) -> list[Any]:
-        """What the house keeps."""
+        """What the daemon keeps."""
         (queue,) = self.successResultOf(self.store.describe("app", [name]))
         assert queue is not None
         return list(self.successResultOf(self.store.lookup(queue, places, TERMS.ack)).messages)

@@ -137,7 +137,7 @@ class DeadlineTests(WaitsCase):
         self.assert_nothing_left()
 
     def test_it_comes_also_to_one_that_is_looking(self) -> None:
-        """The deadline passes while he reads; the next wait is over at once, whatever has come."""
+        """The deadline passes while the reader reads; the next wait is over at once, whatever has come."""
         quiet, told = self.join(seconds=5), self.join(OTHER, seconds=5)
         self.clock.advance(6)
         self.waits.wake(OTHER)

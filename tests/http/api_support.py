@@ -1,4 +1,4 @@
-"""The whole API in memory: the real house on the memory store, with a clock that tests set."""
+"""The whole API in memory: the real daemon on the memory store, with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def set_promises(store: IStore, capabilities: Capabilities) -> None:
 
 
 class ApiTestCase(SynchronousTestCase):
-    """Sends requests to a house of its own."""
+    """Sends requests to a daemon of its own."""
 
     settings = SETTINGS
     traces: ITraces | None = None
@@ -146,7 +146,7 @@ class ApiTestCase(SynchronousTestCase):
 
 
 class V2TestCase(ApiTestCase):
-    """Sends requests of v2 to a house of its own."""
+    """Sends requests of v2 to a daemon of its own."""
 
     def send(
         self,

@@ -3,7 +3,7 @@
 What smuggles a request past a proxy is known from RFC 9112 (sections 2.2, 3, 5, 6, 7 and 11) and from what has been
 published about servers that read leniently. Each case here is bytes, the requests that handlers may see of them, and
 what becomes of the connection; the reason says who would read them in another way. A case that is ambiguous carries
-:data:`SMUGGLED` where the other reader would find it, so that it shows up if ever the door reads like that one.
+:data:`SMUGGLED` where the other reader would find it, so that it shows up if ever the HTTP server reads like that one.
 """
 
 from __future__ import annotations

@@ -194,7 +194,7 @@ def take(side: Side) -> None:
 
 
 def drain(side: Side) -> None:
-    """Let the door come to its end."""
+    """Let the HTTP server come to its end."""
     side.site.drain()
 
 

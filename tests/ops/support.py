@@ -1,4 +1,4 @@
-"""Calls of the operators' port of a whole house in memory."""
+"""Calls of the operators' port of a whole daemon in memory."""
 
 from __future__ import annotations
 

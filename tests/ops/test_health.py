@@ -223,7 +223,7 @@ class CheckTests(SynchronousTestCase):
 
 
 class DiskAndTroubleTests(SynchronousTestCase):
-    """What a house in memory does not have."""
+    """What a daemon in memory does not have."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()

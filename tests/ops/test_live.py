@@ -1,4 +1,4 @@
-"""The method ``live.list``, on a whole house in memory."""
+"""The method ``live.list``, on a whole daemon in memory."""
 
 from __future__ import annotations
 

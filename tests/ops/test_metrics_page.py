@@ -1,4 +1,4 @@
-"""The page with the metrics, of a whole house in memory: how it is asked for, by whom, and how it is made."""
+"""The page with the metrics, of a whole daemon in memory: how it is asked for, by whom, and how it is made."""
 
 from __future__ import annotations
 

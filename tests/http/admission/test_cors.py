@@ -26,7 +26,7 @@ class CorsTests(ApiTestCase):
         return origin
 
     def test_every_answer(self) -> None:
-        """Success, refusals by handlers, and by the door."""
+        """Success, refusals by handlers, and by the HTTP server."""
         queue = self.make_queue()
         for origin in (HERE, THERE):
             from_there = {**OWNER, "Origin": origin}

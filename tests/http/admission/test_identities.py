@@ -201,7 +201,7 @@ class UserTests(IdentitiesTestCase):
         self.assertEqual(statuses(ours), [200] * 3)
         limits = self.assembly.site.limits
         self.use(SETTINGS.replace("audience = queuey", "audience = another"))
-        # The door forgets heads where its limits may have changed; this must not need that.
+        # The HTTP server forgets heads where its limits may have changed; this must not need that.
         self.assembly.site.limits = limits
         self.assertEqual(statuses(), [401] * 3)
         self.use(SETTINGS)

@@ -102,7 +102,7 @@ class KeptTestCase(OpsTestCase):
     def use(self, text: str) -> None:
         """Put settings in force that were changed in the file, as SIGHUP does.
 
-        The door forgets heads where its limits may have changed. What is found out of them must not need that.
+        The HTTP server forgets heads where its limits may have changed. What is found out of them must not need that.
         """
         limits = self.assembly.site.limits
         file = Path(self.mktemp())

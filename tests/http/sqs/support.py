@@ -1,4 +1,4 @@
-"""Requests of SQS clients to a house in memory."""
+"""Requests of SQS clients to a daemon in memory."""
 
 from __future__ import annotations
 

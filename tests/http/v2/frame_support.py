@@ -15,7 +15,7 @@ QUEUE_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
 
 
 class FrameTestCase(V2TestCase):
-    """A house with one queue."""
+    """A daemon with one queue."""
 
     def setUp(self) -> None:
         super().setUp()

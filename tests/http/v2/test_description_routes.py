@@ -22,7 +22,7 @@ POSTS_THAT_READ = ("/v2/{application}/reads", "/v2/{application}/events")
 
 
 class RouteTests(V2TestCase):
-    """The paths of the file are those of a house."""
+    """The paths of the file are the routes of a daemon."""
 
     def test_routes(self) -> None:
         """Every route of v2 is described, and no other."""

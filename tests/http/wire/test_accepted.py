@@ -62,7 +62,7 @@ class AcceptedTests(SynchronousTestCase):
         self.assertEqual(b"/", self.accepted(b"CONNECT a.org:443 HTTP/1.1\r\n" + HOST + b"\r\n").path)
 
     def test_options_asterisk(self) -> None:
-        """OPTIONS of everything is answered by the door."""
+        """OPTIONS of everything is answered by the HTTP server."""
         response = Client(self.site).request("OPTIONS", "*")
         self.assertEqual((200, {"status": "ok"}), (response.status, response.json))
         self.assertEqual([], self.handler.requests)

@@ -30,7 +30,7 @@ PAIRS = 90
 
 @attrs.frozen
 class Found:
-    """What the door made of some bytes and what was sent behind them."""
+    """What the HTTP server made of some bytes and what was sent behind them."""
 
     seen: tuple[Seen, ...]
     statuses: tuple[int, ...]
@@ -171,10 +171,10 @@ DAMAGES = st.lists(
 
 
 class LenientTests(SynchronousTestCase):
-    """Where a reader that forgives more would see other requests, the door refuses."""
+    """Where a reader that forgives more would see other requests, the HTTP server refuses."""
 
     def differences(self, door: DoorOfTargets, data: bytes) -> list[Lenient]:
-        """The readers that see other requests than the door, though it does not refuse what they differ in."""
+        """The readers that see other requests than the HTTP server, though it does not refuse what they differ in."""
         data = data.rstrip(b"\r")  # what the last CR is, the next byte would tell
         seen, on = door.see(data)
         return [reader for reader in lenient.ALL if not agree(seen, on, *reader.read(data))]

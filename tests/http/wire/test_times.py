@@ -102,7 +102,7 @@ class TimeOutTests(SynchronousTestCase):
         self.assertEqual(0.0, self.lines[1].seconds)
 
     def test_handler_takes_its_time(self) -> None:
-        """The door does not hurry handlers."""
+        """The HTTP server does not hurry handlers."""
         self.handler.handle = keep_waiting
         self.connection.send(GET)
         self.pass_time(1000)

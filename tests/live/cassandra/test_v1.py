@@ -1,7 +1,7 @@
 """All of v1 on real nodes, over CQL and over Thrift.
 
 The tests are those of the other stores. They ask and are answered within one call, so each runs in a thread, with the
-house and its clock; the store works in the reactor, and the thread waits for it.
+daemon and its clock; the store works in the reactor, and the thread waits for it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Requests to the dashboard of a whole house in memory, as a browser would send them."""
+"""Requests to the dashboard of a whole daemon in memory, as a browser would send them."""
 
 from __future__ import annotations
 

@@ -262,7 +262,7 @@ class TogetherTests(SynchronousTestCase):
         return {message.content.body: message.id for message in self.successResultOf(found).messages}
 
     def test_one_call(self) -> None:
-        """They are one append; each caller has the id of his message, and they are in the order of the calls."""
+        """They are one append; each caller has the id of its message, and they are in the order of the calls."""
         bodies = [b"%d" % number for number in range(10)]
         answers = self.append(*bodies)
         self.turn()

@@ -11,7 +11,7 @@ from tests.http.wire_support import Client
 
 
 class FrontEndsTests(OnCassandra, GroupTestCase):
-    """Two houses on the same tables, which know of each other by those alone."""
+    """Two daemons on the same tables, which know of each other by those alone."""
 
     def setUp(self) -> None:
         super().setUp()

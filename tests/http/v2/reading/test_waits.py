@@ -18,7 +18,7 @@ Arrived = Callable[[int], None]
 class WaitTestCase(ReadingTestCase):
     """Reads that wait.
 
-    :ivar waits: everybody who waits in the house.
+    :ivar waits: all clients that wait in the daemon.
     """
 
     waits: Waits
