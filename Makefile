@@ -1,4 +1,4 @@
-# Every command of a developer, and of whoever tries Queuey from a checkout; `make help` lists them.
+# Every command of a developer, and of people who try Queuey from a checkout; `make help` lists them.
 #
 # What the parts of `make test` need (tests/parts.py; docs/testing.rst says what they prove):
 #   unit, http, explored   a Python of 3.11-3.13
@@ -48,7 +48,7 @@ define environment
 @$(PIP) setuptools
 endef
 
-# If the script "queuey" was one of the package queuey, installing that package anew has removed it.
+# If the script "queuey" was one of the package queuey, installing that package again has removed it.
 define script
 @[ -x $(BIN)/queuey ] || $(PIP) --no-build-isolation --no-deps --force-reinstall -e ./client
 endef

@@ -1,4 +1,4 @@
-"""What the benchmarks are told when they are called: a few numbers, each of which may be left out."""
+"""The arguments of the benchmarks: a few numbers, each of which may be left out."""
 
 from __future__ import annotations
 

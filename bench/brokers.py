@@ -132,7 +132,7 @@ def room(folder: Path) -> int:
 
 
 def redis_settings(folder: Path, port: int) -> str:
-    """The settings of a Redis that syncs its log before each answer, and never stops to write it anew."""
+    """The settings of a Redis that syncs its log before each answer, and never rewrites it."""
     return (
         f"bind 127.0.0.1\nport {port}\ndir {folder}\ndaemonize no\nappendonly yes\nappendfsync always\n"
         'auto-aof-rewrite-percentage 0\nsave ""\n'

@@ -1,7 +1,7 @@
 """How many functions are called for a request: a whole daemon in one process, without sockets and threads.
 
 That says nothing of time, and does not depend on the machine, nor on what else it does: a layer that somebody adds
-shows at once. Calls are told apart by the part of the daemon that they are in; those of functions that are written in C
+shows at once. Calls are classified by the part of the daemon that they are in; those of functions that are written in C
 belong to the part that calls them.
 
     python -m bench.calls [ROUNDS]
@@ -99,7 +99,7 @@ WAYS: Final = ("a claim of one message", "a settlement of one receipt", "a claim
 
 
 class Piles:
-    """Who runs the store's write batches: nobody, until a turn is over."""
+    """Holds back the store's write batches until a turn is over."""
 
     def __init__(self) -> None:
         self._woken: deque[GroupCommit[Any]] = deque()

@@ -1,8 +1,8 @@
 """How fast ``queuey copy`` moves a store: messages per second copied, and compared once they are there.
 
-Messages of 140 bytes in one queue of an embedded store, into another embedded store. The first pass copies all of
-them; the last, while nobody serves, finds that they are the same, and is what clients wait for. With ``--cassandra``
-the same into a node that it starts (``make cassandra`` comes first), which it ends.
+Messages of 140 bytes in one queue of an embedded store, into another embedded store. The first pass copies all of them;
+the last pass, while no daemon serves, finds that they are the same, and clients wait for it. With ``--cassandra`` the
+same into a node that it starts (``make cassandra`` comes first), which it ends.
 
     python -m bench.copy [COUNT] [--cassandra]
 """
@@ -51,7 +51,7 @@ def embedded(folder: Path) -> Path:
 
 
 def measure(source: Path, target: Path, name: str, count: int) -> None:
-    """Copy a store that nobody serves from, and print both rates."""
+    """Copy a store that no daemon serves, and print both rates."""
     copied = seconds(source, target)
     compared = seconds("--finish", source, target)
     print(f"SQLite to {name}: {count / copied:,.0f} messages/s copied, {count / compared:,.0f} messages/s compared")

@@ -41,7 +41,7 @@ AT_ONCE: Final = 500
 
 
 def fill_with_queues(folder: Path, count: int, size: int) -> None:
-    """Fill what :func:`bench.servers.queuey_command` serves from a folder, as long as nobody serves it."""
+    """Fill the folder that :func:`bench.servers.queuey_command` serves, before a server is started."""
     _fill(folder, "queues", str(count), str(size))
 
 

@@ -1,8 +1,8 @@
 """How soon a worker that waits has a message: from the POST to the answer of the claim, against a POST by itself.
 
-By turns, one message is posted to a queue that nobody waits for, and one to a queue of which a worker has a claim that
-waits on another connection. The worker then acks it, which is not measured. Printed are the medians of the times from
-the first byte of the POST to the last one of its answer, and to the last one of the answer of the claim.
+By turns, one message is posted to a queue without a waiting claim, and one to a queue of which a worker has a claim
+that waits on another connection. The worker then acks it, which is not measured. Printed are the medians of the times
+from the first byte of the POST to the last one of its answer, and to the last one of the answer of the claim.
 
     python -m bench.hand_out [ROUNDS [COUNT]]
 
@@ -69,7 +69,7 @@ class Worker:
         self._claim = request("POST", f"{GROUP}/claims", b'{"limit":1,"wait":20}', Content_Type=JSON)
 
     def lone(self) -> float:
-        """Seconds that a POST takes to a queue that nobody waits for."""
+        """Seconds that a POST takes to a queue without a waiting claim."""
         began = self.poster.send(request("POST", "/v2/bench/queues/p/messages", b"x" * 140, Content_Type="text/plain"))
         return self.poster.answer()[0] - began
 

@@ -1,7 +1,7 @@
 """One connection at a time: how long a durable POST takes, against one sync of a file plus one trivial answer.
 
-The trivial answer is that to ``OPTIONS *``, which the door gives itself; the file is on the disk of the store, and each
-sync is of one page that was written anew. Printed are medians.
+The trivial answer is that to ``OPTIONS *``, which the HTTP server gives itself; the file is on the disk of the store,
+and each sync is of one page that was written again. Printed are medians.
 
     python -m bench.lone [ROUNDS [SECONDS]]
 """

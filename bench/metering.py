@@ -2,9 +2,9 @@
 
     python -m bench.metering [ROUNDS [SECONDS [APPLICATIONS]]]
 
-Two daemons take turns, one of which counts nothing. Then a third one, to which so many applications have written, is
-asked for its metrics, while somebody else asks it for next to nothing, one time after the other: the longest that he
-waits is the longest gap of the reactor. A message of the same size is asked for as well, and compared.
+Two daemons take turns, one of which counts nothing. Then a third application, to which so many others have written, is
+asked for its metrics, while another client asks it for next to nothing, one request after the other: the longest wait
+of that client is the longest gap of the reactor. A message of the same size is asked for as well, and compared.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One durable POST of 140 bytes for an application that stands in the store, against one of the settings; one daemon.
 
-What is known of the first is looked for anew once a second, while requests go on.
+The policy of the first application is looked up again once a second, while requests go on.
 
     python -m bench.policies [ROUNDS [SECONDS]]
 """

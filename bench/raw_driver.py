@@ -134,7 +134,7 @@ def pages(session: Session, keyspace: str) -> Callable[[], Any]:
 
 
 def names(session: Session, keyspace: str, what: str) -> Callable[[], Any]:
-    """The rows of queues that nobody has made by name."""
+    """The rows of queues that no client has made by name."""
     application, _, wanted = what.partition(":")
     statement = session.prepare(
         f"UPDATE {keyspace}.queues SET life = ?, created = ?, version = ?, type = 'user', partitions = 1, "

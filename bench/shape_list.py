@@ -162,7 +162,7 @@ def batches() -> Iterator[tuple[str, bytes]]:
 
 
 def posts() -> Iterator[Shape]:
-    """JSON to whoever takes JSON."""
+    """Send JSON to clients that accept JSON."""
     for name, text in (*documents(), *batches()):
         yield Shape(f"v1 POST: {name}", ask("POST", "/v1/bench/q", text, ("Content-Type", JSON)))
         yield Shape(f"v2 POST: {name}", ask("POST", MESSAGES, text, ("Content-Type", BATCH)))

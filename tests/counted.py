@@ -16,7 +16,7 @@ def counted(metrics: Sequence[Metric], name: str) -> dict[Labels, float]:
 
 
 def value(metrics: Sequence[Metric], name: str) -> float | None:
-    """The value of a gauge without labels; ``None`` where nobody knows it."""
+    """The value of a gauge without labels; ``None`` if it is unknown."""
     (metric,) = [one for one in metrics if one.name == name]
     assert isinstance(metric, Gauge)
     return metric.read().get(())

@@ -6,7 +6,7 @@ It differs from ``trial`` in six things that the checks need:
   off leaves none;
 - what a test skipped is printed with its reason;
 - tests that are expected to fail are failures: whatever is known to be wrong is mended or is an issue;
-- a warning that nobody looked at is an error of the test that caused it, unless dependencies deprecate each other.
+- a warning that no test looked at is an error of the test that caused it, unless dependencies deprecate each other.
   trial collects the warnings of a test and, after it, hands on those that were not flushed: they become log events;
 - a test is let go of once it has run, with all that it kept in its attributes, and what was there before the first one
   is no garbage: else each collection would look through all of that again;
@@ -103,7 +103,7 @@ class CountingReporter(Reporter):
         self._began = Spent.now()
 
     def stopTest(self, method: Any) -> None:
-        """What is logged from here on is nobody's."""
+        """What is logged from here on belongs to no test."""
         super().stopTest(method)
         self._running = None
         self.spent[method.id().rpartition(".")[0]] += Spent.now() - self._began
@@ -133,7 +133,7 @@ def count(result: CountingReporter) -> Counts:
 
 
 def show_unheeded_warnings() -> None:
-    """Set the filters that hold outside of test methods, where trial repeats what nobody looked at."""
+    """Set the filters that hold outside of test methods, where trial repeats warnings that no test looked at."""
     warnings.simplefilter("always")
     # Dependencies deprecate each other's names, which no change here can mend.
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r".*[/\\](site-packages|lib[/\\]python3)\b")
@@ -210,7 +210,7 @@ def main() -> int:
     load(told.names, None, told.run_in)
     gc.collect()
     gc.freeze()
-    # Anew: a test that is frozen is never found to be garbage.
+    # Freeze again: a test that is frozen is never found to be garbage.
     suite = load(told.names, told.random, told.run_in)
     show_unheeded_warnings()
     folder = str(told.temp_directory)

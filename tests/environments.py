@@ -47,7 +47,7 @@ def make(python: str, folder: Path, listed: Path | None = None) -> None:
     if mark.exists() and mark.read_text(encoding="ascii") == state:
         return
     subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
-    # The pip that runs here; and what nobody imports is not compiled.
+    # The pip that runs here; modules that are not imported are not compiled.
     install: list[str | Path] = [
         sys.executable,
         "-m",

@@ -1,4 +1,4 @@
-"""The parts of the benchmarks that do no I/O: how answers are told apart, and how figures come about."""
+"""The parts of the benchmarks that do no I/O: how answers are classified, and how figures come about."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ class WorkersTests(SynchronousTestCase):
 
 
 class ArgumentsTests(SynchronousTestCase):
-    """What benchmarks are told."""
+    """The arguments of benchmarks."""
 
     def called(self, *given: str) -> list[Any]:
         """What a program is called with."""

@@ -37,7 +37,7 @@ def side(name: str, rate: float = 10.0, stored: int = 100, refused: int = 0) -> 
 
 
 class SettingsTests(SynchronousTestCase):
-    """What each peer is told."""
+    """The arguments of each peer."""
 
     folder = Path("/nowhere")
 

@@ -104,7 +104,7 @@ class CountTests(SynchronousTestCase):
             self.assertEqual(self.run_one(body), Counts(0, 1, 0))
 
     def test_error_after_success(self) -> None:
-        """A warning that nobody looked at comes when the test has passed already."""
+        """A warning that no test looked at comes when the test has passed already."""
         result = CountingReporter(io.StringIO(), "default", False, log)
         self.addCleanup(log.removeObserver, result._saw)
         result.startTest(self)

@@ -89,7 +89,8 @@ class ShieldedWriteTests(SynchronousTestCase):
         self.assertEqual((self.heard, waiting.waits), ([ValueError], False))
 
     def test_cancelled(self) -> None:
-        """The coroutine is told at once, and once; the write goes on, and ``done`` is called with its result."""
+        """The coroutine gets the cancellation at once, and once; the write goes on, and ``done`` is called with its
+        result."""
         waiting = self.wait()
         waiting.cancel()
         self.assertEqual((self.heard, waiting.waits), ([CancelledError], False))
@@ -116,7 +117,7 @@ class ShieldedWriteTests(SynchronousTestCase):
         self.failureResultOf(self.writing, KeyError)
 
     def test_awaited_once(self) -> None:
-        """A second wait would not be told."""
+        """A second wait would not be cancelled."""
         write = ShieldedWrite(self.writing, self.done)
 
         @coroutine
@@ -177,7 +178,7 @@ class ShieldTests(SynchronousTestCase):
         self.failureResultOf(outer, ValueError)
 
     def test_cancelled(self) -> None:
-        """Whoever waited is told so; the write goes on, and what becomes of it is dropped."""
+        """The waiting caller gets the cancellation; the write goes on, and its result is dropped."""
         cancelled: list[object] = []
         for finish in (lambda inner: inner.callback(1), lambda inner: inner.errback(ValueError())):
             inner: Deferred[int] = Deferred(cancelled.append)
@@ -228,7 +229,7 @@ class TurnsTests(SynchronousTestCase):
         self.assertEqual(self.begun, ["first", "third"])
 
     def test_nothing_is_left(self) -> None:
-        """What nobody works on is forgotten."""
+        """A key without work is forgotten."""
         _, work = self.take("a", "first")
         work.callback("done")
         self.assertEqual(vars(self.turns), {"_locks": {}})

@@ -203,7 +203,7 @@ class GroupTests(FileModesTestCase):
 
     @skipIf(os.geteuid() == 0, "root may give files to every group")
     def test_a_group_that_is_not_ours(self) -> None:
-        """Others cannot read the file all the same, and the reason is told."""
+        """Others cannot read the file all the same, and the reason is reported."""
         path = self.folder / "a"
         path.touch()
         path.chmod(0o644)

@@ -1,4 +1,4 @@
-"""Which parts the checks have: what is in none of them would be a smaller number that nobody sees."""
+"""Which parts the checks have: a test that is in none of them would make a smaller number that is easily overlooked."""
 
 from __future__ import annotations
 

@@ -33,17 +33,17 @@ MAX_SIGNED: Final = 50
 
 _ALGORITHM: Final = "AWS4-HMAC-SHA256"
 _SERVICE: Final = "sqs"
+_SCOPE: Final = r"([A-Za-z0-9]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([A-Za-z0-9-]{1,64})/([a-z0-9_]{1,64})"
+"""A credential: the access key id, the day, the region, the service, and the constant that ends it."""
+
+_SIGNED_NAMES: Final = "[a-z0-9;_.-]{1,2048}"
+_DIGEST: Final = "[0-9a-f]{64}"
 _AUTHORIZATION: Final = re.compile(
-    rf"{_ALGORITHM} +"
-    r"Credential=([A-Za-z0-9]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([A-Za-z0-9-]{1,64})/([a-z0-9_]{1,64}), *"
-    r"SignedHeaders=([a-z0-9;_.-]{1,2048}), *Signature=([0-9a-f]{64})",
-    re.ASCII,
+    rf"{_ALGORITHM} +Credential={_SCOPE}, *SignedHeaders=({_SIGNED_NAMES}), *Signature=({_DIGEST})", re.ASCII
 )
-_CREDENTIAL: Final = re.compile(
-    r"([A-Za-z0-9]{1,128})/([0-9]{8})/([A-Za-z0-9-]{1,64})/([A-Za-z0-9-]{1,64})/([a-z0-9_]{1,64})", re.ASCII
-)
-_NAMES: Final = re.compile(r"[a-z0-9;_.-]{1,2048}", re.ASCII)
-_HEX: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_CREDENTIAL: Final = re.compile(_SCOPE, re.ASCII)
+_NAMES: Final = re.compile(_SIGNED_NAMES, re.ASCII)
+_HEX: Final = re.compile(_DIGEST, re.ASCII)
 _SECONDS: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
 _SIGNATURE: Final = b"X-Amz-Signature"
 _TOKEN: Final = b"X-Amz-Security-Token"

@@ -148,5 +148,17 @@ def _settings(text: str, source: Path | None, shown: str, base: Path, overrides:
     report.stop_if_wrong()
     warnings = tuple(report.warnings)
     return Settings(
-        source, server, storage, named, logging, max_age, warnings, users, metrics, traces, pushes, over_sqs, overrides
+        source=source,
+        server=server,
+        storage=storage,
+        applications=named,
+        logging=logging,
+        max_age=max_age,
+        warnings=warnings,
+        identities=users,
+        metrics=metrics,
+        tracing=traces,
+        push=pushes,
+        sqs=over_sqs,
+        overrides=overrides,
     )

@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence, Set
 from types import TracebackType
 from typing import Final
 
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
+from queuey.core.arrival_wait import ArrivalWait
 from queuey.core.deadlines import Deadlines, Expiring
 from queuey.core.wait_limits import WaitLimits
 from queuey.deferreds import NextTurn, report_unhandled
@@ -158,11 +159,11 @@ class Waits:
         self._deadlines.expire_all()
 
 
-class Waiter:
+class Waiter(ArrivalWait):
     """One reader while it waits; as a context manager it leaves at the end, however that comes."""
 
     __slots__ = (
-        "_clock", "_deadlines", "_expired", "_queue", "_told", "_waiting", "anywhere", "fresh", "number", "partitions"
+        "_clock", "_deadlines", "_queue", "anywhere", "fresh", "number", "partitions"
     )  # fmt: skip
 
     def __init__(
@@ -174,6 +175,7 @@ class Waiter:
         anywhere: bool,
         deadlines: Deadlines,
     ) -> None:
+        super().__init__()
         self.partitions = partitions
         self.anywhere = anywhere
         self.fresh = fresh
@@ -181,9 +183,6 @@ class Waiter:
         self._clock = clock
         self._queue = queue
         self._deadlines = deadlines
-        self._told = False
-        self._expired = False
-        self._waiting: Deferred[bool] | None = None
 
     def __enter__(self) -> Waiter:
         return self
@@ -202,12 +201,9 @@ class Waiter:
         :param seen: the place up to which the reader has looked.
         :return: fires with ``True`` if there may be a message, and with ``False`` at the deadline. May be cancelled.
         """
-        if self._expired or self._told:
-            self._told = False
-            return succeed(not self._expired)
-        self._queue.waits(seen)
-        self._waiting = Deferred(self._cancelled)
-        return self._waiting
+        if not self._ends_at_once:
+            self._queue.waits(seen)
+        return self._wait()
 
     def rest(self) -> Deferred[None]:
         """Wait a little before it is worth to look again.
@@ -215,27 +211,6 @@ class Waiter:
         :return: fires when it is. May be cancelled.
         """
         return deferLater(self._clock, REST)
-
-    def tell(self) -> None:
-        """Learn that something may have come."""
-        if self._waiting is None:
-            self._told = True
-        else:
-            self._fire(True)
-
-    def expire(self) -> None:
-        """Learn that the deadline has come."""
-        self._expired = True
-        if self._waiting is not None:
-            self._fire(False)
-
-    def _fire(self, come: bool) -> None:
-        waiting, self._waiting = self._waiting, None
-        if waiting is not None:
-            waiting.callback(come)
-
-    def _cancelled(self, waiting: Deferred[bool]) -> None:
-        self._waiting = None
 
 
 class _Awaited:

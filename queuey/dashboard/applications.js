@@ -1,6 +1,6 @@
 // Applications: their keys, limits and policies.
 
-import { h, valuesOf } from "./dom.js";
+import { cards, h, numeric, valuesOf } from "./dom.js";
 import { ask, say } from "./dialog.js";
 import { clock, number } from "./format.js";
 import { linkTo } from "./queues.js";
@@ -117,14 +117,8 @@ function table({ applications, next }) {
       h("td", { "data-label": "made" }, clock(one.made)),
       h("td", { "data-label": "changed" }, clock(one.changed)),
     );
-  const heads = ["application", "defined in", "keys", "made", "changed"];
   return [
-    h(
-      "table",
-      { class: "cards", "aria-label": "Applications" },
-      h("thead", {}, h("tr", {}, heads.map((text) => h("th", { scope: "col", class: text === "keys" ? "num" : null }, text)))),
-      h("tbody", {}, applications.map(row)),
-    ),
+    cards("Applications", ["application", "defined in", numeric("keys"), "made", "changed"], applications.map(row)),
     next ? h("p", { class: "dim" }, "These are the first 100.") : null,
   ];
 }
@@ -178,12 +172,7 @@ function keys(page, one, changes) {
         )
       : null,
     one.keys.length
-      ? h(
-          "table",
-          { class: "cards", "aria-label": "Keys" },
-          h("thead", {}, h("tr", {}, ["id", "made", "last used here", ...(changes ? ["to do"] : [])].map((text) => h("th", { scope: "col" }, text)))),
-          h("tbody", {}, one.keys.map((key) => keyRow(key, changes))),
-        )
+      ? cards("Keys", ["id", "made", "last used here", ...(changes ? ["to do"] : [])], one.keys.map((key) => keyRow(key, changes)))
       : h("p", { class: "empty" }, "This application has no key."),
     changes ? h("p", { class: "buttons" }, h("button", { type: "button", "data-act": "add-key" }, "Add a key")) : null,
   );

@@ -1,6 +1,6 @@
 // The daemon itself: its checks, its processes, the alerts whose conditions hold, and what can be done with it.
 
-import { h } from "./dom.js";
+import { cards, h } from "./dom.js";
 import { ask } from "./dialog.js";
 import { clock, number, span } from "./format.js";
 
@@ -77,25 +77,18 @@ function checks({ checks: found }) {
     "section",
     { class: "card", "aria-labelledby": "checks" },
     h("h2", { id: "checks" }, "Checks"),
-    h(
-      "table",
-      { class: "cards", "aria-label": "Checks" },
-      h("thead", {}, h("tr", {}, ["check", "of", "state", "what was found"].map((text) => h("th", { scope: "col" }, text)))),
-      h(
-        "tbody",
-        {},
-        found.map((one) =>
-          h(
-            "tr",
-            { "data-key": `${one.of}/${one.name}` },
-            h("th", { scope: "row" }, one.name),
-            h("td", { "data-label": "of" }, `/${one.of}`),
-            h("td", { "data-label": "state" }, h("span", { class: `state ${one.ok ? "ok" : "dead"}` }, one.ok ? "well" : "fails")),
-            h("td", { "data-label": "what was found" }, one.reason),
-          ),
-        ),
-      ),
-    ),
+    cards("Checks", ["check", "of", "state", "what was found"], found.map(check)),
+  );
+}
+
+function check(one) {
+  return h(
+    "tr",
+    { "data-key": `${one.of}/${one.name}` },
+    h("th", { scope: "row" }, one.name),
+    h("td", { "data-label": "of" }, `/${one.of}`),
+    h("td", { "data-label": "state" }, h("span", { class: `state ${one.ok ? "ok" : "dead"}` }, one.ok ? "well" : "fails")),
+    h("td", { "data-label": "what was found" }, one.reason),
   );
 }
 

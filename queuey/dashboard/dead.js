@@ -1,6 +1,6 @@
 // Dead letters: of a group, by reason and time; some or all of them are given back to their group.
 
-import { h, valuesOf } from "./dom.js";
+import { cards, h, numeric, valuesOf } from "./dom.js";
 import { ask, say } from "./dialog.js";
 import { bytes, number } from "./format.js";
 import { linkTo } from "./queues.js";
@@ -115,25 +115,7 @@ function choice(page) {
         : answer.error
           ? h("p", { class: "error", role: "alert" }, answer.error.message)
           : groups.length
-            ? h(
-                "table",
-                { class: "cards", "aria-label": "Groups with dead letters" },
-                h("thead", {}, h("tr", {}, ["group", "queue", "dead letters go to", "set aside"].map((t) => h("th", { scope: "col", class: t === "set aside" ? "num" : null }, t)))),
-                h(
-                  "tbody",
-                  {},
-                  groups.map(({ queue, group }) =>
-                    h(
-                      "tr",
-                      { "data-key": `${queue.application}/${queue.name}/${group.name}` },
-                      h("th", { scope: "row" }, h("a", { href: linkTo("dead", queue.application, queue.name, group.name) }, group.name)),
-                      h("td", { "data-label": "queue" }, `${queue.application} / ${queue.name}`),
-                      h("td", { "data-label": "dead letters go to" }, group.dead_letter || "nowhere: they are set aside"),
-                      h("td", { class: "num", "data-label": "set aside" }, number(group.set_aside)),
-                    ),
-                  ),
-                ),
-              )
+            ? cards("Groups with dead letters", ["group", "queue", "dead letters go to", numeric("set aside")], groups.map(groupRow))
             : h("p", { class: "empty" }, "None of the 100 busiest queues has a group with dead letters. Those of another group are linked from its queue."),
     ),
   ];
@@ -200,34 +182,32 @@ function listed(page) {
 function table(page) {
   const { found, chosen } = page.state;
   const operates = page.can("operate");
+  const all = h("input", { type: "checkbox", "aria-label": "Select all that are listed", "data-change": "choose-all" });
+  const heads = ["message", "reason", numeric("deliveries"), "since", "type"];
+  if (operates) heads.unshift(h("th", { scope: "col" }, all));
+  return cards("Dead letters", heads, found.dead_letters.map((one) => letterRow(one, operates, chosen.has(one.id))));
+}
+
+function letterRow(one, operates, isChosen) {
   return h(
-    "table",
-    { class: "cards", "aria-label": "Dead letters" },
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        operates ? h("th", { scope: "col" }, h("input", { type: "checkbox", "aria-label": "Select all that are listed", "data-change": "choose-all" })) : null,
-        ["message", "reason", "deliveries", "since", "type"].map((text) => h("th", { scope: "col", class: text === "deliveries" ? "num" : null }, text)),
-      ),
-    ),
-    h(
-      "tbody",
-      {},
-      found.dead_letters.map((one) =>
-        h(
-          "tr",
-          { "data-key": one.id, class: chosen.has(one.id) ? "chosen" : null },
-          operates ? h("td", {}, h("input", { type: "checkbox", value: one.id, "aria-label": `Select ${one.id}`, "data-change": "choose" })) : null,
-          h("th", { scope: "row", class: "id" }, one.original || one.id),
-          h("td", { "data-label": "reason" }, one.reason || "–"),
-          h("td", { class: "num", "data-label": "deliveries" }, number(one.deliveries)),
-          h("td", { "data-label": "since" }, one.since ? [h("q-age", { time: one.since }), " ago"] : "–"),
-          h("td", { "data-label": "type" }, `${one.type || "none"}, ${bytes(one.bytes)}`),
-        ),
-      ),
-    ),
+    "tr",
+    { "data-key": one.id, class: isChosen ? "chosen" : null },
+    operates ? h("td", {}, h("input", { type: "checkbox", value: one.id, "aria-label": `Select ${one.id}`, "data-change": "choose" })) : null,
+    h("th", { scope: "row", class: "id" }, one.original || one.id),
+    h("td", { "data-label": "reason" }, one.reason || "–"),
+    h("td", { class: "num", "data-label": "deliveries" }, number(one.deliveries)),
+    h("td", { "data-label": "since" }, one.since ? [h("q-age", { time: one.since }), " ago"] : "–"),
+    h("td", { "data-label": "type" }, `${one.type || "none"}, ${bytes(one.bytes)}`),
+  );
+}
+
+function groupRow({ queue, group }) {
+  return h(
+    "tr",
+    { "data-key": `${queue.application}/${queue.name}/${group.name}` },
+    h("th", { scope: "row" }, h("a", { href: linkTo("dead", queue.application, queue.name, group.name) }, group.name)),
+    h("td", { "data-label": "queue" }, `${queue.application} / ${queue.name}`),
+    h("td", { "data-label": "dead letters go to" }, group.dead_letter || "nowhere: they are set aside"),
+    h("td", { class: "num", "data-label": "set aside" }, number(group.set_aside)),
   );
 }

@@ -24,6 +24,22 @@ export function s(tag, attributes, ...children) {
   return fill(document.createElementNS(SVG, tag), attributes, children);
 }
 
+/** Make the head of a column of numbers. */
+export function numeric(text) {
+  return h("th", { scope: "col", class: "num" }, text);
+}
+
+/** Make a table that a narrow window shows as cards. A head is a text, "" for a column without one, or an element. */
+export function cards(label, heads, rows) {
+  const column = (head) => (head instanceof Node ? head : head ? h("th", { scope: "col" }, head) : h("td", {}));
+  return h(
+    "table",
+    { class: "cards", "aria-label": label },
+    h("thead", {}, h("tr", {}, heads.map(column))),
+    h("tbody", {}, rows),
+  );
+}
+
 const keyOf = (node) => (node.nodeType === Node.ELEMENT_NODE ? node.getAttribute("data-key") : null);
 const isAlike = (one, other) =>
   one.nodeType === other.nodeType && one.nodeName === other.nodeName && keyOf(one) === keyOf(other);

@@ -1,6 +1,6 @@
 // The pushes of a queue: what each does, its last attempts, and pause and resume.
 
-import { h } from "./dom.js";
+import { cards, h } from "./dom.js";
 import { clock, number } from "./format.js";
 import { call } from "./rpc.js";
 
@@ -46,22 +46,9 @@ export function draw(page) {
     "section",
     { class: "card", "aria-labelledby": "pushes" },
     h("h2", { id: "pushes" }, "Pushes"),
-    table("Pushes", HEADS, pushes.map((one) => row(page, one))),
+    cards("Pushes", HEADS, pushes.map((one) => row(page, one))),
     h("button", { type: "button", "data-act": "pushes" }, "Look again"),
     push ? attempts(push) : null,
-  );
-}
-
-function table(label, heads, rows) {
-  return h(
-    "table",
-    { class: "cards", "aria-label": label },
-    h(
-      "thead",
-      {},
-      h("tr", {}, heads.map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {})))),
-    ),
-    h("tbody", {}, rows),
   );
 }
 
@@ -105,5 +92,5 @@ function attempts(push) {
       cells.map((text, at) => h("td", { "data-label": ATTEMPTS[at + 1] }, `${text}`)),
     );
   });
-  return [heading, table(`Attempts of ${push.name}`, ATTEMPTS, rows)];
+  return [heading, cards(`Attempts of ${push.name}`, ATTEMPTS, rows)];
 }

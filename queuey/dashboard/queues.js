@@ -1,6 +1,6 @@
 // The list of queues: the busiest, or a page of the listing by name. The store is never asked for all of them.
 
-import { h } from "./dom.js";
+import { cards, h } from "./dom.js";
 import { chart } from "./chart.js";
 import { bytes, now, number, rate, seconds } from "./format.js";
 import { call } from "./rpc.js";
@@ -155,26 +155,8 @@ function table(page, report) {
       { scope: "col", class: "num", "aria-sort": state.rows === name ? "descending" : null },
       h("button", { type: "button", "data-act": "rows", value: name, title: "Sort the rows that are shown" }, text),
     );
-  return h(
-    "table",
-    { class: "cards", "aria-label": "Queues" },
-    h(
-      "thead",
-      {},
-      h(
-        "tr",
-        {},
-        h("th", { scope: "col" }, "queue"),
-        sorted("messages", "messages"),
-        sorted("oldest", "oldest"),
-        h("th", { scope: "col" }, "stored"),
-        h("th", { scope: "col" }, "sent"),
-        h("th", { scope: "col" }, "groups, behind"),
-        h("th", { scope: "col" }, "state"),
-      ),
-    ),
-    h("tbody", {}, rows.map(row)),
-  );
+  const heads = ["queue", sorted("messages", "messages"), sorted("oldest", "oldest"), "stored", "sent", "groups, behind", "state"];
+  return cards("Queues", heads, rows.map(row));
 }
 
 export const linkTo = (...path) => `#/${path.map(encodeURIComponent).join("/")}`;

@@ -1,6 +1,6 @@
 // The schedules of a queue: what each does, and pause and resume.
 
-import { h } from "./dom.js";
+import { cards, h } from "./dom.js";
 import { clock, number } from "./format.js";
 import { call } from "./rpc.js";
 
@@ -45,16 +45,7 @@ export function draw(page) {
 
 function table(page, schedules) {
   const heads = page.can("operate") ? HEADS : HEADS.slice(0, -1);
-  return h(
-    "table",
-    { class: "cards", "aria-label": "Schedules" },
-    h(
-      "thead",
-      {},
-      h("tr", {}, heads.map((text) => (text ? h("th", { scope: "col" }, text) : h("td", {})))),
-    ),
-    h("tbody", {}, schedules.map((one) => row(page, one))),
-  );
+  return cards("Schedules", heads, schedules.map((one) => row(page, one)));
 }
 
 function row(page, one) {

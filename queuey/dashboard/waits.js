@@ -1,6 +1,6 @@
 // Who waits, and how far behind the slowest live reader is.
 
-import { h } from "./dom.js";
+import { cards, h, numeric } from "./dom.js";
 import { number, span } from "./format.js";
 
 export const title = () => "waits and streams";
@@ -26,11 +26,10 @@ function body({ error, result }) {
   const heads = ["application", "waiting reads", "waiting claims", "live reads", "slowest live read", "limit of waits", "limit of live reads"];
   return [
     note,
-    h(
-      "table",
-      { class: "cards", "aria-label": "Clients that wait, by application" },
-      h("thead", {}, h("tr", {}, heads.map((text, at) => h("th", { scope: "col", class: at ? "num" : null }, text)))),
-      h("tbody", {}, result.applications.map((one) => row(one, heads))),
+    cards(
+      "Clients that wait, by application",
+      [heads[0], ...heads.slice(1).map(numeric)],
+      result.applications.map((one) => row(one, heads)),
     ),
   ];
 }

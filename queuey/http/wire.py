@@ -115,7 +115,17 @@ class Site(ServerFactory[Channel]):
         self.turn = Turn(reactor) if turn is None else turn
         self.receiver = receiver(reactor)
         self.hooks = Hooks(
-            reactor, resource, new_id, access, render, before_head, self.date, streams, counts, traces, look
+            reactor=reactor,
+            resource=resource,
+            new_id=new_id,
+            access=access,
+            render=render,
+            before_head=before_head,
+            date=self.date,
+            streams=streams,
+            counts=counts,
+            traces=traces,
+            look=look,
         )
         self._channels: set[Channel] = set()
         self._ticking = False

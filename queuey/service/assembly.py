@@ -163,27 +163,50 @@ def assemble(
     by_queue = QueueCounts()
     activity = Activity(reactor, by_queue) if settings.metrics.enabled else None
     counts, received = (Counts(by_queue), Received(by_queue)) if settings.metrics.enabled else (None, None)
-    exchange = MessageExchange(store, policies, random.randrange, waits, rate_limits, settle(settings) > 0, received)
+    exchange = MessageExchange(
+        store=store,
+        policies=policies,
+        choose=random.randrange,
+        waits=waits,
+        rates=rate_limits,
+        settles=settle(settings) > 0,
+        received=received,
+    )
     removals = Removals(exchange, reactor)
     watch = ManyWatch(store, waits, lambda: from_seconds(now()), settle(settings))
     many = ManyReader(watch, store, policies, lambda: from_seconds(now()))
     sole = settings.server.workers <= 1 and waits.look_every is None  # the store knows whether others write to it
-    groups = GroupExchange(store, policies, waits, now, os.urandom, sole, by_queue)
-    pushes, engine = pushing(
-        in_force, reactor, now, store, directory, groups, exchange, policies, rate_limits, stored, sole, push_sender
+    groups = GroupExchange(
+        store=store, policies=policies, waits=waits, now=now, new_bytes=os.urandom, alone=sole, activity=by_queue
     )
-    schedules, schedule_engine = scheduling(reactor, now, store, directory, exchange, policies)
+    pushes, engine = pushing(
+        in_force=in_force,
+        reactor=reactor,
+        now=now,
+        store=store,
+        directory=directory,
+        groups=groups,
+        messages=exchange,
+        policies=policies,
+        rates=rate_limits,
+        stored=stored,
+        alone=sole,
+        make=push_sender,
+    )
+    schedules, schedule_engine = scheduling(
+        reactor=reactor, now=now, store=store, directory=directory, messages=exchange, policies=policies
+    )
     users = Users(ApplicationKeys(owners), settings.identities, web, reactor, now)
     live = LiveReads(reactor, lambda: live_times(in_force.settings), random.uniform, _live_defect)
     draining = Draining(reactor.seconds, lambda: live.leave(live.spread))
     pulse = Pulse(reactor)
     ready = readiness(
-        store,
-        draining,
-        lambda: in_force.settings,
-        lambda folder: in_thread(reactor, lambda: free_bytes(folder)),
-        reactor,
-        None if workers is None else workers.accepting,
+        store=store,
+        draining=draining,
+        settings=lambda: in_force.settings,
+        free=lambda folder: in_thread(reactor, lambda: free_bytes(folder)),
+        clock=reactor,
+        accepting=None if workers is None else workers.accepting,
     )
     turn = Turn(reactor, log.write_gathered)
     access = access_logger(globalLogPublisher, now)
@@ -215,9 +238,23 @@ def assemble(
     )
     site = clients_site(parts, os.urandom, counts)
     registry = Registry(
-        stored, owners, store, in_force.given, not isinstance(settings.storage, CassandraStorage), now, new_key
+        stored=stored,
+        owners=owners,
+        store=store,
+        given=in_force.given,
+        counts_bytes=not isinstance(settings.storage, CassandraStorage),
+        now=now,
+        new_key=new_key,
     )
-    follows = following(in_force, store, groups, directory, registry.names, reactor, now)
+    follows = following(
+        in_force=in_force,
+        store=store,
+        groups=groups,
+        directory=directory,
+        applications=registry.names,
+        reactor=reactor,
+        now=now,
+    )
     readiness_seen = Readiness(ready)
     metrics: tuple[Metric, ...] = ()
     if counts is not None and received is not None:

@@ -62,7 +62,7 @@ class ChangeLog:
             found = {self._slots[number % self._kept] for number in range(mark, end)}
         except IndexError:  # the mark is of another log
             return committed, None, True
-        # What was overwritten meanwhile cannot be told from what was asked for.
+        # What was overwritten meanwhile cannot be distinguished from what was asked for.
         if self._count - mark >= self._kept:
             return committed, None, True
         return max(mark, min(end, committed)), found, end == count

@@ -19,7 +19,7 @@ def digest(key: str) -> bytes:
 
 @attrs.define
 class Owners:
-    """Keys that are in force; an error says that nobody can tell now."""
+    """Keys that are in force; an error says that this cannot be decided now."""
 
     in_force: dict[bytes, str] | Unavailable
     used: list[bytes] = attrs.field(factory=list)

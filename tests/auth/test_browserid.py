@@ -118,7 +118,7 @@ class GoodTests(BrowserIDTestCase):
         self.assertEqual(len(self.web.asked), 2)
 
     def test_asked_once_for_all_who_wait(self) -> None:
-        """The same assertion that comes many times at once; whoever hangs up leaves the others waiting."""
+        """The same assertion that comes many times at once; a client that hangs up leaves the others waiting."""
         waiting: Deferred[dict[str, Any]] = Deferred()
         self.web.pages[VERIFIER] = waiting
         asked = [self.ask() for _ in range(5)]
@@ -173,14 +173,15 @@ class HostileTests(BrowserIDTestCase):
             self.refused("is of an address that cannot be a principal")
 
     def test_what_cannot_be_an_assertion(self) -> None:
-        """Nobody is asked about it."""
+        """The verifier is not asked about it."""
         for text in ("a b", "a&audience=evil", "a\n", "é", "\udcff", "a;b", "x" * (MAX_ASSERTION + 1), "a/b", "%41"):
             self.refused("is none", text)
         self.assertEqual(self.web.asked, [])
 
 
 class OutageTests(BrowserIDTestCase):
-    """A verifier that is away, or talks nonsense: nobody is let in, and nobody is told that an assertion is false."""
+    """A verifier that is away, or answers nonsense: the caller is refused, but not with the error for a false
+    assertion."""
 
     def test_away(self) -> None:
         self.web.pages[VERIFIER] = NotHad("connection refused")

@@ -56,7 +56,7 @@ class PlacesTests(SynchronousTestCase):
         self.assertEqual(self.left, ["a 1.1.1.1"])
 
     def test_addresses_of_one_client(self) -> None:
-        """Whoever has one address of IPv6 has as many of the same network as he likes."""
+        """A client with one address of IPv6 can use as many of the same network as it likes."""
         for number in range(6):
             self.took("a", f"2001:db8::{number}")
         self.refused("a", "2001:db8::7")

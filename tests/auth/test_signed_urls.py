@@ -117,7 +117,7 @@ class SignedURLTests(SynchronousTestCase):
             self.assertIn(why, error.text)
 
     def test_keys_that_cannot_be_had(self) -> None:
-        """Nobody is let in, and nobody is told that a signature is false."""
+        """The caller is refused, but not with the error for a false signature."""
         self.keys["shop"] = fail(Unavailable("the store is away"))
         self.failureResultOf(self.urls.check(signature()), Unavailable)
 
@@ -135,7 +135,7 @@ class SignedURLTests(SynchronousTestCase):
         self.failureResultOf(self.urls.check(slow), TooManyRequests)
 
     def test_false_ones_are_not_counted(self) -> None:
-        """Nobody uses up what another one may do."""
+        """No caller uses up what another one may do."""
         rated = signature(attrs.evolve(GRANT, rate="1"))
         for _ in range(5):
             self.refused(attrs.evolve(rated, value="0" * 64))

@@ -21,7 +21,7 @@ from queuey.interfaces import IWeb, NotHad
 
 
 class Page(Resource):
-    """Answers as it is told."""
+    """Answers as the test says."""
 
     isLeaf = True
 
@@ -134,7 +134,7 @@ class WebTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_no_connection(self) -> None:
-        """The reason is told in the words of whoever failed, and not at length."""
+        """The reason has the words of the server that failed, cut to a length."""
 
         class Away:
             def request(self, *_: Any) -> Deferred[Any]:

@@ -74,7 +74,7 @@ class OrderTests(SynchronousTestCase):
 
 
 class WordsTests(SynchronousTestCase):
-    """Lines for whoever waits."""
+    """Lines of progress for the person who waits."""
 
     def test_progress(self) -> None:
         tally = Tally(queues=3, looked=2000, messages=500)

@@ -19,7 +19,7 @@ from queuey.storage.sqlite.upkeep.backup import Archive
 from tests.contracts.reading import TERMS, foreign_id
 from tests.contracts.subject import Wall
 from tests.http.api_support import KEY, NOW, ApiTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 from tests.storage.quick import quick_directory
 from tests.storage.sqlite.old_files import open_store
 
@@ -36,7 +36,7 @@ class Answered:
 
 
 class Wire:
-    """A connection to a house; ``broken`` makes it fail, ``garbled`` has what is read instead of the answer."""
+    """A connection to a daemon; ``broken`` makes it fail, ``garbled`` has what is read instead of the answer."""
 
     def __init__(self, case: ApiTestCase) -> None:
         self.requests: list[tuple[str, str]] = []
@@ -67,7 +67,7 @@ class Wire:
 
 
 class RestoringTests(ApiTestCase):
-    """A backup with queues of the application ``app``, and a house that has none."""
+    """A backup with queues of the application ``app``, and a daemon that has none."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -98,7 +98,7 @@ class RestoringTests(ApiTestCase):
         self.assertNotIn("\n", text)
 
     def stored(self, name: str, *places: Address) -> list[Any]:
-        """What the house keeps."""
+        """What the daemon keeps."""
         (queue,) = self.successResultOf(self.store.describe("app", [name]))
         assert queue is not None
         return list(self.successResultOf(self.store.lookup(queue, places, TERMS.ack)).messages)
@@ -251,7 +251,7 @@ class RestoringTests(ApiTestCase):
         self.assertEqual(self.restore("q%ü", "q%ü"), Restored(put=0, there=7))
 
     def test_interrupted_between_two_steps(self) -> None:
-        """Whoever does it again finds what is not finished, and finishes it: of messages too large for a batch here."""
+        """A second run finds what is not finished, and finishes it: of messages too large for a batch here."""
         self.patch(restoring, "BATCH_BYTES", 1)
         messages = self.fill_beyond_v1()
         for done in range(30):

@@ -98,7 +98,8 @@ class WorkerTests(AwaitingTestCase):
         self.assertEqual(len(self.working), 3)
 
     def test_leases(self) -> None:
-        """They are extended at a third, those that wait too; a lost one is told, and not worked on."""
+        """Leases are extended at a third of their time, those of waiting messages too; a lost lease is reported, and
+        its message is not worked on."""
         server = GroupServer(1, 2)
         self.begin(server)
         self.clock.advance(10.1)

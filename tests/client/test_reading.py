@@ -52,7 +52,7 @@ class MessagesTests(SynchronousTestCase):
         self.assertEqual(again, second)
 
     def test_nothing_is_asked_before_it_is_needed(self) -> None:
-        """An iterator that nobody reads costs nothing, and a page is read when the one before is done."""
+        """An iterator that is not read costs nothing, and a page is read when the one before is done."""
         server = Server(page(1, 2, more=True))
         found = server.queue().messages()
         self.assertEqual(server.asks, [])

@@ -69,7 +69,7 @@ class WriterTests(SynchronousTestCase):
         self.assertEqual((writer.stored, writer.failed), (1, 1))
 
     def test_on_error(self) -> None:
-        """It is told of each; if it raises, that is raised by the next call."""
+        """The callback is called with each; if it raises, that is raised by the next call."""
         told: list[bytes] = []
         with Server(first_refused).queue().writer(on_error=lambda draft, why: told.append(draft.body)) as writer:
             writer.post("a")

@@ -81,7 +81,7 @@ class StreamingTests(SynchronousTestCase):
         return Deferred.fromCoroutine(answer.incoming.receive(seconds))
 
     def test_pieces(self) -> None:
-        """What has come is joined; the end is told after it."""
+        """What has come is joined; the end is reported after it."""
         answered = Answered()
         answer = self.successResultOf(self.open(answered))
         self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/x-ndjson"))
@@ -97,7 +97,7 @@ class StreamingTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(self.receive(answer)), b"")
 
     def test_a_break(self) -> None:
-        """It is told after what came before it, also to a receiver that waits."""
+        """The end is reported after all data that came before it, also to a receiver that waits."""
         answered = Answered()
         answer = self.successResultOf(self.open(answered))
         answered.body.dataReceived(b"ab")

@@ -61,7 +61,7 @@ class IdentityTests(SettingsTestCase):
         )
 
     def test_names(self) -> None:
-        """Of issuers: each has one, which is nobody else's."""
+        """Of issuers: each has its own, and no two have the same."""
         for name in ("", "a b", "a/b", "x" * 51, "browserid", "\u00e9"):
             (line,) = self.problems(JWT.replace("jwt:idp", f"jwt:{name}") + APPLICATION)
             self.assertIn("is not a name of an issuer; allowed: 1 to 50 letters, digits", line, name)
@@ -75,7 +75,7 @@ class IdentityTests(SettingsTestCase):
         self.assertIn("browserid has no section; allowed: names of sections", line)
 
     def test_algorithms(self) -> None:
-        """Those that prove something to whoever knows what everybody knows are not among them."""
+        """Secrets that everybody knows prove nothing, so they are not among them."""
         for name in ("none", "HS256", "HS512", "rs256", "ES256K", "RSA-OAEP", "dir"):
             (line,) = self.problems(f"{JWT}algorithms = {name}\n{APPLICATION}")
             self.assertIn(f"[jwt:idp] algorithms: '{name}' is not known; allowed: one or several of RS256", line)
@@ -142,7 +142,7 @@ class PageTests(SettingsTestCase):
 
 
 class LibraryTests(SettingsTestCase):
-    """The libraries that identities need are an extra, and nobody else needs them."""
+    """The libraries that identities need are an extra: installations without identities do not need them."""
 
     def run_without(self, text: str, missing: str) -> subprocess.CompletedProcess[str]:
         """What ``queuey check`` says of a file where a library is not installed."""
@@ -162,7 +162,7 @@ class LibraryTests(SettingsTestCase):
         self.assertEqual(self.run_without(APPLICATION, "jwt").returncode, 0)
 
     def test_not_imported(self) -> None:
-        """Where nobody is asked, a daemon does not carry them about."""
+        """A daemon without identities does not import them."""
         program = (
             "import sys; from queuey.service import assembly; import queuey.auth.users; "
             "sys.exit(bool({'treq', 'jwt'} & set(sys.modules)))"

@@ -40,7 +40,7 @@ class TracingTests(SettingsTestCase):
 
 
 class LibraryTests(SettingsTestCase):
-    """The libraries are an extra, and nobody else needs them."""
+    """The libraries are an extra: installations without tracing do not need them."""
 
     def test_missing(self) -> None:
         """It is said in one line, and only where something is to be traced."""

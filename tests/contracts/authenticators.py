@@ -42,7 +42,7 @@ class Contracts:
             self.assertNotIn(self.false.value, failure.value.text)
 
         def test_not_mine(self) -> None:
-            """One of another scheme is nobody's here."""
+            """A credential of another scheme belongs to no authenticator here."""
             other = Credential("another-scheme", self.good.value)
             self.assertEqual(self.successResultOf(self.make().authenticate(other)), frozenset())
 

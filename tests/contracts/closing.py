@@ -31,7 +31,7 @@ class ClosingContract(MessagesCase):
         return bodies([message for part in parts for message in part])
 
     async def is_over(self, queue: Queue) -> bool:
-        """Whether a reader of everything is told that nothing more comes."""
+        """Whether a reader of everything learns that nothing more comes."""
         piece = await self.store.read_merged(queue, Merge((1, 2, 3), limit=1000), TERMS.ack)
         return piece.over and (await self.now(queue)).is_read_to_its_end(piece.stable)
 
@@ -79,7 +79,7 @@ class ClosingContract(MessagesCase):
 
     @contract
     async def test_delayed_messages(self) -> None:
-        """What is not due yet comes; only then is a reader told that it has all."""
+        """What is not due yet comes; only then does a reader learn that it has all."""
         queue = await self.make_queue()
         await self.store.append(queue, [new(b"late", delay=500)], TERMS)
         await self.close(queue, new(b"a"))
@@ -90,7 +90,7 @@ class ClosingContract(MessagesCase):
 
     @contract
     async def test_a_repeat(self) -> None:
-        """The same request under the same key stores nothing, and is told the same."""
+        """The same request under the same key stores nothing, and gets the same answer."""
         queue = await self.make_queue()
         first = await self.close(queue, new(b"a"), key=once())
         again = await self.close(queue, new(b"a"), key=once())

@@ -15,7 +15,7 @@ from tests.contracts.subject import START, after_restart, contract
 
 
 class DelayContract(MessagesCase):
-    """A message that is delayed has its place where its time is, and nobody else's place changes by it."""
+    """A message that is delayed has its place where its time is, and no other message changes its place by it."""
 
     async def delayed(self, queue: Queue, body: bytes, delay: float, ttl: int = TTL, partition: int = 1) -> MessageId:
         (id,) = await self.store.append(queue, [new(body, partition, ttl, delay)], TERMS)

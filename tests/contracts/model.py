@@ -128,7 +128,7 @@ class Model:
         life.messages[Address(partition, id)] = Message(partition, id, content, expires)
 
     def stamped(self, count: int) -> None:
-        """So many ids of now may have been made that nobody was told."""
+        """So many ids of now may have been made without being returned."""
         self.high = Ticks(max(self.high, self.clock) + count) if count else self.high
 
     def purge(self, life: Life, bound: MessageId, stable: Ticks) -> None:

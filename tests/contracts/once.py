@@ -164,7 +164,7 @@ class OnceContract(MessagesCase):
 
 
 class ExactOnceContract(MessagesCase):
-    """What only stores promise that one process has to itself: to the second and to the byte, and nobody waits."""
+    """Promises only of stores that one process has to itself: to the second and to the byte, and no caller waits."""
 
     @contract
     async def test_no_call_meets_another_one_under_way(self) -> None:

@@ -70,7 +70,7 @@ class StatesContract(Contract):
 
     @contract
     async def test_a_value_has_the_version_that_was_chosen(self) -> None:
-        """Whoever has changed it can go on without reading it."""
+        """The caller that has changed it can go on without reading it."""
         version: str | None = None
         for fresh in ("0" * 32, "é", "x" * 64):
             self.assertTrue(await self.set("key", version, b"value", fresh))

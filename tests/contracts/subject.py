@@ -55,7 +55,7 @@ class Subject(Protocol):
 class WatchedSubject(Subject, Protocol):
     """A subject whose store was asked, before it was opened, to tell what falls due.
 
-    :ivar arrived: what it told.
+    :ivar arrived: the queues that the store reported as having new messages.
     :ivar pause: what it said to being asked.
     """
 

@@ -264,7 +264,7 @@ class ArrivalContract(MessagesCase):
 
     @contract
     async def test_what_later_ids_have_passed(self) -> None:
-        """The clock was ahead for a while: what is below the last id shows, and that is told."""
+        """The clock was ahead for a while: what is below the last id shows, and the store reports that."""
         if self.subject.pause is not None:
             return
         queue, other = await self.make_queue(), await self.make_queue("other")

@@ -57,7 +57,7 @@ class Cut:
     """Counts the calls of one process, which dies at one of them.
 
     :param at: the number of that call, from 1 on; 0: at none.
-    :param done: whether that call is carried out, though nobody learns of it.
+    :param done: whether that call is carried out although its caller does not learn of it.
     """
 
     def __init__(self, at: int = 0, done: bool = False) -> None:
@@ -213,7 +213,7 @@ class World:
         return from_seconds(self.subject.wall.seconds)
 
     def random(self, size: int) -> bytes:
-        """Bytes that nobody has had."""
+        """Bytes that were not returned before."""
         return self._random.randbytes(size)
 
     def front(self, at: int = 0, done: bool = False) -> Front:

@@ -50,7 +50,7 @@ class Posted:
 
 @attrs.define
 class Reader:
-    """A reader, with all that it was shown and told.
+    """A reader, with all that it was shown.
 
     :ivar since: number of messages that were posted before it began.
     :ivar oldest: whether it began with the oldest message.

@@ -197,7 +197,7 @@ class ChangingTests(ApplicationsCase):
 
 
 class TogetherTests(ApplicationsCase):
-    """Two front ends that change things at the same time, and outcomes that nobody knows."""
+    """Two front ends that change things at the same time, and outcomes that are unknown."""
 
     def interrupted(self, work: Callable[[], Any], when: Callable[[str], bool] = lambda key: True) -> None:
         """Do something in between, once."""
@@ -271,7 +271,7 @@ class TogetherTests(ApplicationsCase):
         self.assertEqual(len(self.successResultOf(self.b.stored.current(reread=True)).applications), 68)
 
     def test_a_front_end_that_dies_in_between_leaves_nothing_behind(self) -> None:
-        """It has told the index of a version that never comes."""
+        """The index names a version that never comes."""
         self.set(self.a, ttl=60)
         self.a.states.lost = lambda key: key != INDEX
         failure = self.failureResultOf(self.a.registry.set("shop", {"ttl": 61}, None, True), Unavailable)

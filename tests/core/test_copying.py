@@ -99,7 +99,7 @@ class CopyCase(SynchronousTestCase):
         self.wall.seconds += 1
 
     def seal(self) -> None:
-        """Nobody serves from the source any more."""
+        """No daemon serves from the source any more."""
         self.pass_on()
         self.assertFalse(self.result(self.source.seal()))
         self.result(self.store.close())
@@ -176,7 +176,8 @@ class CopyTests(CopyCase):
         self.check_alike()
 
     def test_what_has_changed_since_is_seen_to(self) -> None:
-        """Writes, overwriting, deletes, purges, settings, states that change and go, queues that end and begin anew."""
+        """Writes, overwriting, deletes, purges, settings, states that change and go, queues that end and are made
+        again."""
         self.fill()
         ids = self.append(b"goes", b"changes", b"stays")
         gone, anew = self.make("gone"), self.make("anew")

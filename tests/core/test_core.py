@@ -49,7 +49,7 @@ class ExchangeTests(CoreTestCase):
         self.assertIsNone(self.store.terms)
 
     def test_outlives_its_client(self) -> None:
-        """A write goes on when nobody waits for it any more."""
+        """A write goes on when its client has hung up."""
         queue = self.make()
         self.store.held = Deferred()
         waiting = self.exchange.append(queue, [Draft(Content(b"kept"), 5)])
@@ -97,7 +97,7 @@ class ExchangeTests(CoreTestCase):
         )
 
     def test_once_outlives_its_client(self) -> None:
-        """A repeat is told what the first one, whose client has gone, did all the same."""
+        """A repeat gets the answer of the first write, whose client had hung up."""
         queue, asked, drafts = self.make(partitions=9), Once(b"k" * 32, b"d" * 32, "", 60), [Draft(Content(b"x"), 5)]
         append_once, gate = self.store.append_once, Deferred[None]()
 
@@ -125,7 +125,7 @@ class DirectoryTests(CoreTestCase):
     """The directory of queues."""
 
     def test_change_that_meets_another(self) -> None:
-        """It is tried anew on what the other one left, and not for ever."""
+        """It is tried again on what the other one left, up to a limit."""
         queue = self.make()
         self.store.conflicts = 4
         changing = self.directory.change(queue, QueueChanges(type=QueueType.PUBLIC))
@@ -190,7 +190,7 @@ class DirectoryTests(CoreTestCase):
         self.assertEqual(changed.settings, QueueSettings(type=QueueType.PUBLIC, ttl=5))
 
     def test_made_or_not(self) -> None:
-        """Whoever makes a queue is told so, and who changes one is not."""
+        """The caller that makes a queue learns that it did, and one that changes a queue learns that it was there."""
         for expected in (True, False):
             _, made = self.successResultOf(self.directory.create("a", "q", QueueChanges()))
             self.assertEqual(made, expected)
@@ -223,7 +223,8 @@ class DirectoryTests(CoreTestCase):
         self.assertEqual((queue.settings.ttl, made), (5, False))
 
     def test_deletion_on_a_condition(self) -> None:
-        """It is judged anew after a change of somebody else, and ends what was judged last."""
+        """The check runs again after a change by another process, and the queue that was checked last is the one that
+        ends."""
         queue = self.make()
         self.store.conflicts = 1
         judged: list[Queue | None] = []

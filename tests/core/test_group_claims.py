@@ -37,7 +37,7 @@ class ClaimTests(GroupCase):
         self.assertEqual(self.spied.states.replaces, replaces)
 
     def test_a_caller_who_may_have_nothing_any_more(self) -> None:
-        """What was taken meanwhile is given back, as if nobody had claimed it; others get it at once."""
+        """What was taken meanwhile is given back, as if it had not been claimed; others get it at once."""
         asked: list[int] = []
 
         async def may() -> None:
@@ -110,7 +110,7 @@ class ClaimTests(GroupCase):
         self.assertEqual(self.bodies(again), [b"1"])
 
     def test_a_group_that_is_idle_for_long(self) -> None:
-        """How far it has come is written down once in a while, so that nobody reads the same emptiness for ever."""
+        """The position is stored once in a while, so that the same empty range is not read for ever."""
         self.post(b"1")
         self.settle(Action.ACK, *receipts(self.claim()))
         replaces = self.spied.states.replaces

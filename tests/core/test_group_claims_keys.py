@@ -200,7 +200,7 @@ class KeysOfPartitionsTests(GroupCase):
         self.assertEqual((bodies(first), self.claim(key=KEY, partitions=tuple(self.others))), ([b"2"], first))
 
     def test_one_that_takes_longer_than_its_lease(self) -> None:
-        """It gets nothing, since the pointer to it has ended; nobody has a lease of anything then."""
+        """It gets nothing, since the pointer to it has ended; no worker has a lease then."""
         self.post(b"0", partition=self.home)
         self.claim(lease=1000)  # from now on the group is near the end of the log, and its places are not written down
         self.post(b"1", partition=self.others[2])

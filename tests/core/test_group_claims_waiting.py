@@ -22,7 +22,7 @@ class HangingUpTests(GroupCase):
     """A client that hangs up takes nothing: what its claim is given comes back at once, as if it had not been given.
 
     A store runs a claim that it has accepted to its end, and a second command undoes it. So a claim that is asked in
-    between may be given less than there is; what comes back is told to those that wait, and is there for the next one.
+    between may be given less than there is; claims that wait learn what comes back, and it is there for the next one.
     """
 
     def setUp(self) -> None:
@@ -54,7 +54,7 @@ class HangingUpTests(GroupCase):
         self.assert_untouched()
 
     def test_it_is_not_the_last_delivery(self) -> None:
-        """What nobody has seen is not given up for it."""
+        """A message that no worker has seen is not given up for it."""
         self.group = self.make_group(max_deliveries=1)
         self.test_while_it_is_stored()
 

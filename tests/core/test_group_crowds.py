@@ -168,7 +168,7 @@ class CrowdCase(GroupCase):
             before, _ = self.keyed[worker.key]
             self.keyed[worker.key] = before, 0.0  # whether its leases live hangs on what becomes of this
         if action is not Action.ACK:
-            for one in some:  # it may be given to somebody else before its worker is told
+            for one in some:  # it may be given to another worker before its worker gets the answer
                 self.leased[place_of(one)] = 0.0
         settling = self.groups.settle(self.queue, self.group, asked)
         told = (worker, some)

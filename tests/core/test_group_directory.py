@@ -142,7 +142,7 @@ class MakingTests(Case):
         return [key for key in keys if self.successResultOf(self.world.store.states.read(key)) is not None]
 
     def test_of_the_same_name(self) -> None:
-        """It is another group, and whoever has the first one cannot change it."""
+        """It is another group, and a client with the first one cannot change it."""
         first, _ = self.put()
         self.successResultOf(self.here.delete(self.queue, first, anyhow))
         second, made = self.put()
@@ -220,7 +220,7 @@ class RefusalTests(Case):
         self.assertEqual(self.find(of=self.there), group)
 
     def test_a_dead_letter_queue_that_is_gone_is_in_nobody_s_way(self) -> None:
-        """Whoever changes something else is not told of it."""
+        """A change of other settings is not refused for it."""
         dead = self.world.make("dead")
         group, _ = self.put(dead_letter="dead")
         self.successResultOf(self.world.store.forget(dead))
@@ -228,7 +228,7 @@ class RefusalTests(Case):
         self.assertEqual(self.successResultOf(changed).settings, GroupSettings(lease=5, dead_letter="dead"))
 
     def test_as_many_as_there_may_be(self) -> None:
-        """Names of groups that are no more are in nobody's way."""
+        """Names of deleted groups can be used again."""
         self.patch(names, "MAX_GROUPS", 3)
         listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for name in "xyz":

@@ -37,7 +37,7 @@ from tests.storage.cassandra.row_tables import RowTables
 
 
 class Vague:
-    """States of which nobody knows at times what became of a change.
+    """States of which the outcome of a change is sometimes unknown.
 
     :param script: of each change whether it is known, carried out, or carried out when the next one is asked for.
     """
@@ -69,7 +69,7 @@ class Vague:
 
 
 class UnknownTests(Case):
-    """Changes of which nobody knows whether they were carried out: late (l), not (n), done (d), or known (k)."""
+    """Changes with an unknown outcome: late (l), not done (n), done (d), or known after all (k)."""
 
     def rows(self, script: str) -> GroupRows:
         return GroupRows(
@@ -144,7 +144,7 @@ class ContendedTests(Case):
         self.given_up(found.enlist(self.queue, "h"), found.remove(group, 0), found.remove(group, 2))
 
     def test_an_end_that_cannot_be_finished_yet(self) -> None:
-        """Whoever asks for the group is told that there is none; the next one finishes it."""
+        """A client that asks for the group gets an error that there is none; the next one finishes the deletion."""
         group, _ = self.put()
         rows = GroupRows(self.world.store.states, self.world.random, self.world.store.groups)
         self.successResultOf(rows.write(attrs.evolve(group, ended=True)))
@@ -177,7 +177,7 @@ class ContendedTests(Case):
 
 
 class DyingTests(GroupCase):
-    """A process dies in the middle: whoever comes next finds nothing half done, or finishes it."""
+    """A process dies in the middle: the next request finds nothing half done, or finishes it."""
 
     def prepare(self, world: World) -> tuple[Any, ...]:
         queue = world.make(partitions=2)
@@ -221,7 +221,7 @@ class DyingTests(GroupCase):
         await front.directory.delete(queue, group, anyhow)
 
     def test_ending(self) -> None:
-        """Either it is there as it was, or it is no more, and whoever asks for it clears away what is left."""
+        """Either it is there as it was, or it is deleted, and the next request for it clears away what is left."""
 
         def check(world: World, queue: Queue, other: Group, group: Group) -> None:
             front = world.front()
@@ -238,7 +238,7 @@ class DyingTests(GroupCase):
         self.each_cut(self.prepare_states, self.delete, check)
 
     def test_ending_and_making_anew(self) -> None:
-        """Whoever makes a group of that name finishes the end of the other first."""
+        """A request that makes a group of that name finishes the deletion of the other first."""
 
         def check(world: World, queue: Queue, other: Group, group: Group) -> None:
             front = world.front()
@@ -306,7 +306,7 @@ class RacingTests(GroupCase):
         return lambda process, _: process.put(self.queue, name, GroupChanges(lease=lease), anyhow)
 
     def test_making(self) -> None:
-        """Of several that make the same group one is told so; the others change it."""
+        """Of several requests that make the same group, one learns that it made it; the others change it."""
         for seed in range(150):
             results = self.race(seed, self.put("g", 1), self.put("g", 2), self.put("h", 3))
             self.assertEqual([made for _, made in results[:2]].count(True), 1, seed)
@@ -315,7 +315,7 @@ class RacingTests(GroupCase):
             self.clear()
 
     def test_making_in_place_of_what_is_no_more(self) -> None:
-        """Whoever makes room in the index by what has no row may take out what has none yet."""
+        """A request that removes names without rows from the index may remove one whose row is not written yet."""
         self.patch(names, "MAX_GROUPS", 2)
         listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for seed in range(100):
@@ -326,7 +326,7 @@ class RacingTests(GroupCase):
             self.clear()
 
     def test_making_more_than_there_may_be(self) -> None:
-        """Whoever is refused has made nothing, and there are never too many."""
+        """A refused request has made nothing, and there are never too many groups."""
         self.patch(names, "MAX_GROUPS", 2)
         listed = index_of(GroupRows(self.world.store.states, self.world.random, self.world.store.groups), self.world)
         for seed in range(150):

@@ -67,7 +67,7 @@ class StartTests(Case):
 
 
 class TermsTests(Case):
-    """What of it all the rules are told."""
+    """Everything that the rules receive of it."""
 
     def terms(self, queue: Queue, group: Group) -> Terms:
         return self.world.run(self.here.terms(queue, group))
@@ -116,7 +116,7 @@ class SourceTests(Case):
             self.assertEqual((lag.reach, lag.oldest), (group.place, None))
 
     def test_after_the_end(self) -> None:
-        """What is at hand does not count."""
+        """Cached groups do not count."""
         group, _ = self.put()
         self.find(of=self.there)
         self.successResultOf(self.here.delete(self.queue, group, anyhow))

@@ -22,7 +22,7 @@ from tests.histories.groups.unreliable import Calls
 
 
 class DyingTests(Case):
-    """A process dies in the middle of a move: whoever comes next brings it to its end; nothing is lost, or doubled."""
+    """A process dies in the middle of a move: the next request finishes it; nothing is lost, or doubled."""
 
     def marked(self, world: World) -> tuple[Queue, Queue, Group]:
         """Two messages on their way out."""
@@ -156,7 +156,7 @@ class DyingTests(Case):
 
 
 class RacingTests(Case):
-    """Several processes at once, whose calls take turns in any order, and fail, or are done though nobody knows."""
+    """Several processes at once, whose calls take turns in any order, and fail, or are done with an unknown outcome."""
 
     def race(self, seed: int, broken: bool) -> list[str]:
         """What was acked, by its body: one process carries out what is marked, three take back all there is, and three
@@ -215,7 +215,7 @@ class RacingTests(Case):
             self.assertEqual(self.race(seed, broken=False), ["0", "1", "2", "3"], seed)
 
     def test_much_goes_wrong(self) -> None:
-        """Each message is acked once, or nobody knows."""
+        """Each message is acked once, or the outcome of its ack is unknown."""
         for seed in range(tried(150, 3000)):
             acked = self.race(seed, broken=True)
             self.assertEqual({one[0] for one in acked}, {"0", "1", "2", "3"}, (seed, acked))

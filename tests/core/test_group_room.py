@@ -65,7 +65,7 @@ class InOrderTests(GroupCase):
         self.assertEqual(self.bodies(partitions=(1,)), [b"later"])
 
     def test_who_waits_for_it(self) -> None:
-        """It is told once the message is gone, by a deletion or a purge, and is given the next."""
+        """The claim learns that the message is gone, by a deletion or a purge, and is given the next."""
         given = self.claim(partitions=(1, 2)).deliveries
         one, other = (self.claiming(wait=20, partitions=(number,)) for number in (1, 2))
         self.successResultOf(self.messages.remove(self.queue, [Address(1, given[0].message.id)]))

@@ -186,7 +186,7 @@ class SeekTests(Case):
 
 
 class DyingTests(GroupCase):
-    """A process dies while a group goes elsewhere, with moves under way: whoever asks for it again finishes it."""
+    """A process dies while a group seeks, with moves under way: the next request for the group finishes it."""
 
     def prepare(self, world: World) -> tuple[Queue, Queue, Group]:
         dead, queue = world.make("dead"), world.make(partitions=2)
@@ -333,7 +333,7 @@ class LagOnCassandraTests(OnCassandra, LagTests):
 
 
 class ReceiptTests(Case):
-    """Receipts through the exchange: those of another life are invalid, whoever reads them."""
+    """Receipts through the exchange: those of another incarnation are invalid for every caller."""
 
     def setUp(self) -> None:
         super().setUp()

@@ -263,7 +263,7 @@ class DeadLetterTests(GroupCase):
         self.assertEqual(len(self.read(self.dead)), len(some))
 
     def test_it_cannot_be_written_to(self) -> None:
-        """It is on its way: whoever comes next finishes that, and it is there once."""
+        """The move is under way: the next request finishes it, and the message is there once."""
         broken = [True]
         write = self.spied._store.append_once
 

@@ -110,7 +110,7 @@ class LinesCase(SynchronousTestCase):
         self.clock.advance(0)
 
     def limits(self) -> list[int]:
-        """Those that were tried, told apart by their limits."""
+        """Those that were tried, by their limits."""
         return [tried.claiming.limit for tried in self.tried]
 
     def assert_nothing_left(self) -> None:

@@ -228,7 +228,7 @@ class TailTests(SynchronousTestCase):
         self.assertEqual((first.text, second.text), ("1 2 3 ", "1 2 3 "))
 
     def test_ahead_of_the_end_of_a_closed_log(self) -> None:
-        """It is told at once that nothing more comes."""
+        """The reader learns at once that nothing more comes."""
         self.source.closed = True
         first, second = self.follow()[1], self.follow()[1]
         self.turn()

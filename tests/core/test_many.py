@@ -350,7 +350,7 @@ class WaitsTests(ManyReadsCase):
         self.assert_nothing_left()
 
     def test_a_message_that_comes_while_a_choice_is_looked_up(self) -> None:
-        """Its queue is of no choice yet when it is told."""
+        """Its queue is in no choice yet when the message arrives."""
         queue = self.make("one")
         self.read("two")
         self.post(queue, "before")

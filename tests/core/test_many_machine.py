@@ -63,7 +63,7 @@ class Two:
 
 
 class MachineTests(SynchronousTestCase):
-    """What each reader was shown and told, after many steps."""
+    """What each reader was shown, after many steps."""
 
     def run_machine(self, world: World, seed: int, steps: int = 150) -> None:
         self.successResultOf(Deferred.fromCoroutine(Machine(world, Random(seed)).run(steps)))

@@ -128,7 +128,7 @@ class SlicesTests(PageTestCase):
         self.assertEqual((bodies(page), page.over, len(self.store.merges)), ([b"a"], True, 4))
 
     def test_an_end_is_made_of_it(self) -> None:
-        """The page is empty and says that there is more; whoever goes on comes to it."""
+        """The page is empty and says that there is more; a reader that goes on comes to it."""
         self.patch(pages, "MAX_SLICES", 2)
         self.expired(3 * SLICE_ROWS)
         self.put(NewMessage(1, Content(b"a"), 60))

@@ -261,7 +261,7 @@ class WaitingTests(PageTestCase):
         self.assert_nothing_left()
 
     def test_a_queue_that_is_deleted(self) -> None:
-        """It is told nothing more, and ends at its deadline."""
+        """No more arrivals are reported to it, and it ends at its deadline."""
         waiting = self.wait(seconds=5)
         self.successResultOf(self.directory.delete(self.queue))
         anew = self.make(partitions=3)

@@ -69,7 +69,7 @@ class SendersTests(StoreCase):
         self.assertIsNone(self.successResultOf(self.store.states.read("pushes/senders")))
 
     def test_shared(self) -> None:
-        """Several share the pushes: each has one owner, and nobody has more than his part."""
+        """Several processes share the pushes: each push has one owner, and no process has more than its part."""
         senders = [self.sender() for _ in range(4)]
         self.pass_time(BEAT * 5, *senders)
         self.assertEqual(self.owners(*senders), [1] * len(PLACES))

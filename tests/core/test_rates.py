@@ -150,7 +150,7 @@ class RequestTests(RatesTestCase):
         self.assertEqual((came, self.clock.getDelayedCalls()), (100, []))
 
     def test_full_ones_make_room_first(self) -> None:
-        """They are as those that never were, and cost nobody anything."""
+        """They are treated like buckets that were never used, and take no memory."""
         self.assertEqual([self.asked(BOTH, queue) for queue in "abc"], [2, 2, 2])
         self.clock.advance(5)
         self.assertEqual(self.asked(BOTH, "d"), 2)
@@ -258,7 +258,7 @@ class SeatTests(SynchronousTestCase):
         self.assertEqual((seats.numbers(), seats.claims), ({}, {}))
 
     def test_both(self) -> None:
-        """Whoever leaves makes room, however that comes; nothing is kept then."""
+        """A waiting request that ends in any way makes room; nothing of it is kept then."""
         seats, policy = WaitLimits(), Policy("a", 1, max_waits=3, max_queue_waits=2)
 
         def refused(queue: str) -> str:

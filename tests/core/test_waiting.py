@@ -137,7 +137,7 @@ class DeadlineTests(WaitsCase):
         self.assert_nothing_left()
 
     def test_it_comes_also_to_one_that_is_looking(self) -> None:
-        """The deadline passes while he reads; the next wait is over at once, whatever has come."""
+        """The deadline passes while the reader reads; the next wait is over at once, whatever has come."""
         quiet, told = self.join(seconds=5), self.join(OTHER, seconds=5)
         self.clock.advance(6)
         self.waits.wake(OTHER)
@@ -215,7 +215,7 @@ class DeadlineTests(WaitsCase):
 
 
 class WakingTests(WaitsCase):
-    """What comes to a queue, and to whom that is told."""
+    """Messages that come to a queue, and the readers that are woken."""
 
     def test_a_listener_that_fails(self) -> None:
         """Neither the others nor the writer that wakes them see its error."""
@@ -293,7 +293,7 @@ class WakingTests(WaitsCase):
         self.assertIs(self.successResultOf(waiting), True)
 
     def test_one_notification_for_all(self) -> None:
-        """A thousand messages of one turn are told once, to those whom any of them concerns."""
+        """A thousand messages of one turn cause one wake-up of each reader that any of them concerns."""
         waiting = [self.wait(partitions=(number,)) for number in range(1, 200)]
         for number in range(1000):
             self.waits.wake(QUEUE, [new(1 + number % 200)])

@@ -76,7 +76,7 @@ class LookingTests(WaitsCase):
         self.assertEqual(self.looks, [])
 
     def test_one_at_a_time(self) -> None:
-        """A slow store is not asked again meanwhile, whoever joins."""
+        """A slow store is not asked again meanwhile, also if more readers join."""
         self.answer = Deferred
         self.wait()
         self.clock.pump([1.0] * 5)
@@ -156,7 +156,7 @@ class LookingTests(WaitsCase):
         self.assert_nothing_left()
 
     def test_where_it_is_told_it_need_not_look(self) -> None:
-        """A write through this process is told at once, as everywhere."""
+        """A write through this process wakes readers at once, as on every store."""
         waiting = self.wait()
         self.waits.wake(QUEUE, [new()])
         self.clock.advance(0)
@@ -164,7 +164,7 @@ class LookingTests(WaitsCase):
         self.assertEqual(self.looks, [])
 
     def test_the_end_of_what_there_can_be(self) -> None:
-        """Nobody can have seen more than that."""
+        """No reader can have seen more than that."""
         self.wait(seen=NEWEST)
         self.clock.pump([1.0] * 3)
         self.assertEqual(self.looks, [])

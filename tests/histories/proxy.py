@@ -47,7 +47,7 @@ class Fate:
 
     :ivar passed: requests that are passed on, and answered, before the one that is cut.
     :ivar share: how much of the request, or of an answer, goes through; below 1.
-    :ivar reset: whether both ends are told at once, and what is under way is thrown away.
+    :ivar reset: whether both ends get a reset at once, and what is under way is thrown away.
     """
 
     cut: Cut

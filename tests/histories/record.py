@@ -20,7 +20,7 @@ class Send:
     :ivar process: whom it was sent to, by a name.
     :ivar bodies: of its messages; no two keys have one in common.
     :ivar reuse: whether other bodies were sent under the key, and answered 2xx, before.
-    :ivar invoked: when it was sent, in seconds by a clock that nobody sets.
+    :ivar invoked: when it was sent, in seconds by a clock that is never set.
     :ivar ended: when it was answered, or given up.
     :ivar status: of the answer; 0 where there was none.
     :ivar stored: where the messages are, in the order of ``bodies``; empty unless the outcome is OK.
@@ -134,7 +134,8 @@ class Record:
         )
 
     def saved(self) -> int:
-        """How many keys were stored by a request whose client was not told so, and found so by a later one."""
+        """How many keys were stored by a request whose client got no answer that says so, and found stored by a later
+        one."""
         found = 0
         for sends in self.answers().values():
             found += all(send.duplicate for send in sends)

@@ -77,7 +77,7 @@ class CheckerTests(SynchronousTestCase):
         return problems(self.record, self.found)
 
     def assert_caught(self, word: str, *also: str) -> None:
-        """That is told, and nothing else but what cannot be told apart from it."""
+        """The checker reports that, and nothing else except what cannot be distinguished from it."""
         told = self.problems()
         self.assertTrue(any(word in line for line in told), (word, told))
         for line in told:
@@ -101,7 +101,7 @@ class CheckerTests(SynchronousTestCase):
         self.assert_caught("several ids: m1")
 
     def test_several_ids_are_answered(self) -> None:
-        """Nobody was shown the other one."""
+        """No reader was shown the other one."""
         self.change_send(3, stored=(attrs.evolve(message(6), body="m2"), THREE))
         self.assert_caught("several ids", "differing", "lost", "passed over", "disagree")
 
@@ -130,7 +130,7 @@ class CheckerTests(SynchronousTestCase):
         self.assert_caught("Idempotency-Replayed False")
 
     def test_lost(self) -> None:
-        """Acknowledged, and neither there nor shown, whoever was told of it."""
+        """Acknowledged, and neither in the store nor shown, whichever client got the acknowledgement."""
         for index in (2, 3):
             self.change_page(index, *(one for one in self.record.pages[index].found if one != TWO))
         self.change_page(4, ONE, THREE, FOUR)
@@ -182,7 +182,7 @@ class CheckerTests(SynchronousTestCase):
         self.assert_caught("its cursor goes back")
 
     def test_unexpected(self) -> None:
-        """What was refused because of its key, and what nobody sent."""
+        """Messages that were refused because of their key, and messages that no client sent."""
         for number in (99, 98):
             self.found.append(message(number))
             self.assert_caught(f"unexpected: m{number}")
@@ -197,7 +197,7 @@ class CheckerTests(SynchronousTestCase):
         self.assert_caught("torn: of km6")
 
     def test_disagreeing(self) -> None:
-        """One reader is shown a message of a key whose answer nobody has, and another is not."""
+        """One reader is shown a message of a key without an answer, and another is not."""
         self.record.sends.append(send(8, message(6), outcome=Outcome.UNKNOWN))
         self.change_page(3, FOUR, FIVE, message(6))
         self.assert_caught("readers disagree: m6")
@@ -210,12 +210,12 @@ class CheckerTests(SynchronousTestCase):
         self.assert_caught("not refused: another body for km2 was answered 400")
 
     def test_answers(self) -> None:
-        """What a client noted as wrong is told."""
+        """What a client noted as wrong is reported."""
         self.record.wrong("503 without Retry-After")
         self.assert_caught("without Retry-After")
 
     def test_many_are_counted(self) -> None:
-        """Some of each kind are told."""
+        """Some of each kind are reported."""
         self.found += [message(number) for number in range(50, 59)]
         self.assertEqual(self.problems()[-1], "unexpected: 9 in all")
         self.assertEqual(len(self.problems()), 6)

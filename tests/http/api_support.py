@@ -1,4 +1,4 @@
-"""The whole API in memory: the real house on the memory store, with a clock that tests set."""
+"""The whole API in memory: the real daemon on the memory store, with a clock that tests set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from queuey.storage.caching import CachedStore
 from queuey.storage.layers import StoreLayer
 from queuey.storage.memory import MemoryStore
 from tests.http.compiled import keep_what_is_compiled
-from tests.http.wire_support import Client, Fields, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Fields
 
 NOW = 1_700_000_000.0
 KEY, OTHER_KEY, SPARE_KEY = "the-key-of-app", "the-key-of-other", "another-key-of-app"
@@ -45,7 +46,7 @@ keep_what_is_compiled()
 
 
 def no_web() -> IWeb:
-    """What asks verifiers and issuers, where nobody is to be asked."""
+    """A client for verifiers and issuers in tests in which none may be asked."""
     raise AssertionError("nobody is to be asked")
 
 
@@ -57,7 +58,7 @@ def set_promises(store: IStore, capabilities: Capabilities) -> None:
 
 
 class ApiTestCase(SynchronousTestCase):
-    """Sends requests to a house of its own."""
+    """Sends requests to a daemon of its own."""
 
     settings = SETTINGS
     traces: ITraces | None = None
@@ -145,7 +146,7 @@ class ApiTestCase(SynchronousTestCase):
 
 
 class V2TestCase(ApiTestCase):
-    """Sends requests of v2 to a house of its own."""
+    """Sends requests of v2 to a daemon of its own."""
 
     def send(
         self,

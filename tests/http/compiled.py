@@ -1,7 +1,7 @@
 """Caches what werkzeug compiles for routes, since tests make thousands of HTTP servers with the same routes.
 
-For each route it writes and compiles the source of two functions that build paths. That takes most of what it takes to
-make a house. They hang on nothing but the path of the route, and Queuey never calls them.
+For each route it writes and compiles the source of two functions that build paths, which takes most of the time of
+putting a daemon together. The functions depend only on the path of the route, and Queuey never calls them.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from tests.http.api_support import TIME, MessagesTestCase, fields_of
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_request
 
 PATCH = "application/merge-patch+json"
 RECEIPT = r"[A-Za-z0-9_-]{88}"

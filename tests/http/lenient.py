@@ -1,6 +1,7 @@
 """Lenient readers of HTTP/1.1: each accepts something that the HTTP server refuses, as some proxies do.
 
-They are for comparison: where one of them reads a connection differently from the door, the door has to have refused.
+They are for comparison: where one of them reads a connection differently from the HTTP server, the HTTP server has to
+have refused.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from itertools import product
 
 import attrs
 
-from tests.http.corpus import Seen
+from tests.http.corpus_cases import Seen
 
 _HEX = re.compile(rb"[ \t]*(?:0[xX])?([0-9A-Fa-f]+)")
 _DIGITS = re.compile(rb"[ \t]*[+-]?([0-9]+)")

@@ -20,7 +20,7 @@ from queuey.core.pushes.senders import Senders
 from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 URL = "https://hook.example.com/in?a=1"
 PATCH = "application/merge-patch+json"

@@ -66,7 +66,7 @@ class Side:
 
     :ivar remembers: whether heads are remembered.
     :ivar seen: what handlers were given.
-    :ivar lines: what the log was told.
+    :ivar lines: what was written to the log.
     :ivar states: the connection after each step.
     :ivar heads: those of the requests that handlers were given.
     """
@@ -194,7 +194,7 @@ def take(side: Side) -> None:
 
 
 def drain(side: Side) -> None:
-    """Let the door come to its end."""
+    """Let the HTTP server come to its end."""
     side.site.drain()
 
 

@@ -1,6 +1,6 @@
 """Batches and streams of messages that differ in their bodies alone are answered and stored as any others are.
 
-Two houses have stores, clocks and random numbers of their own that say the same. One of them is sent the same bytes as
+Two daemons have stores, clocks and random numbers of their own that say the same. One of them is sent the same bytes as
 the other, and takes no message for one of those.
 """
 
@@ -24,8 +24,9 @@ from queuey.interfaces import IStore
 from queuey.model.messages.batch import NewMessages
 from queuey.service import assembly
 from tests.http.api_support import BATCH, LINES, OWNER, SETTINGS, V2TestCase
+from tests.http.responses import Response
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
-from tests.http.wire_support import Client, Response
+from tests.http.wire_support import Client
 
 LIMITED = f"""{SETTINGS}
 [application:app]
@@ -56,7 +57,7 @@ EXAMPLES = bounded(deadline=None, database=None, max_examples=30, phases=(Phase.
 
 
 class AlikeCase(V2TestCase):
-    """Sends the same to one house and to another."""
+    """Sends the same to one daemon and to another."""
 
     settings = LIMITED
 

@@ -21,10 +21,12 @@ from queuey import config
 from queuey.logs import open_log
 from queuey.service.assembly import assemble
 from queuey.storage.memory import MemoryStore
-from tests.http import garbage
+from tests.http import garbage, garbage_targets
 from tests.http.api_support import KEY, NOW, OTHER_KEY, no_web
-from tests.http.garbage import ID, Garbage
-from tests.http.wire_support import Client, Connection, Response, encode_request
+from tests.http.garbage import Garbage
+from tests.http.garbage_targets import ID
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, encode_request
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 EXAMPLES = 100
@@ -164,11 +166,21 @@ class Machine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.api.clock.advance(seconds)
 
-    @rule(drawn=garbage.REQUESTS, queue=queues, more=st.lists(garbage.SEGMENTS, max_size=2), query=garbage.QUERIES)
+    @rule(
+        drawn=garbage.REQUESTS,
+        queue=queues,
+        more=st.lists(garbage_targets.SEGMENTS, max_size=2),
+        query=garbage_targets.QUERIES,
+    )
     def garbage_at_a_queue(self, drawn: Garbage, queue: str, more: list[str], query: str) -> None:
         self.send(drawn, "/".join([queue, *more]) + query)
 
-    @rule(drawn=garbage.REQUESTS, id=ids, more=st.lists(garbage.SEGMENTS, max_size=2), query=garbage.QUERIES)
+    @rule(
+        drawn=garbage.REQUESTS,
+        id=ids,
+        more=st.lists(garbage_targets.SEGMENTS, max_size=2),
+        query=garbage_targets.QUERIES,
+    )
     def garbage_at_a_message(self, drawn: Garbage, id: str, more: list[str], query: str) -> None:
         self.send(drawn, ",".join([id, *more]) + query)
 
@@ -176,7 +188,7 @@ class Machine(RuleBasedStateMachine):
     def nearly_right_at_a_message(self, drawn: Garbage, id: str) -> None:
         self.send(drawn, id)
 
-    @rule(queue=queues, id=ids, query=garbage.QUERIES, parameter=st.sampled_from(["since", "offset"]))
+    @rule(queue=queues, id=ids, query=garbage_targets.QUERIES, parameter=st.sampled_from(["since", "offset"]))
     def read_from_an_id(self, queue: str, id: str, query: str, parameter: str) -> None:
         begin = f"{queue}?{parameter}={id.rpartition(':')[2]}&" + query.lstrip("?")
         self.send(Garbage("GET", begin, tuple(OWNER.items()), None, False), begin)
@@ -189,7 +201,7 @@ class Machine(RuleBasedStateMachine):
 def odd_requests() -> Iterator[Garbage]:
     """Each odd number wherever a number may stand, and each odd body as each type."""
     owner = ("Authorization", f"Application {KEY}")
-    for number in garbage.ODD_NUMBERS:
+    for number in garbage_targets.ODD_NUMBERS:
         text, wire = quote(number), number.encode().decode("latin-1")
         for target in (
             f"/v1/app?limit={text}",

@@ -18,7 +18,7 @@ from tests.http import refusals
 from tests.http.api_support import LINES, OWNER, SETTINGS
 from tests.http.described import codes_of, inlined, operations
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import BadAnswer, Response
+from tests.http.responses import BadAnswer, Response
 
 Described = tuple[str, str, Any]
 

@@ -34,7 +34,7 @@ class Crowd:
     :ivar clients: how many there are.
     :ivar answers: how often each call got each status.
     :ivar applied: how often refusals said each word.
-    :ivar lies: refusals whose ``applied`` was not true, and answers that nobody expects.
+    :ivar lies: refusals whose ``applied`` was not true, and unexpected answers.
     """
 
     ports: Sequence[int]

@@ -74,7 +74,7 @@ def read_lines(context: DeserializationContext, response: Response) -> list[Any]
 
 @schemathesis.hook
 def before_load_schema(context: HookContext, raw_schema: dict[str, Any]) -> None:
-    """Take all that is answered and not described for an error; clients are told to pass it over."""
+    """Treat every member of an answer that is not described as an error; clients are asked to ignore them."""
     for schema in raw_schema["components"]["schemas"].values():
         _close(schema)
 

@@ -12,7 +12,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 
 class Case(Protocol):
-    """A test, or whoever else cleans up at its end."""
+    """A test, or other code that runs functions at its end."""
 
     def addCleanup(self, function: Callable[..., Any], /, *arguments: Any) -> Any: ...
 
@@ -35,7 +35,7 @@ class Disk:
         case.addCleanup(self._unmount)
 
     def change(self, options: str) -> None:
-        """Mount it anew with other options, such as ``size=1g`` or ``ro``."""
+        """Mount it again with other options, such as ``size=1g`` or ``ro``."""
         changed = _run("mount", "-o", f"remount,{options}", str(self.path))
         assert changed.returncode == 0, changed.stderr
 
@@ -56,7 +56,7 @@ class Disk:
 
 
 def make_read_only(case: SynchronousTestCase, file: Path) -> None:
-    """Let nobody write to a file, root included, until the end of a test.
+    """Let no process write to a file, root included, until the end of a test.
 
     :raise SkipTest: this user, or this container, may not mount anything.
     """

@@ -28,11 +28,11 @@ class LiveReader:
     :ivar media_type: the format that it asks for.
     :ivar query: of its first request; later ones have the place in ``Last-Event-ID``.
     :ivar seen: the bodies of the messages, in the order in which they came.
-    :ivar place: the place after the last one; ``gaps``: what it was told of gaps.
-    :ivar changes: what it was told of queues, each with the change.
+    :ivar place: the place after the last one; ``gaps``: the gaps that events reported.
+    :ivar changes: the queues that events named, each with the change.
     :ivar whole: how many answers ended as they should, and ``cut`` how many broke off.
     :ivar statuses: what it was answered besides 200 and 204.
-    :ivar closed: whether it was told that nothing more comes.
+    :ivar closed: whether it got the event that nothing more comes.
     """
 
     port: int

@@ -23,7 +23,7 @@ _AS_LISTENER = 'LISTEN_PID=$$ exec "$@"'
 
 
 class Manager:
-    """Listens to what it is told, in a thread.
+    """Receives datagrams in a thread.
 
     :ivar told: each datagram as its lines, with the time of CLOCK_MONOTONIC at which it came.
     """
@@ -65,11 +65,11 @@ class Manager:
             time.sleep(0.01)
 
     def values(self, name: str) -> list[str]:
-        """What was told under a name, in order."""
+        """The values that came under a name, in order."""
         return [lines[name] for _, lines in list(self.told) if name in lines]
 
     def times(self, name: str) -> list[float]:
-        """When something was told under a name."""
+        """When a value came under a name."""
         return [moment for moment, lines in list(self.told) if name in lines]
 
 

@@ -176,7 +176,7 @@ class Worker:
                     self.problems.append(f"{id} is {found.get(id)}, not {self.messages[id]}")
 
     def _live_of_a_queue(self) -> None:
-        """Make a queue, post to it, delete it, make it anew; any of these may be the last that is done."""
+        """Make a queue, post to it, delete it, make it again; any of these may be the last that is done."""
         self._number += 1
         name, body = f"{self.name}-{self._number}", self._new_body()
         form = urlencode({"queue_name": name}).encode()

@@ -80,7 +80,7 @@ class Front(http.client.HTTPSConnection):
 
 
 def chunks(length: int) -> Iterator[bytes]:
-    """A body whose length is not told."""
+    """A body whose length is not sent."""
     for _ in range(length // 1000):
         yield b"x" * 1000
 
@@ -228,7 +228,7 @@ class ProxyTestCase(LiveTestCase):
         self.assertEqual(json.loads(answer.read().splitlines()[-1]), {"done": True, "stored": 60, "failed": 0})
 
     def test_stream_of_known_length(self) -> None:
-        """So may one whose length is told beforehand, as of a file."""
+        """So may one whose length is sent beforehand, as of a file."""
         self.serve_behind()
         connection = self.connect()
         self.make_queue(connection, "q")

@@ -83,7 +83,7 @@ class BackupTests(BackupTestCase):
     """queuey backup."""
 
     def test_under_load(self) -> None:
-        """Nobody is refused meanwhile; what was acknowledged before it began is in it, and ids rise from it."""
+        """No request is refused meanwhile; what was acknowledged before it began is in it, and ids rise from it."""
         daemon = self.serve()
         make_queue(self.port, "q")
         self.fill(200 if LONG else 30)

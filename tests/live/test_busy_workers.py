@@ -43,7 +43,7 @@ class BusyTests(WorkersCase):
             return file.read().rpartition(")")[2].split()[0] == "T"
 
     def first(self, connection: http.client.HTTPConnection) -> str:
-        """The id of the first message, on a page that is kept at hand if it may be."""
+        """The id of the first message, on a page that may come from a cache."""
         status, page = over(connection, "GET", f"{MESSAGES}?limit=1")
         self.assertEqual(status, 200)
         id: str = page["messages"][0]["id"]
@@ -66,7 +66,7 @@ class BusyTests(WorkersCase):
         self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
 
     def test_one_that_is_busy(self) -> None:
-        """Nobody sees what was deleted, and it is not ended, though it answers only now and then."""
+        """No reader sees what was deleted, and the worker is not ended, though it answers only now and then."""
         ends = threading.Event()
 
         def keep_busy() -> None:

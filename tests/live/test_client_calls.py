@@ -65,7 +65,7 @@ class CallTests(LiveTestCase):
         self.assertEqual(list(self.queue.follow()), [])
 
     def test_a_gap(self) -> None:
-        """A reader that follows is told of messages that were purged before it got them, and goes on after them."""
+        """A reader that follows learns of messages that were purged before it got them, and goes on after them."""
         first = self.queue.post("a pear")
         self.queue.post("a plum")
         self.queue.purge()
@@ -100,7 +100,7 @@ class CallTests(LiveTestCase):
         self.assertEqual(len(seen), 700)
 
     def test_settling_twice(self) -> None:
-        """An ack that is repeated is one; a receipt that is none is told, and the others are settled."""
+        """An ack that is repeated counts once; an invalid receipt is reported, and the others are settled."""
         self.queue.post("a")
         group = self.queue.group("g")
         (delivery,) = group.claim(lease=60)

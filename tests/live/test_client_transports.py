@@ -168,7 +168,7 @@ class TransportTests(SynchronousTestCase):
             self.assertTrue(self.heads[-1].startswith(b"POST /v2/a%2Fb?key=%26 HTTP/1.1\r\n"), self.heads[-1])
 
     def test_cut_answers(self) -> None:
-        """Wherever it is cut, it is none; but for the very end of chunks, when all that is told is there."""
+        """Wherever it is cut, it is no answer; except at the very end of chunks, when all data is there."""
         cuts = [WHOLE[:end] for end in range(len(WHOLE))] + [
             CHUNKED[:end] for end in range(len(CHUNKED) - len(b"0\r\n\r\n"))
         ]
@@ -212,7 +212,7 @@ class TransportTests(SynchronousTestCase):
             self.assertEqual((found, end), (LINES, b""))
 
     def test_pieces_that_are_cut(self) -> None:
-        """The break is told, perhaps after what came before it; the very end of chunks may be missing."""
+        """The break is reported, perhaps after the data before it; the very end of chunks may be missing."""
         for end in range(len(STREAMED) - len(b"0\r\n\r\n")):
             url = self.serve(STREAMED[:end])
             for receive in self.receives:

@@ -101,7 +101,7 @@ class CommandTests(LiveTestCase):
 
     @runs_in("test")
     def test_what_clients_have_in_their_hands(self) -> None:
-        """Cursors, receipts, keys and tags hold after the move; nobody is served from half a copy."""
+        """Cursors, receipts, keys and tags hold after the move; no daemon serves from half a copy."""
         daemon = self.serve()
         had = before(self.port)
         done = self.copy()

@@ -157,7 +157,7 @@ class DaemonizedTests(LiveTestCase):
         wait_until(lambda: " info started " in (self.folder / "twistd.log").read_text(), "nothing was logged")
 
     def test_twistds_own_log(self) -> None:
-        """Where twistd was told where to log, it does, in its own words."""
+        """If twistd has an option that says where to log, it logs there, in its own words."""
         if WORKERS > 1:
             raise SkipTest("several workers write the log of the settings")
         self.assertEqual(self.twistd("--logfile", "elsewhere.log").returncode, 0)

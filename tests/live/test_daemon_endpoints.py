@@ -84,7 +84,7 @@ class ReloadTests(LiveTestCase):
         self.assertIn("access 201", self.log.read_text())
 
     def test_what_a_client_saw_is_logged(self) -> None:
-        """Whoever has an answer finds its line in the log at once, also where the daemon is killed then; be it that the
+        """A client that has an answer finds its line in the log at once, also if the daemon is killed then, whether the
         connection goes on, ends with the answer, or had several requests in one piece."""
         daemon = self.serve()
         make_queue(self.port, "q")
@@ -175,7 +175,7 @@ class EndpointTests(LiveTestCase):
 
     @runs_in("test")
     def test_tls(self) -> None:
-        """TLS with a certificate that SIGHUP reads anew; one that is bad changes nothing."""
+        """TLS with a certificate that SIGHUP reads again; one that is bad changes nothing."""
         if shutil.which("openssl") is None:
             raise SkipTest("there is no openssl to make a certificate with")
         port = free_port()

@@ -259,7 +259,7 @@ class ChatTests(ExampleTestCase):
         self.assertEqual(answer[0], 201, answer)
 
     def seen(self) -> list[str]:
-        """The lines that the page has told last that it shows."""
+        """The last lines of the page that say what it shows."""
         told = [one["said"] for one in self.bodies("chat") if one["who"] == "seen"]
         lines: list[str] = json.loads(told[-1]) if told else []
         return lines

@@ -124,7 +124,8 @@ class ClockTests(FaultTestCase):
         self.check_file()
 
     def test_time_limits(self) -> None:
-        """They go by a clock that nobody sets: held when the wall clock goes back, not over at once when it goes on."""
+        """They go by a clock that is never set: held when the wall clock goes back, not over at once when it goes
+        on."""
         self.replace_settings("[server]", "[server]\nheader_timeout = 2")
         daemon = self.serve()
         for seconds in (-3600, 3600):

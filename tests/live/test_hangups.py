@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from twisted.trial.unittest import SkipTest
 
-from tests.http.wire_support import encode_request, parse_responses
+from tests.http.responses import parse_responses
+from tests.http.wire_support import encode_request
 from tests.live.clients import HEADERS, TIMEOUT, ask
 from tests.live.running import WORKERS, Daemon, children
 from tests.live.test_slow_clients import MIB, SlowTestCase, forget_peak, memory, peak, say
@@ -99,7 +100,7 @@ class HangUpTests(SlowTestCase):
         self.attack(daemon, once, 60)
 
     def test_strangers_hold_nothing(self) -> None:
-        """Who shows no credentials is answered when his head is there, and holds a connection no longer."""
+        """A client without credentials is answered when its head is there, and holds a connection no longer."""
         daemon = self.with_messages()
         head = encode_request("POST", "/v1/queuey/large", {"Content-Length": "1000000"})
         strangers = [self.connect() for _ in range(20)]

@@ -326,7 +326,7 @@ class StrangerTests(TLSCase):
     trusted = False
 
     def test_not_asked(self) -> None:
-        """Whoever else answers at that address: it is told nothing, and nothing that it says is believed."""
+        """Another server that answers at that address: it gets no assertion, and nothing that it says is believed."""
         self.assertEqual(self.believed(), [503, 503])
         self.assertEqual(self.issuer.asked + self.verifier.asked, [])
         self.stop()
@@ -336,7 +336,7 @@ class OtherNameTests(TLSCase):
     name = "DNS:id.example.org"
 
     def test_not_asked(self) -> None:
-        """Whoever is trusted, but as somebody else."""
+        """A server that is trusted, but under another name."""
         self.assertEqual(self.believed(), [503, 503])
         self.assertEqual(self.issuer.asked + self.verifier.asked, [])
         self.stop()

@@ -304,7 +304,7 @@ class BrowserTests(LiveTestCase):
     def visit(self, html: str, query: str = "", **served: str) -> Any:
         """Open a page that is served beside the client.
 
-        :param query: what the page is told.
+        :param query: the parameters of the page.
         :param served: what else is served, by its name.
         :return: what it has posted.
         """

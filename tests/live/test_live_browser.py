@@ -111,7 +111,7 @@ class EventSourceTests(LiveTestCase):
         return self.signed("", line, [("queue", "news"), ("prefix", "room-")])
 
     def test_through_restarts(self) -> None:
-        """It shows a thousand messages, none missing and none twice, though the daemon is killed and told to stop."""
+        """It shows a thousand messages, none missing and none twice, though the daemon is killed and stopped."""
         self.check(PAGE % shown(), lambda: self.signed("/queues/page", "page"), ("page",), self.post_to_one)
 
     def test_many_queues(self) -> None:

@@ -51,7 +51,7 @@ class RestartTests(LiveTestCase):
         self.replace_settings("[server]\n", f"[server]\nstop_timeout = {STOP_TIMEOUT}\n")
 
     def judge(self, readers: list[LiveReader], posters: list[Poster]) -> None:
-        """Every reader has seen all that was acknowledged, once, in one order, and was told of no gap."""
+        """Every reader has seen all that was acknowledged, once, in one order, and got no event about a gap."""
         acknowledged = {body for poster in posters for body, _ in poster.acknowledged}
         unknown = {body for poster in posters for body in poster.unknown}
         for reader in readers:
@@ -67,7 +67,7 @@ class RestartTests(LiveTestCase):
 
     @runs_in("test")
     def test_restarts(self) -> None:
-        """Killed, or told to stop, again and again: a reader that comes back by its place misses nothing."""
+        """Killed, or stopped, again and again: a reader that comes back by its place misses nothing."""
         daemon = self.serve()
         make_queue(self.port, "q")
         readers, posters = readers_of(self.port), []
@@ -91,7 +91,7 @@ class RestartTests(LiveTestCase):
 
     @runs_in("test")
     def test_stop_with_many(self) -> None:
-        """A daemon that is told to stop ends all live reads whole, and says when to come back; it need not cut any."""
+        """A daemon that is stopped ends all live reads whole, and says when to come back; it need not cut any."""
         daemon = self.serve()
         make_queue(self.port, "q")
         connections = []
@@ -169,7 +169,7 @@ class ClosedTests(LiveTestCase):
     """A closed queue is closed wherever it goes."""
 
     def close(self) -> LiveReader:
-        """Serve a queue, close it with its last message, and give a reader that was told so."""
+        """Serve a queue, close it with its last message, and give a reader that got the event of the end."""
         self.daemon = self.serve()
         make_queue(self.port, "q")
         reader = LiveReader(self.port, "q").start()

@@ -155,7 +155,7 @@ class NoisyTests(LiveTestCase):
         self.assertEqual(sum(noisy.statuses.values()), served + refused, noisy.statuses)
         self.assertGreaterEqual(served, BURST)
         self.assertLessEqual(served, WORKERS * (BURST + RATE * seconds))
-        # What is refused is told at once twenty times a second, and else after half a second at the least.
+        # A refusal comes at once for twenty of them a second, and otherwise after half a second at the least.
         self.assertLessEqual(refused, WORKERS * (20 + 20 * seconds) + CONNECTIONS * (2 * seconds + 1))
         self.assertEqual((self.stored("noisy", NOISY), self.stored("quiet", QUIET)), (served, 4 * POSTS))
         self.stop(daemon)

@@ -47,8 +47,8 @@ OPTIONS: Final = (
     f"--max-examples={EXAMPLES}",
     f"--request-timeout={SLOWEST}",
     "--checks=all",
-    # What can be said in a schema is not all that makes a request right: of two parameters only one may be given, and
-    # a cursor has to be one. A deleted queue is made anew before the next request, as the hooks do it.
+    # What can be said in a schema is not all that makes a request right: of two parameters only one may be given, and a
+    # cursor has to be one. A deleted queue is made again before the next request, as the hooks do it.
     "--exclude-checks=positive_data_acceptance,use_after_free,ensure_resource_availability,object_level_authorization",
     "--continue-on-failure",
     "--warnings=off",

@@ -1,4 +1,4 @@
-"""What a hostile endpoint, or whoever owns a push to it, might do to the daemon: hold its connections, its threads or
+"""What a hostile endpoint, or the owner of a push to it, might do to the daemon: hold its connections, its threads or
 its memory."""
 
 from __future__ import annotations

@@ -87,7 +87,7 @@ class SenderTests(TestCase):
         self.assertEqual((fields["webhook-id"], fields["content-length"]), ("m-1", "5"))
 
     async def test_statuses(self) -> None:
-        """Each status is told as it is; no redirect is followed."""
+        """Each status is reported as it is; no redirect is followed."""
         for status in (200, 301, 302, 303, 307, 308, 400, 404, 410, 429, 500, 503, 599):
             fields = b"Location: http://127.0.0.1:%d/other\r\nRetry-After: 7\r\n" % self.port
             self.endpoint.status(status, fields, b"because")
@@ -105,7 +105,7 @@ class SenderTests(TestCase):
 
     async def test_refused_addresses(self) -> None:
         """An address that is not allowed is never connected to, by whatever name. A name that only ``*`` allows looks
-        as if it had no address, so that nobody finds out which names a private network has."""
+        as if it had no address, so that clients cannot find out which names a private network has."""
         await self.not_sent(Unsent.REFUSED, self.send(named=False, host="127.0.0.1"))
         await self.not_sent(Unsent.NO_ADDRESS, self.send(named=False))
         self.networks = ()

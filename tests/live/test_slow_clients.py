@@ -16,7 +16,8 @@ from pathlib import Path
 import attrs
 from twisted.trial.unittest import SkipTest
 
-from tests.http.wire_support import Response, encode_request, parse_responses
+from tests.http.responses import Response, parse_responses
+from tests.http.wire_support import encode_request
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
 from tests.live.running import LIMIT, WORKERS, Daemon, children
 from tests.live.test_daemon import LiveTestCase, wait_until
@@ -49,7 +50,7 @@ def peak(pid: int) -> int:
 
 
 def forget_peak(pid: int) -> None:
-    """Begin anew with the peak."""
+    """Begin again with the peak."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
@@ -123,7 +124,7 @@ class Neighbour:
 class Drip:
     """A client that sends a byte a second after what it sends at once.
 
-    :ivar received: what it was told.
+    :ivar received: the bytes of the answer.
     :ivar seconds: from its first byte to the end of the connection.
     """
 
@@ -201,7 +202,7 @@ class SlowTestCase(LiveTestCase):
 
 
 class DripTests(SlowTestCase):
-    """A byte a second, which keeps any timer alive that begins anew at each byte."""
+    """A byte a second, which keeps any timer alive that begins again at each byte."""
 
     def test_byte_a_second(self) -> None:
         """Heads, bodies and chunks at that pace are 408 when the time for the whole is over."""
@@ -254,7 +255,8 @@ class ManyTests(SlowTestCase):
     """More connections than requests."""
 
     def test_idle(self) -> None:
-        """Thousands that do nothing cost little, and nobody notices them; half of them have had an answer."""
+        """Thousands that do nothing cost little, and other clients do not notice them; half of them have had an
+        answer."""
         if WORKERS > 1:
             raise SkipTest("what is measured is one process")
         wanted = self.allow_files(IDLE)
@@ -301,7 +303,7 @@ class ManyTests(SlowTestCase):
         return wanted
 
     def test_too_many(self) -> None:
-        """Those above max_connections are told so, those inside are served, and one that leaves makes room."""
+        """Those above max_connections get an error, those inside are served, and one that leaves makes room."""
         if WORKERS > 1:
             raise SkipTest("each worker has a limit of its own, and who accepts the next connection is not known")
         daemon = self.serve_with(max_connections=20)

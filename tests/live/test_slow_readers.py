@@ -141,7 +141,7 @@ class ReaderTests(SlowTestCase):
         return size
 
     def test_pipelined(self) -> None:
-        """Thousands of requests whose answers nobody reads wait outside; once they are read, each has its answer."""
+        """Thousands of requests whose answers are not read wait outside; once they are read, each has its answer."""
         daemon = self.serve_with(idle_timeout=60)
         make_queue(self.port, "q")
         document = json.dumps({"messages": [{"body": "x" * 1000}] * 20}).encode()

@@ -53,7 +53,7 @@ class LiveCase(TestCase, Contract):
 
 
 class ThreadTests(TestCase):
-    """Two threads, the reactor, and nobody in the way of anybody."""
+    """Two threads and the reactor, which do not block each other."""
 
     timeout = LIMIT
 

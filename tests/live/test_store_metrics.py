@@ -68,7 +68,7 @@ class StoreMetricsTests(SynchronousTestCase):
         self.assertGreater(found["queuey_sqlite_sync_duration_seconds_sum",], 0)
         self.assertEqual((found["queuey_store_up",], found["queuey_stable_time_age_seconds",]), (1, 0))
         self.assertEqual(found["queuey_sqlite_waiting_writes",], 0)
-        # Whoever waited for the daemon to serve may have given up.
+        # A client that waited for the daemon to serve may have given up.
         more = {name for name in found if name[0] == OPERATIONS and found[name] > before.get(name, 0)}
         self.assertEqual([name for name in more if name[2] not in ("ok", "refused")], [])
 

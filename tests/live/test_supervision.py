@@ -91,11 +91,11 @@ class ManagedCase(LiveTestCase):
 
 
 class NotifyTests(ManagedCase):
-    """A whole life, as it is told."""
+    """A whole life, as the manager hears of it."""
 
     @runs_in("test")
     def test_life(self) -> None:
-        """Readiness once requests are answered, settings that are read anew, and an end that takes its time."""
+        """Readiness once requests are answered, settings that are read again, and an end that takes its time."""
         self.set_server("drain_pause = 3600")
         daemon = self.serve()
         self.assertEqual(ask(self.port, "GET", "/__heartbeat__")[0], 200)
@@ -160,7 +160,7 @@ class NotifyTests(ManagedCase):
         self.assertNotIn(" draining ", daemon.output())
 
     def test_start_that_is_refused(self) -> None:
-        """Nobody is told that it serves."""
+        """The manager does not hear that it serves."""
         with socket.create_server(("127.0.0.1", self.port)):
             self.assertEqual(self.start().wait(), 1)
         (self.folder / "data").write_text("this is no folder")
@@ -214,7 +214,7 @@ class WatchdogTests(ManagedCase):
             status, checks = self.health("/ready")
             self.assertEqual((status, self.health("/live")[0]), (503, 200))
             self.assertEqual([name for name, check in checks.items() if not check["ok"]], ["store"])
-            # The store itself gives up after another second, and whoever asks then is told what it says.
+            # The store itself gives up after another second, and later requests get its error.
             late = (f"There was no answer within {CHECK_LIMIT:g} s.", "The storage did not answer in 3 s.")
             self.assertIn(checks["store"]["reason"], late)
         wait_until(lambda: len(self.manager.values("WATCHDOG")) > heard + 2, "the reactor is not heard of")

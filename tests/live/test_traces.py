@@ -208,7 +208,7 @@ class ExportTests(TracesTestCase):
 
 
 class CollectorTests(TracesTestCase):
-    """Collectors that are not as they should be: nobody waits for them. Each worker exports what it has served."""
+    """Collectors that do not work: no request waits for them. Each worker exports what it has served."""
 
     def test_away_and_back(self) -> None:
         """It is said once that spans are lost, and once that they are no more, by each process that lost some."""

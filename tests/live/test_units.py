@@ -193,7 +193,7 @@ class CommandTests(LiveTestCase):
         self.assertEqual(ask(self.port, "GET", "/v1/queuey", Authorization="Application another-key")[0], 200)
 
     def test_reload_of_a_bad_file(self) -> None:
-        """The reload fails, and the daemon is not even told."""
+        """The reload fails, and the daemon gets no signal."""
         daemon = self.serve()
         self.add_settings("[server]\nmax_bodi = 1\n")
         self.assertFalse(self.reload(daemon))

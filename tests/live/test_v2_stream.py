@@ -14,7 +14,8 @@ from typing import Any
 import attrs
 
 from tests import runs_in
-from tests.http.wire_support import encode_request, parse_responses
+from tests.http.responses import parse_responses
+from tests.http.wire_support import encode_request
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
 from tests.live.test_daemon import wait_until
 from tests.live.test_slow_clients import (

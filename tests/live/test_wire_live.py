@@ -29,8 +29,10 @@ from queuey.deferreds import deferred
 from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import ClientGone, Request, Site
 from tests import runs_in
-from tests.http.corpus import CASES, Outcome
-from tests.http.wire_support import LIMITS, Handler, Response, answer_ok, encode_request, keep_waiting, parse_responses
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import Outcome
+from tests.http.responses import Response, parse_responses
+from tests.http.wire_support import LIMITS, Handler, answer_ok, encode_request, keep_waiting
 
 reactor: Any = _reactor
 T = TypeVar("T")
@@ -181,7 +183,7 @@ class SocketTests(LiveCase):
 
     @deferred
     async def test_stalled_reader_is_cut(self) -> None:
-        """A client that takes nothing of a large answer is cut, and the handler told."""
+        """A client that takes nothing of a large answer is cut, and the handler gets an error."""
         outcomes: list[object] = []
 
         @deferred
@@ -245,7 +247,7 @@ class SocketTests(LiveCase):
 
     @deferred
     async def test_too_many_connections(self) -> None:
-        """The one too many is told so, though it sends its request at the same time."""
+        """The one too many gets an error, though it sends its request at the same time."""
         self.site.limits = attrs.evolve(self.site.limits, max_connections=3)
         held = [await deferToThread(socket.create_connection, self.address) for _ in range(3)]
         await self.until(lambda: self.site.connections == 3)

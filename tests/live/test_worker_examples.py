@@ -315,7 +315,7 @@ def cluster() -> Iterator[dict[str, str]]:
 
 
 def unprivileged() -> str | None:
-    """Whom the server is to run as, since it refuses to run as root; ``None`` is whoever runs this."""
+    """The user that the server runs as, since it refuses to run as root; ``None`` is the user of this process."""
     if os.geteuid() != 0:
         return None
     names = {one.pw_name for one in pwd.getpwall()}

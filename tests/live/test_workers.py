@@ -178,7 +178,7 @@ class TogetherTests(WorkersCase):
         self.assertLess(output.index(" worker-up "), output.index(" started "), output)
 
     def what_one_changes_the_others_see(self) -> None:
-        """Settings, and messages on pages that are kept at hand: never older than an answer."""
+        """Settings, and messages on pages: never older than an answer."""
         path = "/v2/queuey/queues/shared"
         self.assertEqual(over(self.opened[0], "PUT", path, b"{}", **{"Content-Type": "application/json"})[0], 201)
         for connection in self.opened:
@@ -202,7 +202,8 @@ class TogetherTests(WorkersCase):
         self.assertEqual({over(connection, "GET", path)[0] for connection in self.opened}, {404})
 
     def settled_pages_are_the_same_everywhere(self) -> None:
-        """A page has one entity tag, whichever worker is asked; who has it is told 304 until somebody changes it."""
+        """A page has one entity tag, whichever worker is asked; a client that has it gets 304 until the page
+        changes."""
         make_queue(self.port, "settled")
         path = "/v2/queuey/queues/settled/messages"
         ids = [over(self.opened[0], "POST", path, b"%d" % number)[1]["messages"][0]["id"] for number in range(3)]
@@ -218,7 +219,7 @@ class TogetherTests(WorkersCase):
             self.assertEqual(page_over(other, f"{path}?limit=2", tag or "")[0], 200)
 
     def a_reader_waits_at_another_worker(self) -> None:
-        """Whoever waits is told of what comes through any worker, long before the time is over."""
+        """A waiting reader gets what comes through any worker, long before the time is over."""
         make_queue(self.port, "waited")
         path = "/v2/queuey/queues/waited/messages"
         waiting = self.opened[: CONNECTIONS // 2]
@@ -312,7 +313,7 @@ class TogetherTests(WorkersCase):
         )
 
     def all_open_the_log_anew(self) -> None:
-        """SIGUSR1 ends nobody."""
+        """SIGUSR1 ends no process."""
         os.kill(self.daemon.pid, signal.SIGUSR1)
         self.heartbeats(200)
         self.assertEqual(len(self.pids()), WORKERS)

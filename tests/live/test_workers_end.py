@@ -61,7 +61,7 @@ class EndTests(WorkersCase):
         self.assertEqual(again.signal(signal.SIGTERM), 0)
 
     def test_the_daemon_is_killed_while_its_workers_start(self) -> None:
-        """Nobody is left who holds the port, and does not know yet that it is of no use."""
+        """No process is left that holds the port, and does not know yet that it is of no use."""
         self.assertEqual(self.daemon.signal(signal.SIGTERM), 0)
         daemon = self.begin()
         wait_until(lambda: len(children(daemon.pid)) == WORKERS, "workers are not started")
@@ -74,7 +74,7 @@ class EndTests(WorkersCase):
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
 
     def test_what_changes_while_a_worker_begins(self) -> None:
-        """It is told of that too, and does not serve by what was so when it was started."""
+        """It gets that change too, and does not serve by the settings of its start."""
         before = self.pids()
         os.kill(before[0], signal.SIGKILL)
         wait_until(lambda: len(set(self.pids()) - set(before)) == 1, "no other worker was started")
@@ -107,7 +107,7 @@ class CertificateTests(LiveTestCase):
     """TLS at workers."""
 
     def test_one_that_is_bad_by_then(self) -> None:
-        """A certificate that was good when the daemon looked, and is not when a worker does, ends nobody."""
+        """A certificate that was good when the daemon looked, and is not when a worker does, ends no process."""
         openssl = shutil.which("openssl")
         if openssl is None:
             raise SkipTest("there is no openssl to make a certificate with")

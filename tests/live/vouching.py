@@ -54,7 +54,7 @@ class Server:
                 serve(self, {name: values[0] for name, values in parse_qs(form, strict_parsing=True).items()})
 
             def handle(self) -> None:
-                with suppress(ConnectionError, ssl.SSLError):  # whoever does not trust us has gone
+                with suppress(ConnectionError, ssl.SSLError):  # a client that does not trust us has gone
                     super().handle()
 
             def log_message(self, format: str, *args: Any) -> None:
@@ -64,7 +64,7 @@ class Server:
         self._scheme = "http"
         if tls is not None:
             self._scheme = "https"
-            # The handshake is made where the request is handled: one that fails is nobody else's.
+            # The handshake is made where the request is handled: one that fails affects no other request.
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05})
         self._thread.start()
@@ -81,7 +81,7 @@ class Server:
     def _serve(self, handler: BaseHTTPRequestHandler, form: dict[str, str]) -> None:
         self.asked.append(handler.path)
         status, fields, body = (self.misbehave or (lambda: self._answer(handler.path, form)))()
-        with suppress(ConnectionError):  # whoever has waited for too long has gone
+        with suppress(ConnectionError):  # a client that has waited for too long has gone
             handler.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **fields}.items():
                 handler.send_header(name, value)

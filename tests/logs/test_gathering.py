@@ -89,7 +89,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(shown(file), ["one", "odd", "two"])
 
     def test_without_turns(self) -> None:
-        """Where nobody says when one ends, each line is written at once."""
+        """If the turn has no end that is announced, each line is written at once."""
         file = StingyFile()
         observer = LogObserver(file, STYLES["text"](), "info", lambda: NOW)
         observer.access(Line("one"))
@@ -117,7 +117,7 @@ class TurnTests(SynchronousTestCase):
         self.assertEqual(shown(file), ["one", "info"])
 
     def test_another_thread(self) -> None:
-        """Its line comes behind those that were gathered; whoever ends the turn then waits until all are written."""
+        """Its line comes behind those that were gathered; ending the turn then waits until all are written."""
         begun, go_on = Flag(), Flag()
 
         class SlowFile(StingyFile):
@@ -244,7 +244,7 @@ class FileTests(SynchronousTestCase):
         self.assertEqual(self.counted(observer), (4, 4))
 
     def test_rotation(self) -> None:
-        """What was gathered before the file is opened anew stands in the old one."""
+        """What was gathered before the file is opened again stands in the old one."""
         path = Path(self.mktemp()).absolute()
         observer, turns = open_log(path, "text", "info", 2, lambda: NOW), Turns()
         self.addCleanup(observer.close)

@@ -82,7 +82,7 @@ class ObserverTests(LogTestCase):
             self.assertEqual(self.words(), ["one"])
 
     def test_files_that_others_could_read(self) -> None:
-        """They cannot any longer, and that is told; so with the folder, unless there is something else in it."""
+        """They cannot any longer, and that is reported; so with the folder, unless there is something else in it."""
         folder = self.path.parent
         folder.chmod(0o755)
         self.path.touch(0o644)

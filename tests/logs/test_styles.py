@@ -25,7 +25,7 @@ NOW = 1795527068.1234
 
 @attrs.frozen
 class Line:
-    """A request that was answered, as the door tells it."""
+    """A request that was answered, as the HTTP server reports it."""
 
     request_id: str = "6f1c"
     client: str = "127.0.0.1"

@@ -1,4 +1,4 @@
-"""Calls of the operators' port of a whole house in memory."""
+"""Calls of the operators' port of a whole daemon in memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 from queuey.ops.access import RPC
 from tests.http.api_support import ApiTestCase
-from tests.http.wire_support import Client, Fields, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Fields
 
 JSON = {"Content-Type": "application/json"}
 

@@ -192,7 +192,7 @@ class ApplicationsTests(AuditedTestCase):
             self.assertRegex(key, r"^[A-Za-z0-9_-]{43}$")
 
     def test_every_member_of_a_policy_can_be_said(self) -> None:
-        """Whoever adds one to policies adds it here too."""
+        """A limit that is added to policies is added here too."""
         fields = {field.name for field in attrs.fields(Policy)} - {"application"}
         self.assertEqual({member.field for member in members.MEMBERS}, fields)
 

@@ -57,7 +57,7 @@ class SumsTests(SynchronousTestCase):
         return found
 
     def test_sums(self) -> None:
-        """Each look adds up anew; a gauge of the daemon's own is no sum."""
+        """Each look begins its sums again; a gauge of the daemon's own is no sum."""
         for _ in range(2):
             self.sums.look([snapshot(self.other.metrics)])
             self.assertEqual(

@@ -7,7 +7,8 @@ from typing import Any
 
 from queuey.http.answers.pieces import MAX_AT_ONCE
 from tests.http.api_support import BATCH, LINES, OTHER, OWNER, SETTINGS
-from tests.http.wire_support import Client, Connection, Fields, Response, encode_chunks, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, Fields, encode_chunks, encode_request
 from tests.ops.test_metrics_page import PageCase, turn
 
 QUEUE = "/v2/app/queues/q"

@@ -1,4 +1,4 @@
-"""The methods ``dead.list`` and ``groups.redrive``, on a whole house in memory."""
+"""The methods ``dead.list`` and ``groups.redrive``, on a whole daemon in memory."""
 
 from __future__ import annotations
 

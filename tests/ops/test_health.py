@@ -17,8 +17,8 @@ from queuey.ops.draining import Draining
 from queuey.ops.health import LIMIT, Check, Finding, Health
 from queuey.service.parts.health import LATE, free_bytes, liveness, readiness
 from queuey.service.parts.reactor_lag import BEAT, Pulse
+from tests.http.responses import Response
 from tests.http.v1.test_refusals import Failing
-from tests.http.wire_support import Response
 from tests.ops.support import OpsTestCase
 from tests.storage.subjects import MemorySubject
 
@@ -36,7 +36,7 @@ class HealthCase(OpsTestCase):
         return self.ops.request(method, path, {"Host": "localhost", **headers})
 
     def checks(self, status: int, path: str = "/ready", /, **headers: str) -> dict[str, Any]:
-        """What is told of each check."""
+        """What the answer says about each check."""
         answer = self.health(path, **headers)
         self.assertEqual((answer.status, answer.header("cache-control")), (status, "no-store"), answer.body)
         word = path.removeprefix("/")
@@ -92,13 +92,13 @@ class ReadyTests(HealthCase):
 
 
 class WhoAsksTests(HealthCase):
-    """Everybody is told whether; why, only who would be let in."""
+    """Every client learns whether a check fails; only one that would be let in learns why."""
 
     TOKEN = "the-token-of-the-operators"
     settings = HealthCase.settings + f"[server]\nops_token = {TOKEN}\nops_hosts = ops.example\n"
 
     def test_strangers(self) -> None:
-        """Whoever watches many machines asks by their addresses, and has no token."""
+        """A monitor that watches many machines asks by their addresses, and has no token."""
         for path in ("/live", "/ready"):
             for headers in ({}, {"Host": "10.0.0.7:5001"}, {"Host": "evil.example"}, {"Authorization": "Bearer x"}):
                 checks = self.checks(200, path, **headers)
@@ -189,7 +189,7 @@ class CheckTests(SynchronousTestCase):
         return self.asked[-1]
 
     def test_what_hangs(self) -> None:
-        """It is waited for no longer than allowed, the others are told, and it is not asked once more meanwhile."""
+        """It is waited for no longer than allowed, the others are reported, and it is not asked once more meanwhile."""
         check, other = Check("hangs", self.ask, self.clock), Check("well", lambda: succeed("Well."), self.clock)
         late = Finding("hangs", False, f"There was no answer within {LIMIT:g} s.")
         for _ in range(3):
@@ -215,7 +215,7 @@ class CheckTests(SynchronousTestCase):
             self.assertEqual({self.successResultOf(each).ok for each in looking}, {answer is None})
 
     def test_defect(self) -> None:
-        """What nobody foresaw is in the log, and not in the answer."""
+        """An unforeseen error is in the log, and not in the answer."""
         for ask in (lambda: fail(ZeroDivisionError("secret")), lambda: succeed(str(1 // 0))):
             found = self.successResultOf(Check("one", ask, self.clock).look())
             self.assertEqual((found.ok, found.reason), (False, "This check cannot be made; the log says why."))
@@ -223,7 +223,7 @@ class CheckTests(SynchronousTestCase):
 
 
 class DiskAndTroubleTests(SynchronousTestCase):
-    """What a house in memory does not have."""
+    """What a daemon in memory does not have."""
 
     def setUp(self) -> None:
         self.folder = Path(self.mktemp()).absolute()
@@ -246,7 +246,12 @@ class DiskAndTroubleTests(SynchronousTestCase):
         store: Any = self
         draining = Draining(self.clock.seconds)
         health = readiness(
-            store, draining, lambda: self.settings, lambda _: self.free, self.clock, lambda: self.workers
+            store=store,
+            draining=draining,
+            settings=lambda: self.settings,
+            free=lambda _: self.free,
+            clock=self.clock,
+            accepting=lambda: self.workers,
         )
         found = health.look()
         self.clock.advance(LIMIT)
@@ -297,7 +302,7 @@ class DrainingTests(SynchronousTestCase):
     """For how long it has been so."""
 
     def test_lasted(self) -> None:
-        """It counts from the moment at which it began, whoever began it, and anew after its end."""
+        """It counts from the moment at which it began, whichever operator began it, and again after its end."""
         clock = Clock()
         draining = Draining(clock.seconds)
         draining.ask(True)

@@ -1,4 +1,4 @@
-"""The method ``live.list``, on a whole house in memory."""
+"""The method ``live.list``, on a whole daemon in memory."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class LiveTests(OpsTestCase):
         self.assertEqual(self.listed(), [])
 
     def test_a_slow_client(self) -> None:
-        """How far it is behind is told, and where."""
+        """The page says how far it is behind, and where."""
         stream = self.client.start("GET", "/v2/app/queues/q/events", OWNER)
         producer = stream.transport.producer
         assert producer is not None

@@ -1,4 +1,4 @@
-"""What each method does, on a whole house in memory."""
+"""What each method does, on a whole daemon in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The page with the metrics, of a whole house in memory: how it is asked for, by whom, and how it is made."""
+"""The page with the metrics, of a whole daemon in memory: how it is asked for, by whom, and how it is made."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from queuey.model.telemetry.counts import Counter, Gauge, Histogram, gauge
 from queuey.ops.metrics.text import OPENMETRICS, PIECE, PLAIN, pieces, registry
 from queuey.service.parts.reactor_lag import BEAT
 from tests.http.api_support import SETTINGS
-from tests.http.wire_support import Connection, Fields, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, Fields
 from tests.ops.support import OpsTestCase
 
 TOKEN = "a-token-that-only-operators-have"

@@ -1,4 +1,4 @@
-"""The method ``messages.peek``, on a whole house in memory."""
+"""The method ``messages.peek``, on a whole daemon in memory."""
 
 from __future__ import annotations
 

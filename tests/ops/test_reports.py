@@ -1,4 +1,4 @@
-"""The method ``queues.report``, on a whole house in memory."""
+"""The method ``queues.report``, on a whole daemon in memory."""
 
 from __future__ import annotations
 

@@ -9,7 +9,8 @@ import attrs
 
 from queuey.ops import faults
 from queuey.ops.rpc import MAX_BATCH, MAX_DEPTH, MAX_DIGITS
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_request
 from tests.ops.support import JSON, OpsTestCase
 
 

@@ -97,7 +97,7 @@ class SendingTests(SynchronousTestCase):
         return Statsd(Lines([self.counter], "q"), lambda: found, 10.0, self.clock, self.before)
 
     def sent(self, receiver: socket.socket, place: Place) -> None:
-        """What is counted comes to whoever receives it, each time, until it is stopped."""
+        """What is counted comes to the receiver, each time, until it is stopped."""
         receiver.setblocking(False)
         statsd = self.statsd(succeed(place))
         statsd.start()

@@ -224,7 +224,7 @@ class Checker:
         yield from self._as_it_is_repeated(found)
 
     def _as_it_is_repeated(self, found: World) -> Iterator[str]:
-        """Whoever asks again for what is done once is told where its messages are, and nothing is stored."""
+        """A repeated request under a key gets the addresses of its messages, and nothing is stored."""
         for (incarnation, key), (_, addresses) in found.keys.items():
             queue, asked = found.queues.get(incarnation), Once(key, key, "other", 60)
             if queue is None:

@@ -14,14 +14,14 @@ from queuey.service.process.listening import BACKLOG, Listeners, _with_backlog
 
 
 class BacklogTests(TestCase):
-    """Who connects while nobody accepts."""
+    """Clients that connect while no daemon accepts."""
 
     def test_many_who_come_at_once_have_room(self) -> Deferred[list[None]]:
         listeners = Listeners()
         listeners.listen(reactor, ["tcp:0:interface=127.0.0.1"], ServerFactory())
         host, port = listeners.addresses()[0].split(":")
         with ExitStack() as clients:
-            # Nobody accepts while this runs: one that has no room fails by its time-out.
+            # No process accepts while this runs: a client that has no room fails by its time-out.
             found = [clients.enter_context(socket.create_connection((host, int(port)), 30)) for _ in range(200)]
             self.assertEqual(len({client.getsockname() for client in found}), 200)
         return listeners.stop()

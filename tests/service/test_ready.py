@@ -1,4 +1,4 @@
-"""When a daemon says that it serves: in its log, to whoever started it, and to the service manager."""
+"""When a daemon says that it serves: in its log, to the process that started it, and to the service manager."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from queuey.service.process.signals import Signals
 
 
 class Told:
-    """Whoever started the daemon, and the service manager; notes what they hear."""
+    """Stands for the process that started the daemon, and for the service manager; notes what they hear."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -80,7 +80,8 @@ class ReadyTests(SynchronousTestCase):
         self.assertEqual(self.told.heard, ["leave", "ready: serves"])
 
     def test_workers_that_are_slow(self) -> None:
-        """The manager hears of readiness no sooner for that; whoever started the daemon need not wait so long."""
+        """The manager hears of readiness no sooner for that; the process that started the daemon need not wait so
+        long."""
         self.begin()
         self.opened.callback(None)
         self.clock.advance(10)

@@ -12,7 +12,7 @@ from queuey.service.process.signals import TAKEN, Signals
 
 
 class Reactor:
-    """A reactor that is told what to do."""
+    """A reactor that runs what the test says."""
 
     sigTerm: Any = None
     sigInt: Any = None
@@ -51,7 +51,7 @@ class SignalsTests(SynchronousTestCase):
         self.assertEqual(self.done, [signal.SIGHUP, signal.SIGUSR1])
 
     def test_something_has_begun(self) -> None:
-        """Each has its action, in the reactor, whoever set the handlers: those of the reactor are the same."""
+        """Each has its action, in the reactor, whichever code set the handlers: those of the reactor are the same."""
         self.serve()
         for handler, number in (
             (self.signals.caught, signal.SIGTERM),

@@ -113,7 +113,7 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.told(), [])
 
     def test_nobody(self) -> None:
-        """Without a manager nothing is told, and nothing complained of."""
+        """Without a manager no message is sent, and no warning is logged."""
         supervisor = Supervisor(self.clock, {"WATCHDOG_USEC": "1000000"}, PID)
         self.assertEqual(self.complaints(supervisor), [])
 
@@ -122,7 +122,7 @@ class SupervisorTests(SynchronousTestCase):
         self.assertEqual(self.complaints(Supervisor(self.clock, {"NOTIFY_SOCKET": "/nowhere"}, PID)), ["manager-deaf"])
 
     def test_busy(self) -> None:
-        """One that does not read holds nobody up, and hears what it missed, in order, once it reads."""
+        """A manager that does not read delays nothing, and hears what it missed, in order, once it reads."""
         supervisor = self.make()
         supervisor.beat()
         sent = 0
@@ -137,7 +137,7 @@ class SupervisorTests(SynchronousTestCase):
         supervisor.end()
 
     def complaints(self, supervisor: Supervisor, times: int = 3) -> list[str]:
-        """Events of the log while it is told something again and again."""
+        """Events of the log while the manager is sent a message again and again."""
         seen: list[LogEvent] = []
 
         @provider(ILogObserver)

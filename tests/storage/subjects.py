@@ -76,7 +76,7 @@ class MemorySubject:
 
 
 class CachedMemorySubject(MemorySubject):
-    """A memory store with some queues and pages kept at hand, few enough that they have to make room."""
+    """A memory store with a cache of some queues, few enough that they have to make room."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class CachedMemorySubject(MemorySubject):
 class SQLiteSubject:
     """A SQLite store under test, in a directory of its own.
 
-    It does not wait for the disk unless it is told to: nothing here loses power.
+    It does not wait for the disk unless the test says so: nothing here loses power.
     """
 
     keeps = True
@@ -162,7 +162,7 @@ class HeldSubject(SQLiteSubject):
 
 
 class CachedHeldSubject(HeldSubject):
-    """The same, with some queues and pages kept at hand."""
+    """The same, with a cache of some queues."""
 
     def _make(self) -> IStore:
         return CachedStore(super()._make(), 3)

@@ -1,4 +1,4 @@
-"""The store that remembers queues and pages: the contract, and what it remembers of queues."""
+"""The store that caches queues: the contract, and the cache."""
 
 from __future__ import annotations
 

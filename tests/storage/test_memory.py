@@ -106,7 +106,7 @@ class BoundTests(SynchronousTestCase):
         return self.successResultOf(self.store.append_once(queue, [new(b"", ttl=ttl)], TERMS, asked))
 
     def test_nothing_is_left_of_what_is_over(self) -> None:
-        """Deleted, expired, forgotten, used anew, or refused: the room is what it was, to the byte."""
+        """Deleted, expired, forgotten, used again, or refused: the room is what it was, to the byte."""
         room = self.store._data.space
         queue = self.make()
         before = room.used

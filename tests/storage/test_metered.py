@@ -124,7 +124,7 @@ class CountsTests(SynchronousTestCase):
         self.assertEqual(sum(counted(self.store.metrics, DURATIONS).values()), len(CALLS))
 
     def test_outcomes(self) -> None:
-        """What was asked for and could not be had is told from what nobody answers, and from defects."""
+        """What was asked for and could not be had is counted apart from calls without an answer, and from defects."""
         ends: list[tuple[str, Any]] = [
             ("ok", None),
             ("unavailable", Unavailable("away")),
@@ -147,7 +147,8 @@ class CountsTests(SynchronousTestCase):
         self.failureResultOf(answer, Unavailable)
 
     def test_compare_and_set(self) -> None:
-        """One that was not applied because others came first is no success, and one that nobody knows of no refusal."""
+        """One that was not applied because others came first is no success, and one with an unknown outcome is no
+        refusal."""
         for outcome, name in (
             (Outcome.APPLIED, "ok"),
             (Outcome.REFUSED, "refused"),
@@ -198,7 +199,7 @@ class UpTests(SynchronousTestCase):
         self.assertEqual(counted(self.store.metrics, OPERATIONS), {("ping", "ok"): 2, ("ping", "unavailable"): 1})
 
     def test_others_ask_too(self) -> None:
-        """What they are told counts, but not that they did not wait for it."""
+        """What they wake counts, but not that they did not wait for it."""
         self.store.open()
         self.inner.answers[-1].callback(None)
         asked = self.store.ping()

@@ -102,7 +102,8 @@ class TimedTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_late(self) -> None:
-        """What is not fails: reads have done nothing, of writes nobody knows; an answer that comes later is dropped."""
+        """What is late fails: reads have done nothing, the outcome of writes is unknown; an answer that comes later is
+        dropped."""
         for calls, applied in ((READS, "no"), (WRITES, "unknown")):
             for name, call in calls.items():
                 answer = call(self.store)

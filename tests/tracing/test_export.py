@@ -20,7 +20,7 @@ from tests.logs.support import Events
 
 
 class Exporter(SpanExporter):
-    """Does with spans what it is told to.
+    """Does with spans what the test says.
 
     :ivar result: what becomes of them; ``None``: it fails.
     """
@@ -49,7 +49,7 @@ class Keeping(SpanProcessor):
 
 
 class ExportTests(SynchronousTestCase):
-    """What the rest of the house sees of it."""
+    """What the rest of the daemon sees of it."""
 
     def test_it_is_what_is_promised(self) -> None:
         """It has the methods of its interface, and shows no header field of the collector's."""

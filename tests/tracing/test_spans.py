@@ -149,7 +149,7 @@ class SpanTests(SynchronousTestCase):
         self.assertEqual(links, [(1, {"messaging.message.id": "a"}), (2, {"messaging.message.id": "c"})])
 
     def test_nothing_received(self) -> None:
-        """That is told too."""
+        """That is reported too."""
         _, span = self.record(self.working(RECEIVE, 0))
         self.assertEqual((self.told(span)["messaging.batch.message_count"], span.links), (0, ()))
 

@@ -73,7 +73,7 @@ class AsyncWorker:
 
     @property
     def stopping(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether it was asked to stop."""
         return self._stopping
 
     def begin(self) -> None:

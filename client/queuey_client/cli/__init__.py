@@ -1,6 +1,6 @@
 """The command ``queuey``; it needs ``queuey-client[cli]``.
 
-Importing this module imports nothing else of the command, so that a missing dependency can be told in plain words.
+Importing this module imports nothing else of the command, so that a missing dependency can be reported in plain words.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
-from queuey_client.core.errors import QueueyError, Stale
+from queuey_client.core.errors import NotFound, QueueyError, Stale
 
 DONE = 0
 REFUSED = 1
@@ -44,6 +45,20 @@ class Failure(Exception):
         super().__init__("; ".join(lines))
         self.lines: Sequence[str] = lines
         self.status = status
+
+
+@contextmanager
+def may_be_missing(is_allowed: bool, *codes: str) -> Iterator[None]:
+    """Ignore that what a command deletes does not exist.
+
+    :param is_allowed: whether ``--missing-ok`` was given; without it the error is raised.
+    :param codes: the errors that say so.
+    """
+    try:
+        yield
+    except NotFound as error:
+        if not is_allowed or error.code not in codes:
+            raise
 
 
 def status_of(error: QueueyError) -> int:

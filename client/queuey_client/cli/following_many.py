@@ -63,7 +63,7 @@ class Several:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self._stopping.set()
-        # The connection that is cut now is no failure that has to be told.
+        # The connection that is cut now is no failure that has to be reported.
         self._settings.stopping = True
         self._hangup.now()
 

@@ -10,16 +10,18 @@ import click
 
 from queuey_client.cli import completing, members
 from queuey_client.cli.commands import Subcommands
-from queuey_client.cli.failures import TRY_LATER
+from queuey_client.cli.failures import TRY_LATER, may_be_missing
 from queuey_client.cli.queues import behind
 from queuey_client.cli.settings import Settings, complain
 from queuey_client.cli.times import DURATION, SPOT
-from queuey_client.core.errors import NotFound
 from queuey_client.core.values import GroupInfo
 
 LEAST_PAUSE = 0.2
 LONGEST_PAUSE = 2.0
 """Seconds between two looks at a group."""
+
+
+COLUMNS = ("name", "behind", "in_flight", "waiting", "set_aside", "oldest_age")
 
 
 @click.group("groups", cls=Subcommands)
@@ -59,7 +61,7 @@ def ls(settings: Settings, queue: str) -> None:
         # A list does not say how far they are.
         found = each if each.lag else target.group(each.name).info()
         rows.append((row_of(found), found.document))
-    settings.output.rows(("name", "behind", "in_flight", "waiting", "set_aside", "oldest_age"), rows)
+    settings.output.rows(COLUMNS, rows)
 
 
 @groups.command("show", epilog="queuey groups show orders billing")
@@ -207,8 +209,5 @@ def wait(settings: Settings, queue: str, group: str, until_behind: int, limit: f
 def rm(settings: Settings, queue: str, group: str, yes: bool, missing_ok: bool) -> None:
     """Delete a group. The messages of the queue stay."""
     settings.confirm(f"Delete the group {json.dumps(group)} of the queue {json.dumps(queue)}?", yes)
-    try:
+    with may_be_missing(missing_ok, "no-such-group"):
         settings.client.queue(queue).group(group).remove()
-    except NotFound as error:
-        if not missing_ok or error.code != "no-such-group":
-            raise

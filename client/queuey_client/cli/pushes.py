@@ -9,13 +9,14 @@ import click
 
 from queuey_client.cli import completing, members
 from queuey_client.cli.commands import Subcommands
-from queuey_client.cli.failures import TRY_LATER
+from queuey_client.cli.failures import TRY_LATER, may_be_missing
 from queuey_client.cli.printing import time_text
 from queuey_client.cli.settings import Settings
-from queuey_client.core.errors import NotFound
 from queuey_client.core.push_calls import NEEDED
 from queuey_client.core.push_values import PushInfo, push_info
 from queuey_client.sync.push import Push
+
+COLUMNS = ("name", "url", "state", "since", "failures", "last_error")
 
 
 @click.group("pushes", cls=Subcommands)
@@ -29,8 +30,7 @@ def _push(settings: Settings, queue: str, push: str) -> Push:
 
 def row_of(push: PushInfo) -> dict[str, Any]:
     """Return what a push does, as a row."""
-    names = ("name", "url", "state", "since", "failures", "last_error")
-    return {name: push.document[name] for name in names}
+    return {name: push.document[name] for name in COLUMNS}
 
 
 @pushes.command("ls", epilog="queuey pushes ls orders")
@@ -47,7 +47,7 @@ def ls(settings: Settings, queue: str) -> None:
     last_error  how the last attempt failed
     """
     rows = [(row_of(each), each.document) for each in settings.client.queue(queue).pushes()]
-    settings.output.rows(("name", "url", "state", "since", "failures", "last_error"), rows)
+    settings.output.rows(COLUMNS, rows)
 
 
 @pushes.command("show", epilog="queuey pushes show orders crm")
@@ -169,8 +169,5 @@ def remove_secret(settings: Settings, queue: str, push: str, id: str, yes: bool)
 def rm(settings: Settings, queue: str, push: str, yes: bool, missing_ok: bool) -> None:
     """Delete a push and its group. The messages of the queue stay."""
     settings.confirm(f"Delete the push {json.dumps(push)} of the queue {json.dumps(queue)}?", yes)
-    try:
+    with may_be_missing(missing_ok, "no-such-push", "no-such-group"):
         _push(settings, queue, push).remove()
-    except NotFound as error:
-        if not missing_ok or error.code not in ("no-such-push", "no-such-group"):
-            raise

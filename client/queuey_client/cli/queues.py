@@ -11,9 +11,9 @@ import click
 
 from queuey_client.cli import completing, members
 from queuey_client.cli.commands import Subcommands
+from queuey_client.cli.failures import may_be_missing
 from queuey_client.cli.output import Item
 from queuey_client.cli.settings import Settings
-from queuey_client.core.errors import NotFound
 from queuey_client.core.values import GroupInfo, QueueInfo
 
 COLUMNS = ("name", "type", "partitions", "guarantee", "ttl")
@@ -96,8 +96,5 @@ def set_(settings: Settings, queue: str, settings_: tuple[str, ...], if_match: s
 def rm(settings: Settings, queue: str, yes: bool, missing_ok: bool) -> None:
     """Delete a queue with its messages and groups."""
     settings.confirm(f"Delete the queue {json.dumps(queue)} with all its messages and groups?", yes)
-    try:
+    with may_be_missing(missing_ok, "no-such-queue"):
         settings.client.queue(queue).remove()
-    except NotFound as error:
-        if not missing_ok or error.code != "no-such-queue":
-            raise

@@ -9,11 +9,13 @@ import click
 
 from queuey_client.cli import completing, members
 from queuey_client.cli.commands import Subcommands
+from queuey_client.cli.failures import may_be_missing
 from queuey_client.cli.settings import Settings
-from queuey_client.core.errors import NotFound
 from queuey_client.core.schedule_calls import NEEDED
 from queuey_client.core.schedule_values import ScheduleInfo
 from queuey_client.sync.schedule import Schedule
+
+COLUMNS = ("name", "cron", "timezone", "next", "state", "since", "failures", "last_error")
 
 
 @click.group("schedules", cls=Subcommands)
@@ -27,8 +29,7 @@ def _schedule(settings: Settings, queue: str, schedule: str) -> Schedule:
 
 def row_of(schedule: ScheduleInfo) -> dict[str, Any]:
     """Return what a schedule does, as a row."""
-    names = ("name", "cron", "timezone", "next", "state", "since", "failures", "last_error")
-    return {name: schedule.document[name] for name in names}
+    return {name: schedule.document[name] for name in COLUMNS}
 
 
 @schedules.command("ls", epilog="queuey schedules ls orders")
@@ -46,7 +47,7 @@ def ls(settings: Settings, queue: str) -> None:
     last_error  the code of the last error
     """
     rows = [(row_of(each), each.document) for each in settings.client.queue(queue).schedules()]
-    settings.output.rows(("name", "cron", "timezone", "next", "state", "since", "failures", "last_error"), rows)
+    settings.output.rows(COLUMNS, rows)
 
 
 @schedules.command("show", epilog="queuey schedules show orders nightly")
@@ -118,8 +119,5 @@ def _print_state(settings: Settings, schedule: ScheduleInfo) -> None:
 def rm(settings: Settings, queue: str, schedule: str, yes: bool, missing_ok: bool) -> None:
     """Delete a schedule. The messages that it has posted stay."""
     settings.confirm(f"Delete the schedule {json.dumps(schedule)} of the queue {json.dumps(queue)}?", yes)
-    try:
+    with may_be_missing(missing_ok, "no-such-schedule"):
         _schedule(settings, queue, schedule).remove()
-    except NotFound as error:
-        if not missing_ok or error.code != "no-such-schedule":
-            raise

@@ -129,16 +129,16 @@ def single_message(queue: str, answer: Answer) -> Message:
 def queue_info(document: Mapping[str, Any]) -> QueueInfo:
     """Read a queue."""
     return QueueInfo(
-        document["name"],
-        document["type"],
-        document["partitions"],
-        document["guarantee"],
-        document["consistency"],
-        document["ttl"],
-        document.get("principals") or (),
-        document["version"],
-        document,
-        None if document.get("counts") is None else _queue_counts(document["counts"]),
+        name=document["name"],
+        type=document["type"],
+        partitions=document["partitions"],
+        guarantee=document["guarantee"],
+        consistency=document["consistency"],
+        ttl=document["ttl"],
+        principals=document.get("principals") or (),
+        version=document["version"],
+        document=document,
+        counts=None if document.get("counts") is None else _queue_counts(document["counts"]),
     )
 
 

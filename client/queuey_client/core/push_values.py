@@ -84,16 +84,16 @@ def push_info(document: Mapping[str, Any]) -> PushInfo:
     since = document["since"]
     new = [each["secret"] for each in document["secrets"] if "secret" in each]
     return PushInfo(
-        document["name"],
-        document["url"],
-        document["state"],
-        None if since is None else time_of(since),
-        document["failures"],
-        document["last_error"],
-        document["blocked"],
-        document["version"],
-        new[0] if new else None,
-        document,
+        name=document["name"],
+        url=document["url"],
+        state=document["state"],
+        since=None if since is None else time_of(since),
+        failures=document["failures"],
+        last_error=document["last_error"],
+        blocked=document["blocked"],
+        version=document["version"],
+        secret=new[0] if new else None,
+        document=document,
     )
 
 

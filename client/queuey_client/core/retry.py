@@ -78,7 +78,7 @@ class Retry:
         """
         longest = min(self.most, self.least * 2.0 ** min(attempts - 1, 60))
         jitter = random * longest
-        # Clients that were all told the same time do not come back at the same moment.
+        # Clients that were all given the same time do not come back at the same moment.
         return jitter if retry_after is None else retry_after + jitter * 0.1
 
 

@@ -44,16 +44,16 @@ def schedule_info(document: Mapping[str, Any]) -> ScheduleInfo:
         return None if document[name] is None else time_of(document[name])
 
     return ScheduleInfo(
-        document["name"],
-        document["cron"],
-        document["timezone"],
-        document["missed"],
-        time("next"),
-        document["state"],
-        time("since"),
-        time("last_posted"),
-        document["failures"],
-        document["last_error"],
-        document["version"],
-        document,
+        name=document["name"],
+        cron=document["cron"],
+        timezone=document["timezone"],
+        missed=document["missed"],
+        next=time("next"),
+        state=document["state"],
+        since=time("since"),
+        last_posted=time("last_posted"),
+        failures=document["failures"],
+        last_error=document["last_error"],
+        version=document["version"],
+        document=document,
     )

@@ -145,7 +145,7 @@ class TreqTransport:
         return Opened(200, _fields(answer), incoming=incoming)
 
     async def _request(self, ask: Ask, **options: Any) -> Any:
-        # Without a body its length has to be told all the same, where the method may have one.
+        # Without a body its length has to be sent all the same, if the method may have one.
         body = ask.body if ask.body is not None or ask.method == "GET" else b""
         return await self._treq.request(
             ask.method,

@@ -126,16 +126,16 @@ class QueueSource:
         events: tuple[Event, ...],
     ) -> LivePage:
         return LivePage(
-            start,
-            place,
-            messages,
-            places,
-            body_bytes(messages),
-            slice.over,
-            ticks_of(slice.stable),
-            self.queue,
-            began,
-            events,
+            start=start,
+            place=place,
+            messages=messages,
+            places=places,
+            size=body_bytes(messages),
+            at_end=slice.over,
+            stable=ticks_of(slice.stable),
+            version=self.queue,
+            began=began,
+            events=events,
             closed=slice.over and self.queue.is_read_to_its_end(slice.stable),
         )
 

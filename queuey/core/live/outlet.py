@@ -45,7 +45,7 @@ class Format(Protocol):
         """Return a heartbeat.
 
         :param cursor: the place.
-        :param moved: whether it is another one than the last that the client was told.
+        :param moved: whether it is another one than the last that the client was sent.
         """
 
     def problem(self, error: QueueyError, instance: str) -> bytes:

@@ -42,7 +42,7 @@ class LivePage:
     :ivar places: the place after each message: a reader that continues there misses none and sees none twice.
     :ivar size: bytes of the bodies.
     :ivar began: the time when the look began.
-    :ivar events: events to be told before the messages; ``last_events`` after them.
+    :ivar events: events to be sent before the messages; ``last_events`` after them.
     :ivar at_end: whether there is nothing more now.
     :ivar closed: whether nothing more can ever come.
     :ivar stable: up to when the source is complete.
@@ -98,7 +98,7 @@ class Source(Protocol):
 
         :param limit: messages at the most.
         :param max_bytes: bytes of bodies at the most; one message that alone has more is given.
-        :param resumed: whether a reader goes on there, who has to be told of gaps.
+        :param resumed: whether a reader goes on there, who has to learn of gaps.
         :param seen: when the look began that found this place to be the end; 0 if no look of this process has.
         :return: fires with the page. May be cancelled. Fails with ``NoSuchQueue`` if there is no source any more, and
             with ``Unavailable``.

@@ -67,7 +67,7 @@ class LiveStream:
         :param version: of the source, by which the caller was let in.
         :param limits: messages and bytes of bodies in one turn, at most.
         :param names: of the application and the queue.
-        :param resumed: whether the client has read before, and has to be told of gaps.
+        :param resumed: whether the client has read before, and has to learn of gaps.
         :param stops: whether to end at the end of the log.
         """
         self.number = 0
@@ -112,7 +112,7 @@ class LiveStream:
 
         :param end: if the place is the end of the log: up to when the log is complete, and when the look began that
             found this.
-        :param events: events to be told at once.
+        :param events: events to be sent at once.
         """
         self._tail.use()
         now = self._reads.clock.seconds()

@@ -70,7 +70,7 @@ class Tail:
     def join(self, stream: LiveStream) -> bool:
         """Let a stream wait here.
 
-        :return: whether it may: it may not if the others have been told of more than it has.
+        :return: whether it may: it may not if the others were sent more events than it has.
         """
         if self._streams and stream.place < self.place:
             return False

@@ -138,17 +138,17 @@ class ManySource:
             unstable = frozenset(sorted(unstable)[-MAX_UNSTABLE:])
         messages = tuple([page.messages[at] for at in new])
         return LivePage(
-            place,
-            ManyPlace(position, changed, unstable),
-            messages,
-            [ManyPlace(min(page.places[at], position), changed) for at in new],
-            body_bytes(messages),
-            page.over,
-            ticks_of(page.stable),
-            self._caller,
-            began,
-            events,
-            tuple([_changed(queue, "closed") for queue in page.ended]),
+            start=place,
+            place=ManyPlace(position, changed, unstable),
+            messages=messages,
+            places=[ManyPlace(min(page.places[at], position), changed) for at in new],
+            size=body_bytes(messages),
+            at_end=page.over,
+            stable=ticks_of(page.stable),
+            version=self._caller,
+            began=began,
+            events=events,
+            last_events=tuple([_changed(queue, "closed") for queue in page.ended]),
             closed=page.over and self._chosen.is_read_to_its_end(position.id),
             names=[page.queues[at] for at in new],
         )

@@ -73,7 +73,7 @@ class ManyAsked:
     """What a reader asks for.
 
     :ivar place: where it goes on; ``None``: at what comes from now on.
-    :ivar resumed: whether it has read before, so that gaps are told.
+    :ivar resumed: whether it has read before, so that gaps are reported.
     :ivar wait: seconds.
     """
 
@@ -178,7 +178,9 @@ class ManyReader:
         unread = chosen.unread(place.id, view)
         queues = [one.queue for one in unread]
         if not queues:
-            return ManyPage((), (), (), end, False, True, bound, (), view)
+            return ManyPage(
+                messages=(), queues=(), places=(), position=end, more=False, over=True, stable=bound, gaps=(), view=view
+            )
         acks = [policy.read_ack(queue.settings.consistency) for queue in queues]
         upper = HIGHEST if asked.fresh and not self.watch.knows else bound
         lower, gaps = place, list[Gap]()
@@ -196,16 +198,16 @@ class ManyReader:
         if asked.resumed:
             gaps += self._expired(unread, place, lower, stable, policy, seen)
         return ManyPage(
-            slice.messages,
-            tuple([names[incarnation] for incarnation in slice.queues]),
-            tuple([position_of(queue, one) for queue, one in zip(slice.queues, slice.messages, strict=True)]),
-            lower,
-            not slice.over and not (asked.fresh and lower == place),
-            slice.over,
-            stable,
-            tuple(gaps),
-            view,
-            tuple([queue for queue in queues if _ends(queue, lower) and not _ends(queue, place)]),
+            messages=slice.messages,
+            queues=tuple([names[incarnation] for incarnation in slice.queues]),
+            places=tuple([position_of(queue, one) for queue, one in zip(slice.queues, slice.messages, strict=True)]),
+            position=lower,
+            more=not slice.over and not (asked.fresh and lower == place),
+            over=slice.over,
+            stable=stable,
+            gaps=tuple(gaps),
+            view=view,
+            ended=tuple([queue for queue in queues if _ends(queue, lower) and not _ends(queue, place)]),
         )
 
     def check_number(self, chosen: ChosenQueues, place: StorePosition, view: View) -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
@@ -15,6 +14,7 @@ from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.runner import PushRunner
 from queuey.core.pushes.senders import BEAT, Senders
 from queuey.core.pushes.values import PushMeans
+from queuey.core.rounds import Rounds
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchApplication, NoSuchGroup, NoSuchQueue, QueueyError
 from queuey.model.pushes.places import PushPlace
@@ -58,11 +58,8 @@ class PushEngine:
         self._defect = means.defect
         self._runners: dict[PushPlace, PushRunner] = {}
         self._leaving: dict[PushPlace, Deferred[None]] = {}
-        self._round: Deferred[None] | None = None
-        self._pausing: Deferred[None] | None = None
-        self._hurry: IDelayedCall | None = None
+        self._rounds = Rounds(means.clock, self._one_round, EVERY, means.defect)
         self._dropping: Deferred[None] | None = None
-        self._stopping = False
         self._again: set[PushPlace] = set()
         self._gone: set[PushPlace] = set()
         self._next_beat = 0.0
@@ -102,52 +99,26 @@ class PushEngine:
 
     def start(self) -> None:
         """Begin."""
-        self._round = self._rounds()
+        self._rounds.start()
 
     def look(self, place: PushPlace) -> None:
         """Look at a push soon, because this process has changed it."""
         runner = self._runners.get(place)
         if runner is not None:
             runner.look()
-        if self._hurry is None and not self._stopping:
-            self._hurry = self._means.clock.callLater(SOON, self._hurry_up)
-
-    def _hurry_up(self) -> None:
-        self._hurry = None
-        if self._pausing is not None:
-            self._pausing.cancel()
+        self._rounds.soon(SOON)
 
     @deferred
     async def stop(self) -> None:
         """Claim no more messages, finish the requests that are under way, and let others take over."""
-        self._stopping = True
+        last_round = self._rounds.stop()
         ending = [runner.stop() for runner in self._runners.values()]
         self._runners.clear()
-        if self._hurry is not None:
-            self._hurry.cancel()
-            self._hurry = None
-        if self._pausing is not None:
-            self._pausing.cancel()
-        if self._round is not None:
-            await self._round
+        await last_round
         if self._dropping is not None:
             await self._dropping
         await DeferredList([*ending, *self._leaving.values()], consumeErrors=True)
         await self._senders.leave()
-
-    @deferred
-    async def _rounds(self) -> None:
-        while not self._stopping:
-            try:
-                await self._one_round()
-            except QueueyError:
-                pass  # the store is away; the runners notice that themselves
-            except Exception:
-                self._defect(Failure())
-            if not self._stopping:
-                self._pausing = deferLater(self._means.clock, EVERY).addErrback(lambda _: None)
-                await self._pausing
-                self._pausing = None
 
     async def _one_round(self) -> None:
         if not self._runners and not await self._wanted():
@@ -179,7 +150,7 @@ class PushEngine:
         for place in gone:
             self._leave(place, self._runners[place])
         self._gone.update(gone)
-        if self._gone and self._dropping is None and not self._stopping:
+        if self._gone and self._dropping is None and not self._rounds.stopping:
             dropping = self._drop_gone()
             self._dropping = None if dropping.called else dropping
 
@@ -187,7 +158,7 @@ class PushEngine:
     async def _drop_gone(self) -> None:
         """Remove pushes from the registry; those that exist after all are started again."""
         try:
-            while self._gone and not self._stopping:
+            while self._gone and not self._rounds.stopping:
                 some = [self._gone.pop() for _ in range(min(AT_ONCE, len(self._gone)))]
                 await in_parallel(some, lambda place: self._registry.drop(place, self._exists))
                 self._again.update(some)
@@ -207,7 +178,7 @@ class PushEngine:
         for number, place in enumerate(places, 1):
             if not number % MAX_TURN:
                 await deferLater(self._means.clock, 0)
-            if self._stopping:
+            if self._rounds.stopping:
                 return
             runner = self._runners.get(place)
             if self._registry.lists(place) and self._senders.owns(place, living):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import attrs
 from twisted.internet.defer import Deferred
 
-from queuey.core.groups.rows import AT_ONCE, in_parallel
+from queuey.core.groups.rows import in_parallel
 from queuey.core.pushes.listing import page_of
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.schedules.engine import ScheduleEngine
@@ -56,12 +56,8 @@ class ScheduleDirectory:
     async def names(self, queue: Queue) -> list[tuple[str, Schedule]]:
         """Return all schedules of a queue, sorted by name."""
         places = sorted(one for one in await self.registry.read() if one.incarnation == queue.incarnation)
-        found: list[tuple[str, Schedule]] = []
-        for start in range(0, len(places), AT_ONCE):
-            some = places[start : start + AT_ONCE]
-            rows = await in_parallel(some, self.rows.read)
-            found += [(place.name, one) for place, one in zip(some, rows, strict=True) if one is not None]
-        return found
+        rows = await in_parallel(places, self.rows.read)
+        return [(place.name, one) for place, one in zip(places, rows, strict=True) if one is not None]
 
     @deferred
     async def find(self, queue: Queue, name: str) -> Schedule:
@@ -111,7 +107,18 @@ class ScheduleDirectory:
             of, last = edit(current), int(now)
             if current is not None and (of.cron, of.timezone) == (current.cron, current.timezone):
                 last = current.last  # a time that has just come is not lost
-            return Schedule(kept, of.cron, of.timezone, of.message, of.missed, created, last, version, posted, paused)
+            return Schedule(
+                id=kept,
+                cron=of.cron,
+                timezone=of.timezone,
+                message=of.message,
+                missed=of.missed,
+                created=created,
+                last=last,
+                version=version,
+                posted=posted,
+                paused=paused,
+            )
 
         before, after = await self._changed(place, edited)
         return after, before is None or (before == after and before.id == id)

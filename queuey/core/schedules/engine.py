@@ -14,13 +14,13 @@ from typing import Final
 import attrs
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from queuey.core.groups.rows import AT_ONCE, in_parallel
 from queuey.core.messages import MessageExchange
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.queues import QueueDirectory
+from queuey.core.rounds import Rounds
 from queuey.core.schedules.counts import ScheduleCounts, error_word
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.deferreds import deferred
@@ -87,44 +87,28 @@ class ScheduleEngine:
     defect: Callable[[Failure], None]
     _looks: dict[PushPlace, _Look] = attrs.field(init=False, factory=dict)
     _run: _Run = attrs.field(init=False, factory=lambda: _Run())
+    _rounds: Rounds = attrs.field(init=False)
     counts: ScheduleCounts = attrs.field(init=False)
 
     @counts.default
     def _make_counts(self) -> ScheduleCounts:
         return ScheduleCounts(lambda: ((place, look.state) for place, look in self._looks.items()))
 
+    @_rounds.default
+    def _make_rounds(self) -> Rounds:
+        return Rounds(self.clock, self._one_round, EVERY, self.defect)
+
     def start(self) -> None:
         """Begin."""
-        self._run.round = self._rounds()
+        self._rounds.start()
 
     def look(self, place: PushPlace) -> None:
         """Look at a schedule soon, because this process has changed it."""
         self._looks.setdefault(place, _Look()).next = 0
 
-    @deferred
-    async def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """Post no more, and finish what is under way."""
-        run = self._run
-        run.stopping = True
-        if run.pausing is not None:
-            run.pausing.cancel()
-        if run.round is not None:
-            await run.round
-
-    @deferred
-    async def _rounds(self) -> None:
-        run = self._run
-        while not run.stopping:
-            try:
-                await self._one_round()
-            except QueueyError:
-                pass  # the store is away; the next round tries again
-            except Exception:
-                self.defect(Failure())
-            if not run.stopping:
-                run.pausing = deferLater(self.clock, EVERY).addErrback(lambda _: None)
-                await run.pausing
-                run.pausing = None
+        return self._rounds.stop()
 
     async def _one_round(self) -> None:
         run, now = self._run, self.now()
@@ -139,7 +123,7 @@ class ScheduleEngine:
         run.last_now = now
         due = sorted(place for place, look in self._looks.items() if look.next <= now)
         for start in range(0, len(due), AT_ONCE):
-            if run.stopping:
+            if self._rounds.stopping:
                 return
             await in_parallel(due[start : start + AT_ONCE], self._visit)
 
@@ -321,13 +305,11 @@ class ScheduleEngine:
 
 @attrs.define
 class _Run:
-    """The state of the loop.
+    """What a round has to know of those before it.
 
+    :ivar next_refresh: when to look at the registry, in seconds of the reactor's clock.
     :ivar last_now: the wall clock of the last round.
     """
 
-    round: Deferred[None] | None = None
-    pausing: Deferred[None] | None = None
-    stopping: bool = False
     next_refresh: float = 0.0
     last_now: float = 0.0

@@ -48,7 +48,7 @@ def allows(text: str, source: str) -> bool:
 
 
 def without_region(arn: str) -> str:
-    """Return the account and the name in an ARN: regions are not told apart."""
+    """Return the account and the name in an ARN: the region is ignored."""
     return ":".join(arn.split(":")[4:])
 
 

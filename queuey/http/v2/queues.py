@@ -9,16 +9,16 @@ from urllib.parse import quote, urlencode
 import attrs
 
 from queuey.core.messages import MessageExchange
-from queuey.core.queues import Judge, QueueChanges, QueueDirectory, resolved
+from queuey.core.queues import QueueChanges, QueueDirectory, resolved
 from queuey.http.admission.gate import Admitted, AdmittedToQueue
 from queuey.http.answers.encoding import json_line
 from queuey.http.answers.problems import Problem
 from queuey.http.routes import Route
-from queuey.http.v2.inputs.conditions import check_read_only, conditions
+from queuey.http.v2.inputs.conditions import conditions
 from queuey.http.v2.inputs.parameters import Members, Query, members
 from queuey.http.v2.inputs.tags import tags
 from queuey.http.v2.representations.addresses import consistency_word
-from queuey.http.v2.representations.fields import HEAD
+from queuey.http.v2.representations.fields import HEAD, etag, location
 from queuey.http.wire import Request
 from queuey.model.applications.access import Operation, is_application
 from queuey.model.applications.policy import Policy
@@ -152,10 +152,10 @@ class V2Queues:
         request.queue = queue
         given = members(request, (*_SETTINGS, *_READ_ONLY))
         wanted = changes(given, frozenset(_SETTINGS))
-        judge = _judge(request, queue, given)
+        judge = conditions(request, _KIND).judge(queue, given)
         found, made = await self.directory.create(admitted.policy.application, queue, wanted, judge)
         found = await self._closed(found, wanted)
-        headers = ((b"Location", _path(found).encode("ascii")),) if made else ()
+        headers = (location(found),) if made else ()
         _answer(request, 201 if made else 200, found, admitted.policy, headers)
 
     async def patch(self, request: Request, admitted: AdmittedToQueue) -> None:
@@ -163,7 +163,7 @@ class V2Queues:
         Query(request, ()).check()
         given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
         wanted = changes(given, frozenset(name for name in _SETTINGS if name in given and given[name] is None))
-        judge = _judge(request, admitted.queue.name, given)
+        judge = conditions(request, _KIND).judge(admitted.queue.name, given)
         queue = await self._closed(await self.directory.change(admitted.queue, wanted, judge), wanted)
         _answer(request, 200, queue, admitted.policy)
 
@@ -234,26 +234,12 @@ def _principal_problem(given: Any) -> str | None:
     return f"{said} is none of app:<application>, bid:<e-mail address> or sub:<issuer>#<subject>"
 
 
-def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
-    """Return a check of the queue that a request changes: its conditions, and the read-only members."""
-    asked = conditions(request, _KIND)
-
-    def judge(queue: Queue | None) -> None:
-        asked.meet(queue)
-        check_read_only(given, _KIND, name, queue)
-
-    return judge
-
-
 def _answer(
     request: Request, status: int, queue: Queue, policy: Policy, headers: tuple[tuple[bytes, bytes], ...] = ()
 ) -> None:
-    tag = (b"ETag", f'"{queue.version}"'.encode("ascii"))
-    request.answer(status, (*HEAD, tag, *headers), json_line(queue_json(queue, policy, principals=True)))
-
-
-def _path(queue: Queue) -> str:
-    return f"/v2/{quote(queue.application, safe='')}/queues/{quote(queue.name, safe='')}"
+    request.answer(
+        status, (*HEAD, etag(queue.version), *headers), json_line(queue_json(queue, policy, principals=True))
+    )
 
 
 def _is_insider(caller: frozenset[str], queue: Queue) -> bool:

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, Final
-from urllib.parse import quote
+from collections.abc import Callable
+from typing import Final
 
 import attrs
 
-from queuey.core.schedules.directory import Judge, ScheduleDirectory, ScheduleSettings
+from queuey.core.schedules.directory import ScheduleDirectory, ScheduleSettings
 from queuey.errors import NoSuchSchedule
 from queuey.http.admission.gate import AdmittedToQueue
 from queuey.http.answers.encoding import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.groups.groups import check_name
-from queuey.http.v2.inputs.conditions import Conditions, check_read_only, conditions
+from queuey.http.v2.inputs.conditions import conditions
 from queuey.http.v2.inputs.parameters import members, refuse_query
 from queuey.http.v2.queues import PATCH, QUEUE
-from queuey.http.v2.representations.fields import HEAD
+from queuey.http.v2.representations.fields import HEAD, etag, location
 from queuey.http.v2.schedule_json import READ_ONLY, SETTINGS, patched, schedule_json, settings
 from queuey.http.wire import Request
 from queuey.model.applications.access import Operation
 from queuey.model.groups.settings import group_name_problem
-from queuey.model.queues.queue import Queue
 from queuey.model.schedules.stored import Schedule
 
 SCHEDULES: Final = f"{QUEUE}/schedules"
@@ -73,11 +71,11 @@ class V2Schedules:
         asked = conditions(request, KIND)
         given = members(request, (*SETTINGS, *READ_ONLY))
         wanted = settings(given, admitted.queue, int(self.now()))
-        judge = _judge(asked, schedule, given)
+        judge = asked.judge(schedule, given)
         found, made = await self.schedules.put(admitted.queue, schedule, lambda _: wanted, judge)
-        headers = ((b"Location", _path(admitted.queue, schedule)),) if made else ()
+        headers = (location(admitted.queue, "schedules", schedule),) if made else ()
         document = json_line(schedule_json(schedule, found))
-        request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), document)
+        request.answer(201 if made else 200, (*HEAD, etag(found.version), *headers), document)
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
         """Change the members that are given; null resets a member to its default."""
@@ -90,7 +88,7 @@ class V2Schedules:
             assert current is not None
             return patched(current, given, admitted.queue, now)
 
-        judge = _judge(asked, schedule, given)
+        judge = asked.judge(schedule, given)
         _answer(request, schedule, await self.schedules.change(admitted.queue, schedule, edit, judge))
 
     async def delete(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
@@ -116,28 +114,9 @@ class V2Schedules:
 
 
 def _answer(request: Request, name: str, schedule: Schedule) -> None:
-    request.answer(200, (*HEAD, _tag(schedule)), json_line(schedule_json(name, schedule)))
-
-
-def _judge(asked: Conditions, name: str, given: Mapping[str, Any]) -> Judge:
-    """Return the precondition of a change: the request's conditional headers and read-only members."""
-
-    def judge(schedule: Schedule | None) -> None:
-        asked.meet(schedule)
-        check_read_only(given, KIND, name, schedule)
-
-    return judge
+    request.answer(200, (*HEAD, etag(schedule.version)), json_line(schedule_json(name, schedule)))
 
 
 def _check_known(name: str) -> None:
     if group_name_problem(name) is not None:
         raise NoSuchSchedule("No schedule has such a name.")
-
-
-def _tag(schedule: Schedule) -> tuple[bytes, bytes]:
-    return b"ETag", f'"{schedule.version}"'.encode("ascii")
-
-
-def _path(queue: Queue, name: str) -> bytes:
-    parts = (queue.application, "queues", queue.name, "schedules", name)
-    return "/".join(["/v2", *(quote(part, safe="") for part in parts)]).encode("ascii")

@@ -181,16 +181,16 @@ def decode_push(row: Mapping[str, Any]) -> Push:
     """
     paused = row["paused"]
     return Push(
-        row["url"],
-        row["timeout"],
-        row["parallel"],
-        row["rate"],
-        Format(row["format"]),
-        tuple((name, value) for name, value in row["headers"]),
-        row["header_prefix"],
-        row["event_type"],
-        tuple(row["reject_on"]),
-        row["replies"],
-        tuple(Secret(one["id"], bytes.fromhex(one["sealed"]), Ticks(one["created"])) for one in row["secrets"]),
-        paused and Paused(Ticks(paused["since"]), paused["reason"]),
+        url=row["url"],
+        timeout=row["timeout"],
+        parallel=row["parallel"],
+        rate=row["rate"],
+        format=Format(row["format"]),
+        headers=tuple((name, value) for name, value in row["headers"]),
+        header_prefix=row["header_prefix"],
+        event_type=row["event_type"],
+        reject_on=tuple(row["reject_on"]),
+        replies=row["replies"],
+        secrets=tuple(Secret(one["id"], bytes.fromhex(one["sealed"]), Ticks(one["created"])) for one in row["secrets"]),
+        paused=paused and Paused(Ticks(paused["since"]), paused["reason"]),
     )

@@ -202,17 +202,17 @@ def decode_schedule(value: bytes) -> Schedule:
         message = Draft(content, row["ttl"], row["partition"], row["key"], Ticks(row["delay"]))
         failing = row.get("failing")
         return Schedule(
-            row["id"],
-            row["cron"],
-            row["timezone"],
-            message,
-            Missed(row["missed"]),
-            Ticks(row["created"]),
-            row["last"],
-            row["version"],
-            row.get("posted"),
-            row.get("paused"),
-            None if failing is None else Failing(*failing),
+            id=row["id"],
+            cron=row["cron"],
+            timezone=row["timezone"],
+            message=message,
+            missed=Missed(row["missed"]),
+            created=Ticks(row["created"]),
+            last=row["last"],
+            version=row["version"],
+            posted=row.get("posted"),
+            paused=row.get("paused"),
+            failing=None if failing is None else Failing(*failing),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableSchedule(f"is damaged: {error!r}") from None

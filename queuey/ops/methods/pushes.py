@@ -11,8 +11,9 @@ from queuey.model.fields import LIMIT
 from queuey.model.groups.settings import Group
 from queuey.model.pushes.places import PushReport, State
 from queuey.ops.methods.applications import APPLICATION
+from queuey.ops.methods.listing import listing
 from queuey.ops.methods.queues import QUEUE
-from queuey.ops.parameters import TEXT, Kind, Parameter, number, word
+from queuey.ops.parameters import TEXT, Kind, Parameter
 from queuey.ops.rpc import CallContext, Methods, method
 
 PUSH: Final = Parameter("push", Kind("string", "the name of a push", TEXT.read), needed=True)
@@ -28,14 +29,7 @@ class Pushes(Methods):
         self._directory = directory
         self._pushes = pushes
 
-    @method(
-        "object",
-        APPLICATION,
-        Parameter("queue", TEXT),
-        Parameter("state", word(*(state.value for state in State))),
-        Parameter("after", TEXT),
-        Parameter("limit", number(LIMIT)),
-    )
+    @method("object", *listing(State))
     async def jsonrpc_list(
         self,
         call: CallContext,

@@ -10,8 +10,9 @@ from queuey.http.v2.schedule_json import schedule_json
 from queuey.model.fields import LIMIT
 from queuey.model.schedules.stored import Schedule, State
 from queuey.ops.methods.applications import APPLICATION
+from queuey.ops.methods.listing import listing
 from queuey.ops.methods.queues import QUEUE
-from queuey.ops.parameters import TEXT, Kind, Parameter, number, word
+from queuey.ops.parameters import TEXT, Kind, Parameter
 from queuey.ops.rpc import CallContext, Methods, method
 
 SCHEDULE: Final = Parameter("schedule", Kind("string", "the name of a schedule", TEXT.read), needed=True)
@@ -27,14 +28,7 @@ class Schedules(Methods):
         self._directory = directory
         self._schedules = schedules
 
-    @method(
-        "object",
-        APPLICATION,
-        Parameter("queue", TEXT),
-        Parameter("state", word(*(state.value for state in State))),
-        Parameter("after", TEXT),
-        Parameter("limit", number(LIMIT)),
-    )
+    @method("object", *listing(State))
     async def jsonrpc_list(
         self,
         call: CallContext,

@@ -99,13 +99,13 @@ def clients_site(parts: Components, random: Callable[[int], bytes], counts: Coun
         V2Schedules(parts.schedules, now),
     )
     root = make_root(
-        (*v1.routes(), *api.routes(v2)),
-        (*api.open_routes(Description()), *sqs_api(parts, gate, slices).routes()),
-        gate,
-        cors,
-        store,
-        ErrorAnswers(lambda: uuid.uuid4().hex, EventsForErrors(parts.live.random).answer),
-        lambda: draining.on,
+        routes=(*v1.routes(), *api.routes(v2)),
+        open_routes=(*api.open_routes(Description()), *sqs_api(parts, gate, slices).routes()),
+        gate=gate,
+        cors=cors,
+        store=store,
+        errors=ErrorAnswers(lambda: uuid.uuid4().hex, EventsForErrors(parts.live.random).answer),
+        draining=lambda: draining.on,
     )
 
     def before_head(request: Request) -> None:
@@ -159,13 +159,21 @@ def sqs_api(parts: Components, gate: Gate, slices: TurnQueue) -> SqsApi:
     administration = SqsAdministration(parts.directory, exchange, groups, states, now)
     moves = SqsMoves(exchange, parts.directory, groups, states, parts.reactor, now)
     return SqsApi(
-        sqs_gate,
-        administration,
-        SqsSending(exchange, states),
-        SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
-        SqsSettling(groups, states, parts.removals),
-        SqsMoving(sqs_gate, parts.directory, administration, states, moves, now, lambda: uuid.uuid4().hex),
-        slices,
+        gate=sqs_gate,
+        administration=administration,
+        sending=SqsSending(exchange, states),
+        receiving=SqsReceiving(sqs_gate, groups, states, parts.reactor, now),
+        settling=SqsSettling(groups, states, parts.removals),
+        moving=SqsMoving(
+            gate=sqs_gate,
+            directory=parts.directory,
+            administration=administration,
+            states=states,
+            moves=moves,
+            now=now,
+            new_id=lambda: uuid.uuid4().hex,
+        ),
+        turns=slices,
     )
 
 

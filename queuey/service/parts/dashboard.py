@@ -95,13 +95,13 @@ def dashboard_site(parts: Components, rpc: RPC, tokens: Tokens) -> Site:
     in_force, reactor = parts.in_force, parts.reactor
     return Site(
         resource=DashboardAccess(
-            load_files(),
-            rpc,
-            LiveNumbers(rpc, tokens, reactor, parts.now),
-            tokens,
-            Attempts(reactor.seconds),
-            lambda: in_force.settings.server.dashboard.hosts,
-            lambda: in_force.settings.server.dashboard.peek,
+            files=load_files(),
+            rpc=rpc,
+            live=LiveNumbers(rpc, tokens, reactor, parts.now),
+            tokens=tokens,
+            attempts=Attempts(reactor.seconds),
+            hosts=lambda: in_force.settings.server.dashboard.hosts,
+            peek=lambda: in_force.settings.server.dashboard.peek,
         ),
         limits=LIMITS,
         reactor=reactor,

@@ -24,6 +24,7 @@ _log: Final = EventLog(Logger(namespace="queuey.service"))
 
 
 def following(
+    *,
     in_force: InForce,
     store: IStore,
     groups: GroupExchange,
@@ -49,8 +50,22 @@ def following(
         _log.failure("following-failed", "queues or groups could not be measured; this is retried", failure)
 
     return (
-        Following(store, groups, applications, reactor, lambda: from_seconds(now()), followed_groups, defect),
+        Following(
+            store=store,
+            exchange=groups,
+            applications=applications,
+            clock=reactor,
+            now=lambda: from_seconds(now()),
+            followed=followed_groups,
+            defect=defect,
+        ),
         QueueFollowing(
-            store, directory.depth, applications, reactor, lambda: from_seconds(now()), followed_queues, defect
+            store=store,
+            depth=directory.depth,
+            applications=applications,
+            clock=reactor,
+            now=lambda: from_seconds(now()),
+            followed=followed_queues,
+            defect=defect,
         ),
     )

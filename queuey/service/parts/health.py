@@ -57,6 +57,7 @@ def _problem(store: IStore, name: str, well: str, clock: IReactorTime) -> Check:
 
 
 def readiness(
+    *,
     store: IStore,
     draining: Draining,
     settings: Callable[[], Settings],

@@ -74,6 +74,7 @@ class _Seals:
 
 
 def pushing(
+    *,
     in_force: InForce,
     reactor: Any,
     now: Callable[[], float],

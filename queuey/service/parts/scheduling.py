@@ -25,6 +25,7 @@ _log: Final = EventLog(Logger(namespace="queuey.service"))
 
 
 def scheduling(
+    *,
     reactor: Any,
     now: Callable[[], float],
     store: IStore,

@@ -111,7 +111,7 @@ class HostileTokens(TokenTestCase):
         self.assertLessEqual(set(self.web.asked), {ISSUER + "/.well-known/openid-configuration", JWKS})
 
     def test_keys_that_a_token_brings(self) -> None:
-        """jwk, jku, x5c and x5u are never looked at: the attacker's own key proves nothing, and nobody is asked."""
+        """jwk, jku, x5c and x5u are ignored: the attacker's own key proves nothing, and no request is sent."""
         evil = rsa_key("evil")
         brought: dict[str, Any] = {
             "jwk": jwk(evil),
@@ -174,7 +174,7 @@ class HostileTokens(TokenTestCase):
         self.assertEqual(self.failureResultOf(found, BadIdentity).value.text, "The token is of another issuer.")
 
     def test_odd_subjects(self) -> None:
-        """Whom a principal cannot name, and whoever would be named as somebody else."""
+        """Subjects that a principal cannot name, and subjects that would be named as another one."""
         why = "names no subject that can be a principal"
         for odd in ("", "a,app:queuey", "a b", "a\n", "é", "x" * 256, 7, None, ["ann"], True):
             text = self.signed({"alg": "RS256", "kid": "k1"}, {**claims(), "sub": odd})
@@ -251,7 +251,8 @@ class HostileTokens(TokenTestCase):
         self.refused(f"{start}.{b64(der)}", "has a signature that is false")
 
     def test_malleable_ecdsa(self) -> None:
-        """(r, n - s) is a signature of the same by the same key: it is believed, and is nobody else's."""
+        """(r, n - s) is a second signature of the same text by the same key: it is accepted, as the principal of that
+        key only."""
         order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
         start, _, signature = token(ec_key(), "ES256", {"kid": "k2"}).rpartition(".")
         raw = base64.urlsafe_b64decode(signature + "==")
@@ -259,7 +260,7 @@ class HostileTokens(TokenTestCase):
         self.assertEqual(self.proven(f"{start}.{b64(raw[:32] + without_padding(turned, 32))}"), {SUBJECT})
 
     def test_base64_in_one_form(self) -> None:
-        """Padding, other alphabets, and bits that nobody reads."""
+        """Padding, other alphabets, and bits that decoders ignore."""
         header, payload, signature = token().split(".")
         for text in (f"{header}==.{payload}.{signature}", f"{header}.{payload}.{signature}==",
                      f"{header}.{payload}.+{signature[1:]}", f"{header}.{payload}./{signature[1:]}"):  # fmt: skip

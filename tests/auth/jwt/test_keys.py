@@ -39,7 +39,7 @@ class KeysTestCase(SynchronousTestCase):
         self.failureResultOf(self.ask(kid, key), BadIdentity)
 
     def unavailable(self, kid: str = "k1") -> None:
-        """Nobody is let in, and nobody is told that the token is false."""
+        """The caller is refused, but not with the error for a false token."""
         error = self.failureResultOf(self.ask(kid), IdentityUnavailable).value
         self.assertTrue(0 < error.retry_after <= PAUSE, error.retry_after)
         self.assertNotIn("example.org", error.text)
@@ -113,7 +113,7 @@ class RotationTests(KeysTestCase):
     """Keys come and go."""
 
     def test_new_key(self) -> None:
-        """A token that is signed with a key that nobody has seen makes the keys be fetched."""
+        """A token that is signed with an unknown key makes the keys be fetched."""
         self.proven()
         self.web.publish(jwk(rsa_key()), jwk(rsa_key("b"), "k2"))
         self.clock.advance(PAUSE)
@@ -136,7 +136,7 @@ class RotationTests(KeysTestCase):
         self.assertEqual(answers, {BadIdentity, IdentityUnavailable})
 
     def test_new_key_in_a_storm(self) -> None:
-        """While the issuer may not be asked, nobody says that a key is none of its own; a retry then is let in."""
+        """While the issuer may not be asked, an unknown key is not called false; a retry then is accepted."""
         self.proven()
         self.clock.advance(PAUSE)
         self.unknown("stranger")
@@ -164,7 +164,7 @@ class RotationTests(KeysTestCase):
         self.assertEqual(self.failureResultOf(later, IdentityUnavailable).value.retry_after, PAUSE)
 
     def test_revoked(self) -> None:
-        """A key that the issuer has no more is not believed once the keys are fetched anew."""
+        """A key that the issuer has withdrawn is not believed once the keys are fetched again."""
         self.proven()
         self.web.publish(jwk(rsa_key("b"), "k2"))
         self.clock.advance(1799)
@@ -173,7 +173,7 @@ class RotationTests(KeysTestCase):
         self.unknown("k1")
 
     def test_refreshed_beside(self) -> None:
-        """Nobody waits for keys that are fetched before they are too old."""
+        """No request waits for keys that are fetched before they are too old."""
         self.proven()
         waiting: Deferred[dict[str, Any]] = Deferred()
         self.web.pages[ABOUT] = waiting
@@ -204,7 +204,7 @@ class OutageTests(KeysTestCase):
         self.assertEqual(self.words(), ["issuer-away", "issuer-keys", "issuer-back"])
 
     def test_not_missed_for_a_while(self) -> None:
-        """The keys that are at hand serve until they are too old, and then nobody is let in."""
+        """The cached keys serve until they are too old, and then every token is refused."""
         self.proven()
         self.web.pages[ABOUT] = NotHad("away")
         for _ in range(35):
@@ -224,7 +224,7 @@ class OutageTests(KeysTestCase):
         self.proven()
 
     def test_a_defect_in_what_asks(self) -> None:
-        """It is told by its kind, and lets nobody in."""
+        """Such a token is recognised by its kind, and refused."""
         self.web.pages[ABOUT] = RuntimeError("with a secret in it")
         self.unavailable()
         (event,) = [event for event in self.events if event.get("event") == "issuer-away"]

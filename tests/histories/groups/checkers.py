@@ -7,26 +7,23 @@ of the promises in the design.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise
 from typing import Final
 
 import attrs
 
-from queuey.model.groups.terms import Order
-from queuey.model.timeid import LOWEST
-from tests.histories.groups.history import Asked, Given
+from tests.histories.groups.findings import Findings, address_of, asked_of, shown
+from tests.histories.groups.history import Given
 from tests.histories.groups.key_order import key_turns
+from tests.histories.groups.order_checkers import first_order, turns
 from tests.histories.groups.view import Known, Place, Take, View
-from tests.histories.keys import key_of
-from tests.live.cassandra.histories import Outcome, Stored, found_by
+from tests.live.cassandra.histories import Outcome, found_by
 
 CHANGED: Final = frozenset(("acked", "retrying", "extended", "dead-lettered", "set-aside"))
 """What a settlement is answered that did something."""
 
 ACKED: Final = frozenset(("acked", "already-acked"))
-
-Findings = Iterator[str | None]
 
 
 # Lost
@@ -41,11 +38,11 @@ def lost(view: View) -> Findings:
         for message in view.acknowledged if not plan.at_most_once else ():
             place = Place(plan.name, message.spot, message.id)
             generation = last.get((plan.name, message.spot.partition)) if plan.seeks else None
-            over = _may_be_acked(view, place, generation) or (plan.name, _address(message)) in letters
+            over = _may_be_acked(view, place, generation) or (plan.name, address_of(message)) in letters
             if not over and plan.gives_up and plan.settings.dead_letter is None:
                 missing.append(message)
                 over = len(missing) <= view.end.aside.get(plan.name, 0)
-            yield None if over else f"lost in {plan.name}: {_told(message)}"
+            yield None if over else f"lost in {plan.name}: {shown(message)}"
 
 
 def _may_be_acked(view: View, place: Place, generation: str | None) -> bool:
@@ -69,7 +66,7 @@ def lost_at_most_once(view: View) -> Findings:
         if len(missing) <= room:
             yield None
         else:
-            told = f"{len(missing)} were not given, and {room} can be lost; the first of them: {_told(missing[0])}"
+            told = f"{len(missing)} were not given, and {room} can be lost; the first of them: {shown(missing[0])}"
             yield f"lost in {plan.name}: {told}"
 
 
@@ -85,7 +82,7 @@ def given_again(view: View) -> Findings:
         if view.plans[place.group].at_most_once:
             for one, other in pairwise(takes):
                 again = not view.sought(place.group, one.claim.invoked, other.claim.ended)
-                yield f"given again by {place.group}: {_told(one.given.message)}" if again else None
+                yield f"given again by {place.group}: {shown(one.given.message)}" if again else None
 
 
 def acked_again(view: View) -> Findings:
@@ -99,7 +96,7 @@ def acked_again(view: View) -> Findings:
             yield None
             for one, other in pairwise(several):
                 if not view.redriven(place.group, one.request.invoked, other.request.ended):
-                    yield f"acked again in {place.group}: {_told(one.asked.given.message)}"
+                    yield f"acked again in {place.group}: {shown(one.asked.given.message)}"
 
 
 def several_ids(view: View) -> Findings:
@@ -125,7 +122,7 @@ def buried_twice(view: View) -> Findings:
         if any(wish.asked.outcome == "acked" for wish in wishes)
     }
     groups = [plan.name for plan in view.plans.values() if plan.settings.dead_letter is not None]
-    posted = {(group, _address(message)) for group in groups for message in view.acknowledged}
+    posted = {(group, address_of(message)) for group in groups for message in view.acknowledged}
     for group, origin in sorted(posted.union(found)):
         letters = found.get((group, origin), [])
         yield f"buried twice by {group}: {origin}" if len(letters) > 1 else None
@@ -145,7 +142,7 @@ def unexpected(view: View) -> Findings:
     }
     for place, takes in view.takes.items():
         message = takes[0].given.message
-        yield None if message.body in sent else f"unexpected in {place.group}: {_told(message)}"
+        yield None if message.body in sent else f"unexpected in {place.group}: {shown(message)}"
     for letter in view.end.letters:
         yield None if letter.body in sent else f"unexpected dead letter of {letter.group}: {letter.body}"
 
@@ -156,8 +153,8 @@ def altered(view: View) -> Findings:
     for place, takes in view.takes.items():
         for body in {take.given.message.body for take in takes}:
             same = bodies.get((place.spot, place.id), body) == body
-            yield None if same else f"altered: {_told(takes[0].given.message)} was given by {place.group} as {body}"
-    origins = {_address(message): message.body for message in view.end.found}
+            yield None if same else f"altered: {shown(takes[0].given.message)} was given by {place.group} as {body}"
+    origins = {address_of(message): message.body for message in view.end.found}
     for letter in view.end.letters:
         same = origins.get(letter.origin) == letter.body
         yield None if same else f"altered: the dead letter {letter.body} of {letter.group} names {letter.origin}"
@@ -177,7 +174,7 @@ def repeats(view: View) -> Findings:
             if given.until - view.slack < other.clock or given.receipt in again:
                 yield None
             elif not _asked(view, one.group, given, other.ended):
-                yield f"not repeated: {one.key} of {one.group} gave {_told(given.message)}, and then did not"
+                yield f"not repeated: {one.key} of {one.group} gave {shown(given.message)}, and then did not"
         before = {given.receipt for given in one.given}
         left = one.given
         if one.group != other.group:
@@ -185,7 +182,7 @@ def repeats(view: View) -> Findings:
         live = left and max(given.until for given in left) - view.slack > other.clock
         for given in other.given:
             more = live and given.receipt not in before
-            yield f"not repeated: {one.key} of {one.group} then gave {_told(given.message)} too" if more else None
+            yield f"not repeated: {one.key} of {one.group} then gave {shown(given.message)} too" if more else None
 
 
 def _asked(view: View, group: str, given: Given, until: float) -> bool:
@@ -205,9 +202,9 @@ def leases(view: View) -> Findings:
             number, before = take.given.number, first.setdefault(take.given.number, take)
             where = f"{number} of {group}, partition {partition}"
             if before is not take and not _is_repeat(before, take):
-                yield f"one lease twice: {where}, of {_told(before.given.message)} and {_told(take.given.message)}"
+                yield f"one lease twice: {where}, of {shown(before.given.message)} and {shown(take.given.message)}"
             late = view.is_new(take.claim) and number <= known.before(take.claim.invoked)
-            yield f"leases fall: {where}, of {_told(take.given.message)}" if late else None
+            yield f"leases fall: {where}, of {shown(take.given.message)}" if late else None
 
 
 def _is_repeat(one: Take, other: Take) -> bool:
@@ -216,7 +213,7 @@ def _is_repeat(one: Take, other: Take) -> bool:
 
 
 def together(view: View) -> Findings:
-    """Given to somebody while another one's lease lived, and nobody had asked for anything."""
+    """A message was given to a worker during another one's lease, although no claim asked for it."""
     for place, takes in view.takes.items():
         for one, other in pairwise(view.first_takes(takes)):
             if not one.given.number or view.leapt(one.claim.invoked, other.claim.ended):
@@ -230,7 +227,7 @@ def together(view: View) -> Findings:
                 or view.sought(place.group, one.claim.invoked, other.claim.ended)
             )
             early = one.given.until - granted
-            yield None if excused else f"together: {_told(one.given.message)} of {place.group}, {early:.3f} s too early"
+            yield None if excused else f"together: {shown(one.given.message)} of {place.group}, {early:.3f} s too early"
 
 
 def deliveries(view: View) -> Findings:
@@ -239,13 +236,13 @@ def deliveries(view: View) -> Findings:
         most = view.plans[place.group].settings.max_deliveries
         for take in takes:
             over = most and take.given.deliveries > most
-            yield f"too often: {_told(take.given.message)} by {place.group}: {take.given}" if over else None
+            yield f"too often: {shown(take.given.message)} by {place.group}: {take.given}" if over else None
         for one, other in pairwise(view.first_takes(takes)):
             same = one.given.generation == other.given.generation
             if same and not view.redriven(place.group, one.claim.invoked, other.claim.ended):
                 rise = one.given.deliveries < other.given.deliveries
                 told = f"{one.given.deliveries}, then {other.given.deliveries}"
-                yield None if rise else f"not counted: {_told(one.given.message)} of {place.group}, {told}"
+                yield None if rise else f"not counted: {shown(one.given.message)} of {place.group}, {told}"
 
 
 # Fences
@@ -258,7 +255,7 @@ def fence(view: View) -> Findings:
         for wish in wishes:
             newer = known.before(wish.request.invoked) > wish.asked.given.number
             passed = newer and wish.asked.outcome in CHANGED
-            yield f"no fence in {place.group}: {_of(wish.asked)}" if passed else None
+            yield f"no fence in {place.group}: {asked_of(wish.asked)}" if passed else None
 
 
 def generations(view: View) -> Findings:
@@ -272,7 +269,7 @@ def generations(view: View) -> Findings:
                 seek.group == place.group and at < seek.invoked and seek.ended < wish.request.invoked for seek in seeks
             )
             good = old and wish.asked.outcome not in (None, "invalid")
-            yield f"good after a seek of {place.group}: {_of(wish.asked)}" if good else None
+            yield f"good after a seek of {place.group}: {asked_of(wish.asked)}" if good else None
     for (group, partition), takes in view.shared.items():
         found = {take.given.generation for take in takes}
         most = 1 + sum(one.group == group and one.outcome is not Outcome.FAILED for one in view.history.seeks)
@@ -281,12 +278,12 @@ def generations(view: View) -> Findings:
 
 
 def forgeries(view: View) -> Findings:
-    """A receipt that nobody was given is not refused."""
+    """A receipt that was given to no worker is not refused."""
     for request in view.history.settlements:
         for asked in request.asked:
             if asked.forged:
                 good = asked.outcome not in (None, "invalid")
-                yield f"not refused in {request.group}: a forged receipt, {_of(asked)}" if good else None
+                yield f"not refused in {request.group}: a forged receipt, {asked_of(asked)}" if good else None
 
 
 def disowned(view: View) -> Findings:
@@ -296,11 +293,11 @@ def disowned(view: View) -> Findings:
         for wish in wishes:
             since = claimed.get(wish.asked.given.receipt, wish.request.invoked)
             wrong = wish.asked.outcome == "invalid" and not view.sought(place.group, since, wish.request.ended)
-            yield f"disowned by {place.group}: {_of(wish.asked)}" if wrong else None
+            yield f"disowned by {place.group}: {asked_of(wish.asked)}" if wrong else None
 
 
 def remembered(view: View) -> Findings:
-    """An ack is not remembered, or one that nobody asked for is."""
+    """An ack is not remembered, or one that no client asked for is."""
     for place, wishes in view.wishes.items():
         acks = [wish for wish in wishes if wish.asked.action == "ack"]
         for wish in wishes:
@@ -308,84 +305,14 @@ def remembered(view: View) -> Findings:
             known = any(one.asked.outcome in ACKED and one.request.ended < wish.request.invoked for one in same)
             asked = any(one is not wish and one.request.invoked <= wish.request.ended for one in same)
             if known and wish.asked.outcome not in (None, "already-acked", "invalid"):
-                yield f"not remembered by {place.group}: {_of(wish.asked)}"
+                yield f"not remembered by {place.group}: {asked_of(wish.asked)}"
             elif wish.asked.outcome == "already-acked" and not asked:
-                yield f"never acked in {place.group}: {_of(wish.asked)}"
+                yield f"never acked in {place.group}: {asked_of(wish.asked)}"
             else:
                 yield None
 
 
 # Order
-
-
-def first_order(view: View) -> Findings:
-    """The first deliveries of a partition are not in the order of ids (L3); if keys have an order, those of one key."""
-    for (group, partition), takes in view.shared.items():
-        by_key = view.plans[group].settings.order is Order.KEY
-        since = min((one.invoked for one in view.history.redrives if one.group == group), default=None)
-        firsts = defaultdict(list)
-        for take in view.first_takes(takes):
-            if take.given.deliveries == 1 and take.given.number and (since is None or take.claim.ended < since):
-                key = key_of(take.given.message.body) if by_key else None
-                firsts[take.given.generation, key].append(take.given)
-        for several in firsts.values():
-            for one, other in pairwise(several):
-                right = one.message.id < other.message.id or _given_back(view, group, partition, one, other, several)
-                told = f"{_told(other.message)} after {_told(one.message)}"
-                yield None if right else f"out of order in {group}, partition {partition}: {told}"
-    yield from _orders_of_answers(view)
-    yield from _orders_at_most_once(view)
-
-
-def _given_back(view: View, group: str, partition: int, one: Given, other: Given, several: Sequence[Given]) -> bool:
-    """Whether the second may have been taken before the first, by a claim of which nobody knows, and given back.
-
-    A claim whose client hung up gives back what it took, and that counts as no delivery; its number nobody is told.
-    """
-    before = max((given.number for given in several if given.message.id < other.message.id), default=0)
-    return any(number not in view.numbers[group, partition] for number in range(before + 1, one.number))
-
-
-def _orders_of_answers(view: View) -> Findings:
-    """The same within one answer, which is oldest first, in each partition."""
-    for claim in view.claims:
-        last = dict.fromkeys((given.message.spot for given in claim.given), LOWEST)
-        for given in claim.given:
-            right = last[given.message.spot] < given.message.id
-            last[given.message.spot] = given.message.id
-            yield None if right else f"out of order in one answer of {claim.group}: {_told(given.message)}"
-
-
-def _orders_at_most_once(view: View) -> Findings:
-    """The same where there is no number: what was given is above what anybody had been given before."""
-    for (group, partition), takes in view.shared.items():
-        if not view.plans[group].at_most_once or view.plans[group].seeks:
-            continue
-        known = Known((take.claim.ended, _number(take.given.message)) for take in takes)
-        for take in takes:
-            right = known.before(take.claim.invoked) < _number(take.given.message)
-            yield None if right else f"out of order in {group}, partition {partition}: {_told(take.given.message)}"
-
-
-def turns(view: View) -> Findings:
-    """Where messages are worked on one after another, one was given before those before it were over."""
-    for (group, _), takes in view.shared.items():
-        if view.plans[group].settings.order is not Order.PARTITION:
-            continue
-        firsts: dict[tuple[str, bytes], Take] = {}
-        for take in view.first_takes(takes):
-            firsts.setdefault((take.given.generation, take.given.message.id), take)
-        for one, other in pairwise(firsts.values()):
-            if one.given.generation == other.given.generation:
-                over = _may_be_over(view, group, one.given, other.claim.ended)
-                yield None if over else f"before its turn in {group}: {_told(other.given.message)}"
-
-
-def _may_be_over(view: View, group: str, given: Given, until: float) -> bool:
-    wishes = view.wishes.get(Place(group, given.message.spot, given.message.id), ())
-    return view.plans[group].settings.max_deliveries > 0 or any(
-        wish.asked.action in ("ack", "reject") and wish.request.invoked <= until for wish in wishes
-    )
 
 
 Checker = Callable[[View], Findings]
@@ -445,19 +372,3 @@ def problems(view: View) -> list[str]:
 def told(verdicts: Iterable[Verdict]) -> dict[str, Sequence[str]]:
     """What is wrong, by the names of the checkers."""
     return {verdict.checker: verdict.wrong for verdict in verdicts}
-
-
-def _number(message: Stored) -> int:
-    return int.from_bytes(message.id, "big")
-
-
-def _address(message: Stored) -> str:
-    return f"{message.id.hex()}-{message.spot.partition}"
-
-
-def _told(message: Stored) -> str:
-    return f"{message.body} ({_address(message)})"
-
-
-def _of(asked: Asked) -> str:
-    return f"{asked.action} of {_told(asked.given.message)} with number {asked.given.number}: {asked.outcome}"

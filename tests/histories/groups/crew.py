@@ -26,7 +26,8 @@ from tests.histories.groups.history import (
     letter_of,
 )
 from tests.histories.groups.history import given as seen
-from tests.histories.groups.minds import DEAD, Intent, Mind, Rest, ToClaim, Told, ToRedrive, ToSeek, ToSettle
+from tests.histories.groups.intents import Intent, Rest, ToClaim, ToRedrive, ToSeek, ToSettle
+from tests.histories.groups.minds import DEAD, Mind, Told
 from tests.live.cassandra.histories import Outcome
 from tests.live.cassandra.load import Target
 

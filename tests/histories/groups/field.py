@@ -56,7 +56,7 @@ class Field:
     """A history in the making.
 
     :ivar targets: where clients go.
-    :ivar clock: that of the servers; whoever sets theirs tells it.
+    :ivar clock: that of the servers; a fault that sets theirs reports it.
     """
 
     def __init__(

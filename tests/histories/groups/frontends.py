@@ -46,7 +46,7 @@ class TwoFrontEnds:
     ) -> None:
         """Start nothing yet.
 
-        :param cluster: of three nodes that may be broken; ``None``: nobody may.
+        :param cluster: of three nodes that may be broken; ``None``: none may.
         :param storage: more of ``[storage]``.
         :param ends: ends all that was begun.
         """

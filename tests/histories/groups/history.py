@@ -74,7 +74,7 @@ class Claimed:
     :ivar groups: all that it named, if it is a claim of several; else empty.
     :ivar client: who asked.
     :ivar process: whom it was sent to.
-    :ivar invoked: when it was sent, in seconds by a clock that nobody sets; and ``ended``, when it was answered or
+    :ivar invoked: when it was sent, in seconds by a clock that is never set; and ``ended``, when it was answered or
         given up.
     :ivar clock: when it was answered, by the server's clock, in seconds since 1970.
     """

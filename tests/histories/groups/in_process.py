@@ -12,67 +12,61 @@ from collections.abc import Coroutine, Sequence
 from hashlib import blake2b
 from itertools import count
 from random import Random
-from typing import Any, Final, Protocol, TypeVar, cast
+from typing import Any, cast
 
 import attrs
 from twisted.internet.defer import Deferred, ensureDeferred
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
-from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.many_claims import ClaimSource, SourceFailed
 from queuey.core.groups.rows import GroupRows
-from queuey.core.groups.values import Claiming, Delivery, Redriving, Settling
-from queuey.core.messages import MessageExchange
+from queuey.core.groups.values import Claiming, Redriving, Settling
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueChanges, QueueDirectory
-from queuey.core.rates import RateLimits
-from queuey.core.waiting import Waits
 from queuey.errors import KeyInUse, QueueyError, Unavailable
 from queuey.interfaces import IStore
-from queuey.model.applications.policy import Ack, Policy
+from queuey.model.applications.policy import Ack
 from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action
 from queuey.model.messages.message import Content, Draft, Message
 from queuey.model.messages.once import Once
-from queuey.model.queues.queue import Guarantee, Queue
+from queuey.model.queues.queue import Queue
 from queuey.model.reading.start import Start
 from queuey.model.reading.window import Merge
-from queuey.model.timeid import from_seconds, to_seconds
-from tests.contracts.subject import Subject
+from queuey.model.timeid import from_seconds
 from tests.histories.groups.history import (
     Claimed,
     End,
     Fault,
-    Given,
     GroupHistory,
     Operation,
     Plan,
     Redriven,
     Settled,
     Sought,
-    given,
     letter_of,
 )
-from tests.histories.groups.minds import (
-    DEAD,
-    PARTITIONS,
-    PLANS,
-    QUIET,
-    DrainMind,
-    Intent,
-    Mind,
-    Rest,
-    SenderMind,
-    ToClaim,
-    Told,
-    ToPost,
-    ToRedrive,
-    ToSeek,
-    ToSettle,
+from tests.histories.groups.in_process_parts import (
+    APPLICATION,
+    FARTHEST,
+    JUMPS,
+    KILLS,
+    POLICY,
+    QUEUE,
+    STEP,
+    ClockedSubject,
+    Front,
+    Hand,
+    T,
+    changes_of,
+    front_of,
+    given_of,
+    result_of,
+    stored_of,
 )
+from tests.histories.groups.intents import Intent, Rest, ToClaim, ToPost, ToRedrive, ToSeek, ToSettle
+from tests.histories.groups.minds import DEAD, PARTITIONS, PLANS, QUIET, DrainMind, SenderMind, Told
 from tests.histories.groups.several import minds
 from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
 from tests.histories.groups.view import View
@@ -81,59 +75,6 @@ from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome, Spot, Stored
 from tests.storage.cassandra.row_tables import RowTables
 from tests.storage.cassandra.store_support import StoreSubject
-
-APPLICATION: Final = "a"
-QUEUE: Final = "q"
-POLICY: Final = Policy(APPLICATION, 1 << 20, Guarantee.EXACTLY_ONCE)
-
-KILLS: Final = 0.002
-JUMPS: Final = 0.001
-"""How often a front end ends, and how often the wall clock is set, of 1, at each step."""
-
-FARTHEST: Final = 5.0
-"""Seconds by which it is set back at the most."""
-
-STEP: Final = 1e-6
-"""Seconds between two things that happen one after another, as they are noted."""
-
-T = TypeVar("T")
-
-
-@attrs.frozen
-class Front:
-    """One front end.
-
-    :ivar number: which no other has, and none has had.
-    """
-
-    number: int
-    messages: MessageExchange
-    groups: GroupExchange
-
-
-@attrs.define(eq=False)
-class Hand:
-    """A client: a mind, and what it is doing.
-
-    :ivar front: the place of the front end that it asks.
-    :ivar busy: what was begun, and when; ``None``: nothing.
-    :ivar rests: until when it rests.
-    """
-
-    mind: Mind
-    front: int
-    busy: tuple[Intent, float] | None = None
-    rests: float = 0.0
-
-
-class ClockedSubject(Subject, Protocol):
-    """A store under test, and the clock whose timers it uses."""
-
-    @property
-    def clock(self) -> Clock: ...
-
-    @property
-    def clock_goes_back(self) -> bool: ...
 
 
 class World:
@@ -176,7 +117,7 @@ class World:
     # Time
 
     def now(self) -> float:
-        """By a clock that nobody sets; no two things happen at one time."""
+        """By a clock that is never set; no two things happen at one time."""
         self._steps += 1
         return self._subject.clock.seconds() + self._steps * STEP
 
@@ -189,13 +130,8 @@ class World:
         number = next(self._numbers)
         now, calls = lambda: from_seconds(self.wall()), self._calls
         store = cast(IStore, UnreliableStore(lambda: self._subject.store, calls, number, self._tables, now, self._seed))
-        policies = GivenPolicies(lambda: {APPLICATION: POLICY})
-        waits = Waits(self._subject.clock, store.subscribe)
         random = Random(f"front end {number} of {self._seed}")  # of its own: some of it may go on after its end
-        rates = RateLimits(policies, self._subject.clock)
-        messages = MessageExchange(store, policies, random.randrange, waits, rates, settles=False)
-        groups = GroupExchange(store, policies, waits, self.wall, random.randbytes)
-        return Front(number, messages, groups)
+        return front_of(number, store, self._subject.clock, self.wall, random)
 
     def _make(self) -> Queue:
         """The queue, that of dead letters, and the groups."""
@@ -208,7 +144,7 @@ class World:
         queue, _ = result_of(directory.create(APPLICATION, QUEUE, QueueChanges(partitions=PARTITIONS)))
         result_of(directory.create(APPLICATION, DEAD, QueueChanges()))
         for plan in self._plans:
-            made = self._fronts[0].groups.put(queue, plan.name, _changes(plan), lambda _: None)
+            made = self._fronts[0].groups.put(queue, plan.name, changes_of(plan), lambda _: None)
             self._groups[plan.name], _ = self._finish(made)
         self._calls.broken = True
         return queue
@@ -244,7 +180,7 @@ class World:
         return View(self.history, self._end(), self._plans, slack=0.0)
 
     def _work_off(self, steps: int) -> None:
-        """Until nobody wants anything more; who is no drainer begins nothing new.
+        """Run until every client is done; clients that are no drainers begin nothing new.
 
         :param steps: that it may take.
         """
@@ -273,7 +209,7 @@ class World:
         result_of(self._subject.advance(seconds))
 
     def _kill(self, place: int) -> None:
-        """A front end ends, and another one takes its place: whoever asked it does not know what became of that."""
+        """A front end ends, and another one takes its place: clients that sent it requests do not know the outcome."""
         at = self.now()
         self.history.broken(Fault("kill", at, at))
         self._calls.kill(self._fronts[place].number)
@@ -331,7 +267,7 @@ class World:
     # The end
 
     def _end(self) -> End:
-        found = [_stored(message) for message in self._all(self._queue, PARTITIONS)]
+        found = [stored_of(message) for message in self._all(self._queue, PARTITIONS)]
         (dead,) = result_of(self._subject.store.describe(APPLICATION, (DEAD,)))
         assert dead is not None
         letters = [
@@ -427,7 +363,7 @@ class _Doing:
         if intent.groups:
             return await self._claim_of_several(intent, claiming)
         answer = await self._front.groups.claim(self._queue, group, claiming)
-        gifts = tuple(map(_given, answer.deliveries))
+        gifts = tuple(map(given_of, answer.deliveries))
         return self._ok(intent, given=gifts, blocked=answer.blocked)
 
     async def _claim_of_several(self, intent: ToClaim, claiming: Claiming) -> Told:
@@ -436,7 +372,7 @@ class _Doing:
             at, answer = await self._front.groups.claims_of_many.claim(sources, claiming, strict=not intent.fair)
         except SourceFailed as failed:
             raise failed.error from None
-        gifts = tuple(map(_given, answer.deliveries))
+        gifts = tuple(map(given_of, answer.deliveries))
         return self._ok(intent, group=intent.groups[at or 0], given=gifts, blocked=answer.blocked)
 
     async def _settle(self, group: Group, intent: ToSettle) -> Told:
@@ -457,26 +393,3 @@ class _Doing:
         since = None if intent.ago is None else from_seconds(self._world.wall() - intent.ago)
         answer = await self._front.groups.redrive(self._queue, group, Redriving(since=since, after=intent.after))
         return Told(self._ok(intent, moved=answer.moved).operation, answer.next)
-
-
-def _changes(plan: Plan) -> GroupChanges:
-    return GroupChanges(**attrs.asdict(plan.settings, recurse=False))
-
-
-def _given(one: Delivery) -> Given:
-    until = 0.0 if one.until is None else to_seconds(one.until)
-    return given(_stored(one.message), one.receipt, one.deliveries, one.lease, until)
-
-
-def _stored(message: Message) -> Stored:
-    return Stored(Spot(QUEUE, message.partition), message.id, message.content.body.decode())
-
-
-def result_of(waiting: Deferred[T]) -> T:
-    """What a Deferred has fired with; whatever is asked of these stores themselves is answered at once."""
-    found: list[T | Failure] = []
-    waiting.addBoth(found.append)
-    (result,) = found
-    if isinstance(result, Failure):
-        result.raiseException()
-    return result

@@ -1,7 +1,7 @@
 """What the clients of groups do next: the generator of histories, the same in process and over HTTP.
 
-A mind says what it wants, is told what came of that, and says what it wants then. Everything random comes from one
-``Random`` of its own, so that a seed names a course as far as answers come in the same order.
+A mind says what it does next, gets the outcome, and says what it does then. Everything random comes from one ``Random``
+of its own, so that a seed names a course as far as answers come in the same order.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from queuey.model.groups.settings import GroupSettings
 from queuey.model.groups.terms import Order
 from queuey.model.queues.queue import Guarantee
 from tests.histories.groups.history import Asked, Claimed, Given, Operation, Plan, Settled, forged
+from tests.histories.groups.intents import NOTHING, Intent, Rest, ToClaim, ToPost, ToRedrive, ToSeek, ToSettle
 from tests.histories.groups.view import DRAIN
 from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome
@@ -64,64 +65,6 @@ PLANS: Final = (
 
 
 @attrs.frozen
-class ToClaim:
-    """:ivar lease: ``None`` is the group's; ``max_bytes`` and ``partitions``: ``None`` is not to say.
-    :ivar groups: of a claim of several; ``fair``: in any order, and not in this one.
-    """
-
-    limit: int
-    lease: int | None = None
-    wait: int = 0
-    max_bytes: int | None = None
-    partitions: tuple[int, ...] | None = None
-    key: str | None = None
-    groups: tuple[str, ...] = ()
-    fair: bool = False
-
-
-@attrs.frozen
-class ToSettle:
-    """:ivar asked: without outcomes."""
-
-    asked: tuple[Asked, ...]
-
-
-@attrs.frozen
-class ToSeek:
-    """:ivar ago: seconds before now, where it is no word."""
-
-    to: str | None
-    ago: int = 0
-
-
-@attrs.frozen
-class ToRedrive:
-    """:ivar ago: only what became a dead letter in so many seconds; ``None``: all."""
-
-    ago: int | None = None
-    after: str | None = None
-
-
-@attrs.frozen
-class Rest:
-    """To wait so many seconds."""
-
-    seconds: float
-
-
-@attrs.frozen
-class ToPost:
-    """:ivar bodies: of messages that are stored together, under one key."""
-
-    key: str
-    bodies: tuple[str, ...]
-
-
-Intent = ToClaim | ToSettle | ToSeek | ToRedrive | ToPost
-NOTHING: Final = Rest(0.0)
-
-
-@attrs.frozen
 class Told:
     """What came of it.
 
@@ -133,12 +76,12 @@ class Told:
 
     @property
     def unknown(self) -> bool:
-        """Whether nobody knows."""
+        """Whether the outcome is unknown."""
         return self.operation.outcome is Outcome.UNKNOWN
 
 
 class Mind(Protocol):
-    """Whoever does one thing after another.
+    """A client that does one thing after another.
 
     :ivar plan: of the group that it is done to, if it is done to one.
     :ivar over: whether nothing is left to be done.
@@ -156,7 +99,7 @@ class Mind(Protocol):
     def next(self, now: float) -> Intent | Rest:
         """What it wants.
 
-        :param now: in seconds by a clock that nobody sets.
+        :param now: in seconds by a clock that is never set.
         """
 
     def heard(self, intent: Intent, told: Told) -> None:
@@ -276,9 +219,10 @@ class WorkerMind:
 
 
 class SenderMind:
-    """Posts some messages under a key until it is told that they are stored, and now and then once more; then others.
+    """Posts some messages under a key until it gets the answer that they are stored, and now and then once more; then
+    others.
 
-    Where it is told that nothing is stored it may leave it at that.
+    If the answer is that nothing is stored, it may leave it at that.
     """
 
     plan = None
@@ -356,7 +300,7 @@ class SeekerMind(OwnerMind):
 
 
 class RedriverMind(OwnerMind):
-    """Takes dead letters back now and then, and goes on where it is told to."""
+    """Takes dead letters back now and then, and goes on at the given cursor."""
 
     def _fresh(self) -> Intent:
         return ToRedrive(self._random.choice((None, 5)))

@@ -247,7 +247,7 @@ def in_the_same_generation(index: GroupIndex, event: Sought) -> None:
 
 
 def from_one_on(index: GroupIndex, event: Sought) -> None:
-    """Numbers leases anew after a seek."""
+    """Begins the numbers of leases again after a seek."""
     _sought(index, event)
     index.last = 0
 

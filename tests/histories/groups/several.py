@@ -9,19 +9,17 @@ from typing import Final
 import attrs
 
 from tests.histories.groups.history import Claimed, Plan
+from tests.histories.groups.intents import Intent, Rest, ToClaim
 from tests.histories.groups.minds import (
     KEYED,
     LONGEST,
     PATIENT,
     PERSISTENT,
     REPEATED,
-    Intent,
     Mind,
     Pool,
     RedriverMind,
-    Rest,
     SeekerMind,
-    ToClaim,
     Told,
     WorkerMind,
 )

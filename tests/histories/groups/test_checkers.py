@@ -116,7 +116,7 @@ class CheckerCase(SynchronousTestCase):
         return problems(View(self.history, self.end, PLANS))
 
     def assert_caught(self, word: str, *also: str) -> None:
-        """That is told, and nothing else but what cannot be told apart from it."""
+        """The checker reports that, and nothing else except what cannot be distinguished from it."""
         lines = self.problems()
         self.assertTrue(any(word in line for line in lines), (word, lines))
         for line in lines:
@@ -146,12 +146,12 @@ class LostTests(CheckerCase):
         self.assertLessEqual(idle, {"together", "repeats", "deliveries", "forgeries"})
 
     def test_never_given(self) -> None:
-        """Nobody was given it."""
+        """It was given to no worker."""
         self.redo("g", claim("g", 10, gave(1, 1, 10.5), client=DRAIN), settled("g", 11, told(1)))
         self.assert_caught("lost in g: m2")
 
     def test_given_and_never_again(self) -> None:
-        """Whoever had it gave up, or was told that it did not count."""
+        """The worker that had it gave up, or got the answer that its ack did not count."""
         self.redo("g", *self.worked_off(PLANS[0])[:3])
         self.assert_caught("lost in g: m2")
         self.history.add(settled("g", 21, ack(gave(2, 2, 0), "stale")))
@@ -286,7 +286,7 @@ class HistoryTests(CheckerCase):
         self.assertEqual(lines[-1], "altered: 9 in all")
 
     def test_every_checker_has_a_name(self) -> None:
-        """By which the verdicts are told apart."""
+        """The names of the verdicts."""
         self.assertEqual(len({checker.__name__ for checker in CHECKERS}), len(CHECKERS))
 
     def test_lines(self) -> None:

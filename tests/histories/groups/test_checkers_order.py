@@ -62,7 +62,7 @@ class RegisterTests(CheckerCase):
         self.assert_caught("one lease twice: 1 of g")
 
     def test_numbers_that_fall(self) -> None:
-        """A claim is given less than what another one was told before it began; under a key that may be."""
+        """A claim is given less than another one got before it began; under a key that may be."""
         taken = claim("g", 30, gave(1, 1, 30.5), key="k")
         self.redo("g", *self.worked_off(PLANS[0])[2:], taken, settled("g", 31, told(1)))
         self.assert_caught("leases fall: 1 of g")
@@ -125,14 +125,14 @@ class FenceTests(CheckerCase):
             self.assert_caught("not refused in g: a forged receipt")
 
     def test_disowned(self) -> None:
-        """A good receipt is called invalid, and nobody has moved the group."""
+        """A good receipt is called invalid although the group was not moved."""
         self.history.add(settled("sought", 24, ack(gave(2, 2, 0), "invalid")))
         self.assert_caught("disowned by sought")
         self.history.add(Sought("s", "a", "sought", "newest", 22, 23, Outcome.UNKNOWN))
         self.assertEqual(self.problems(), [])
 
     def test_remembered(self) -> None:
-        """A repeat is told so, and only a repeat."""
+        """A repeat is reported as such, and only a repeat."""
         self.history.add(settled("g", 30, ack(gave(2, 2, 0), "already-acked")))
         self.assertEqual(self.problems(), [])
         self.history.operations[-1] = settled("g", 30, ack(gave(2, 2, 0), "stale"))
@@ -153,7 +153,7 @@ class OrderTests(CheckerCase):
         self.assertEqual(self.problems(), [])
 
     def test_given_back(self) -> None:
-        """Who hung up had it first, and gave it back: of that number nobody is told."""
+        """The client that hung up had it first, and gave it back: no client sees that number."""
         one, two = gave(2, 2, 10.5), gave(1, 3, 20.5)
         self.redo("g", claim("g", 10, one, client=DRAIN), claim("g", 20, two), settled("g", 21, ack(one), ack(two)))
         self.assertEqual(self.problems(), [])

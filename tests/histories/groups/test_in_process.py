@@ -9,7 +9,8 @@ from collections.abc import Callable
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.histories.groups.checkers import judge, problems
-from tests.histories.groups.in_process import ClockedSubject, World
+from tests.histories.groups.in_process import World
+from tests.histories.groups.in_process_parts import ClockedSubject
 from tests.histories.groups.unreliable import Fate
 from tests.histories.groups.view import View
 from tests.storage.cassandra.store_support import StoreSubject

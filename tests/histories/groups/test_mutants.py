@@ -8,7 +8,8 @@ import sys
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.histories.groups.checkers import CHECKERS, judge
-from tests.histories.groups.in_process import ClockedSubject, World
+from tests.histories.groups.in_process import World
+from tests.histories.groups.in_process_parts import ClockedSubject
 from tests.histories.groups.minds import PLANS
 from tests.histories.groups.mutants import MUTANTS, Mutant, unanswered
 from tests.histories.groups.unreliable import Kind

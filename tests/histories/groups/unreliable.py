@@ -101,7 +101,7 @@ class Calls:
         self._meet(held, self._fate(held.kind))
 
     def kill(self, front: int) -> None:
-        """A front end ends: what it has under way is done, or not, and nobody is told."""
+        """A front end ends: what it has under way is done, or not, and no client gets the outcome."""
         self._dead.add(front)
         mine = [held for held in self._held if held.front == front]
         self._held = [held for held in self._held if held.front != front]
@@ -144,7 +144,7 @@ class Calls:
 
 
 def _passed_over(_: object) -> None:
-    """Nobody is told."""
+    """No client gets the outcome."""
 
 
 @implementer(IStateStore)
@@ -233,7 +233,7 @@ class _Latest:
 class UnreliableStore:
     """One front end's way to the store: every other method of it is the store's own, held back.
 
-    :param store: as it is now; it may be opened anew.
+    :param store: as it is now; it may be opened again.
     :param session: if given, states of groups are in these tables of Cassandra; else the store itself has them.
     :param now: the wall clock, if there is a session.
     """

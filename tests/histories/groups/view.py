@@ -49,7 +49,7 @@ class View:
     :ivar takes: of each message, in the order in which they were asked for.
     :ivar wishes: the same of settlements, those with forged receipts left out.
     :ivar shared: what was given in each partition of each group.
-    :ivar numbers: of the leases that anybody was told of, likewise.
+    :ivar numbers: of the leases that any client was given, likewise.
     """
 
     def __init__(self, history: GroupHistory, end: End, plans: Iterable[Plan], slack: float = SLACK) -> None:
@@ -92,7 +92,7 @@ class View:
             yield from pairwise(claims)
 
     def first_takes(self, takes: Sequence[Take]) -> list[Take]:
-        """Of each lease, the answer that told of it first; rising by number."""
+        """Of each lease, the answer that had it first; rising by number."""
         found: dict[int, Take] = {}
         for take in takes:
             before = found.get(take.given.number)
@@ -124,7 +124,7 @@ class View:
 
 
 class Known:
-    """The greatest number that anybody was told of, as time goes on.
+    """The greatest number that any client was given, as time goes on.
 
     :param told: when, and the number.
     """
@@ -135,13 +135,13 @@ class Known:
         self._greatest = list(accumulate((number for _, number in ended), max))
 
     def before(self, at: float) -> int:
-        """The greatest that was told before a time; 0 where there was none."""
+        """The greatest one that a client got before a time; 0 if there was none."""
         place = bisect_left(self._times, at)
         return self._greatest[place - 1] if place else 0
 
 
 class Spans:
-    """When things were under way; what became of one that nobody knows of may still come.
+    """When operations were under way; one with an unknown outcome may still take effect.
 
     :param asked: none of those that have failed.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.http.api_support import OWNER, SETTINGS, ApiTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 HERE, THERE = "https://app.example.org", "http://localhost:8080"
 PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization"}
@@ -26,7 +26,7 @@ class CorsTests(ApiTestCase):
         return origin
 
     def test_every_answer(self) -> None:
-        """Success, refusals by handlers, and by the door."""
+        """Success, refusals by handlers, and by the HTTP server."""
         queue = self.make_queue()
         for origin in (HERE, THERE):
             from_there = {**OWNER, "Origin": origin}
@@ -46,7 +46,7 @@ class CorsTests(ApiTestCase):
                 self.assertEqual(self.allowed(response), origin, status)
 
     def test_others(self) -> None:
-        """An origin that is not named, or none, gets no header; caches are told all the same."""
+        """An origin that is not named, or none, gets no header; ``Vary`` is sent to caches all the same."""
         queue = self.make_queue()
         for origin in ("https://evil.example.org", "null", HERE.upper(), f"{HERE}:443", "http://app.example.org"):
             self.assertIsNone(self.allowed(self.ask("GET", queue, {**OWNER, "Origin": origin})))
@@ -74,7 +74,7 @@ class CorsTests(ApiTestCase):
             self.assertIsNotNone(response.header("access-control-max-age"))
 
     def test_no_preflight(self) -> None:
-        """Other OPTIONS requests are told what the path takes; other origins are told nothing more."""
+        """Other OPTIONS requests get the methods of the path; other origins get no more than that."""
         for headers in ({}, {"Origin": HERE}, {**PREFLIGHT, "Origin": "https://evil.example.org"}):
             response = self.ask("OPTIONS", "/v1/app/q", headers)
             self.assertEqual(response.status, 204)

@@ -69,7 +69,7 @@ class FirstLookTests(MessagesTestCase):
             self.assertLess(response.status, 300)
 
     def test_the_same_answer(self) -> None:
-        """It says what it would say if the body were there; a browser is told why, too."""
+        """The answer is the same as if the body were there; a browser can read it, too."""
         fields = {"Origin": "https://a.example", "X-Request-Id": "one"}
         early = self.begin(MESSAGES, fields).response()
         late = self.ask("POST", MESSAGES, fields, b"x")
@@ -77,7 +77,7 @@ class FirstLookTests(MessagesTestCase):
         self.assertEqual(sorted({*early.headers} - {*late.headers}), [("connection", "close")])
 
     def test_continue(self) -> None:
-        """Who waits to be told to go on is told so only if his body is wanted."""
+        """A client that waits for 100 Continue gets it only if its body is accepted."""
         asks = {"Expect": "100-continue"}
         self.is_refused(401, self.begin(MESSAGES, asks))
         connection = self.begin(MESSAGES, {**OWNER, **asks})

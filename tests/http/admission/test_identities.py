@@ -163,7 +163,7 @@ class UserTests(IdentitiesTestCase):
         self.assertEqual(self.web.asked, [])
 
     def test_other_settings(self) -> None:
-        """Are in force at once; whoever is still asked keeps what is known."""
+        """They are in force at once; requests that wait for an earlier answer are decided by the earlier settings."""
         self.allow(SUBJECT)
         self.assertEqual(self.status(USER), 200)
         asked = len(self.web.asked)
@@ -173,7 +173,7 @@ class UserTests(IdentitiesTestCase):
         self.assertEqual(self.status(USER), 200)
         self.assertEqual(len(self.web.asked), asked)
         self.use(SETTINGS.replace("identities = company browserid", "identities = browserid"))
-        self.assertEqual(self.status(USER), 401)  # this scheme is not taken any more, so that nobody asks
+        self.assertEqual(self.status(USER), 401)  # this scheme is not accepted any more, so the verifier is not asked
         self.use(SETTINGS.replace("audience = queuey", "audience = another"))
         response = self.send("GET", "/queues/q/messages", None, USER)
         self.assertEqual(response.json["detail"], "The token is meant for another audience.")
@@ -201,7 +201,7 @@ class UserTests(IdentitiesTestCase):
         self.assertEqual(statuses(ours), [200] * 3)
         limits = self.assembly.site.limits
         self.use(SETTINGS.replace("audience = queuey", "audience = another"))
-        # The door forgets heads where its limits may have changed; this must not need that.
+        # The HTTP server forgets heads where its limits may have changed; this must not need that.
         self.assembly.site.limits = limits
         self.assertEqual(statuses(), [401] * 3)
         self.use(SETTINGS)

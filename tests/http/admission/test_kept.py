@@ -15,7 +15,8 @@ from queuey.model.applications.application import digest_of, key_id
 from queuey.model.applications.signing import Grant, sign
 from queuey.storage.caching import CachedStore
 from tests.http.api_support import KEY, NOW, OTHER, OTHER_KEY, OWNER, SETTINGS, SPARE_KEY
-from tests.http.wire_support import Client, Connection, Fields, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, Fields, encode_request
 from tests.ops.support import OpsTestCase
 
 QUEUES = ("/v1/{0}/q", "/v2/{0}/queues/q/messages")
@@ -99,9 +100,9 @@ class KeptTestCase(OpsTestCase):
         self.assertEqual(found, list(statuses) if len(statuses) > 1 else [*statuses] * len(requests))
 
     def use(self, text: str) -> None:
-        """Put settings in force that were written anew, as SIGHUP does.
+        """Put settings in force that were changed in the file, as SIGHUP does.
 
-        The door forgets heads where its limits may have changed. What is found out of them must not need that.
+        The HTTP server forgets heads where its limits may have changed. What is found out of them must not need that.
         """
         limits = self.assembly.site.limits
         file = Path(self.mktemp())

@@ -179,7 +179,7 @@ class HangUpTests(KeptTestCase):
         return counted(self.assembly.metrics, "queuey_messages_received_total")[("app",)]
 
     def test_a_write_goes_on(self) -> None:
-        """It is stored, it is counted, and those who wait for it are told."""
+        """It is stored, it is counted, and waiting readers get it."""
         posts = self.posts()
         stored, received = len(self.bodies("/v1/app/q")), self.received()
         held = self.hold()
@@ -198,7 +198,7 @@ class HangUpTests(KeptTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_write_under_a_key_goes_on(self) -> None:
-        """It is stored and counted, once: its repeat is told where it is."""
+        """It is stored and counted, once: its repeat gets the same address."""
         post = self.again("POST", QUEUES[1].format("app"), {**OWNER, "Idempotency-Key": '"k"'}, b"x")
         self.posts()
         stored, received = len(self.bodies("/v1/app/q")), self.received()
@@ -214,7 +214,7 @@ class HangUpTests(KeptTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
     def test_a_write_that_fails(self) -> None:
-        """Nobody is left to be told."""
+        """No client is left to be answered."""
         posts = self.posts()
         held = self.hold()
         for post in posts:
@@ -236,7 +236,7 @@ class HangUpTests(KeptTestCase):
         self.assertEqual([[one.status for one in some] for some in found], [[201], [503]])
 
     def test_a_refusal_that_is_held_back(self) -> None:
-        """Whoever does not wait for it leaves nothing behind."""
+        """A request that does not wait for it leaves nothing behind."""
         (post, _) = self.posts()
         self.use(f"{SETTINGS}[application:app]\nrequest_rate = 1\nrequest_burst = 1\n")
         for _ in range(21):

@@ -12,7 +12,8 @@ from queuey import config
 from queuey.config import Settings
 from queuey.http.connection.limits import AccessLine
 from tests.http.api_support import BATCH, LINES, OTHER, OWNER, SETTINGS, V2TestCase
-from tests.http.wire_support import Fields, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Fields, encode_request
 
 REQUESTS = "request_rate = 1\nrequest_burst = 10\nqueue_request_rate = 1\nqueue_request_burst = 3\n"
 MESSAGES = "message_rate = 10\nmessage_burst = 20\nqueue_message_rate = 4\nqueue_message_burst = 8\n"
@@ -187,7 +188,8 @@ class RequestTests(LimitsTestCase):
         self.assertEqual(self.ask("GET", "/v2/app").header("ratelimit"), '"request_rate";r=5;t=1')
 
     def test_who_does_not_stop_is_told_later(self) -> None:
-        """Of what is refused; whoever is let in is answered at once, and who hangs up leaves nothing behind."""
+        """Limits of what is refused; a request that is let in is answered at once, and a client that hangs up leaves
+        nothing behind."""
         path = "/v2/app/queues/q/messages"
         connections = [self.client.start("GET", path, OWNER) for _ in range(26)]
         told = [connection for connection in connections if connection.received]

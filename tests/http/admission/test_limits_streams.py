@@ -6,7 +6,8 @@ import json
 
 from tests.http.admission.test_limits import CHUNKED, MESSAGES, LimitsTestCase
 from tests.http.api_support import OWNER, SETTINGS
-from tests.http.wire_support import Connection, Response, encode_chunks
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_chunks
 
 
 class StreamTests(LimitsTestCase):
@@ -22,7 +23,7 @@ class StreamTests(LimitsTestCase):
         return connection
 
     def told(self, connection: Connection) -> int:
-        """Of how many messages it is told."""
+        """The number of messages that the log has."""
         return connection.received.count(b'"timestamp"')
 
     def test_it_is_slowed(self) -> None:
@@ -43,7 +44,7 @@ class StreamTests(LimitsTestCase):
         self.assertEqual(bodies, [str(number) for number in range(30)])
 
     def test_lines_that_are_wrong_cost_nothing(self) -> None:
-        """They are told of in their place."""
+        """Their results stand in their place."""
         connection = self.client.start("POST", "/v2/app/queues/q/messages", CHUNKED)
         connection.send(encode_chunks([b'{"body": "a"}\n{"body": 1}\n' * 10]))
         for _ in range(20):
@@ -77,7 +78,7 @@ class StreamTests(LimitsTestCase):
         self.assertEqual(json.loads(response.body.splitlines()[-1]), {"done": True, "stored": 30, "failed": 0})
 
     def test_an_application_that_is_gone(self) -> None:
-        """The lines that waited are told of, and the stream ends."""
+        """The lines that waited get their results, and the stream ends."""
         connection = self.stream(30)
         self.assembly.use(self.loaded(SETTINGS.replace("app =", "app-two =").replace("    another", "    yet-another")))
         self.clock.advance(1)

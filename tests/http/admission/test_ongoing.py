@@ -88,7 +88,7 @@ class WaitTests(OngoingTestCase):
     """Reads and claims that wait."""
 
     def test_told_at_once(self) -> None:
-        """Whoever shows the key that was revoked is told so; another key's requests go on waiting."""
+        """Requests with the key that was revoked get an error; another key's requests go on waiting."""
         cut = [("GET", self.reading()), ("POST", self.claiming()), ("POST", self.claiming(key="k"))]
         others = [("GET", self.reading(SPARE)), ("POST", self.claiming(SPARE))]
         self.pass_time(3)
@@ -133,7 +133,7 @@ class WaitTests(OngoingTestCase):
         self.problem("no-such-application", claiming.response("POST"))
 
     def test_changes_that_matter_to_nobody(self) -> None:
-        """Settings that are read anew, or other limits, end nothing."""
+        """Settings that are read again, or other limits, end nothing."""
         waiting = [self.reading(), self.claiming()]
         self.put_in_force(lambda one: one)
         self.limit(Rate(1, 1))
@@ -143,7 +143,7 @@ class WaitTests(OngoingTestCase):
 
 @attrs.define
 class FakeGate:
-    """Lets in, or fails as it is told to.
+    """Lets in, or fails, as the test says.
 
     :ivar first: is called when it is asked for the first time.
     """
@@ -210,7 +210,7 @@ class LookTests(SynchronousTestCase):
             self.assertEqual((served, self.gate.asked), ([AT_ONCE], 2 * AT_ONCE + 1))
 
     def test_while_nobody_can_say(self) -> None:
-        """Nobody is ended because something is broken; it is looked again until it is known."""
+        """No request is ended because something is broken; it is checked again until the answer is known."""
         with self.entry:
             self.policies.answer = Unavailable("away")
             self.clock.pump([EVERY] * 3)
@@ -250,7 +250,7 @@ class ClaimTests(OngoingTestCase):
         self.assertEqual((message["body"], message["deliveries"]), ("x", 1))
 
     def test_given_at_most_once(self) -> None:
-        """Nothing is lost with whoever may have nothing any more."""
+        """No message is lost with a request that may not have it any more."""
         self.made("most", guarantee="at-most-once")
         connection = self.claiming(group="most")
         self.revoke()
@@ -269,7 +269,7 @@ class StreamTests(OngoingTestCase):
         return len(self.expect(200, response)["messages"])
 
     def test_lines_that_wait(self) -> None:
-        """Nothing of them is stored once the key is revoked, and they are told why."""
+        """Nothing of them is stored once the key is revoked, and they get the reason."""
         self.limit(Rate(0.25, 2))
         connection = self.streaming(5)
         self.pass_time(1)

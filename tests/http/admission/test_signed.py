@@ -15,7 +15,8 @@ from queuey.model.applications.signing import Grant, sign
 from tests.auth.test_browserid import ASSERTION
 from tests.http.admission.test_identities import LINE, USER, IdentitiesTestCase
 from tests.http.api_support import KEY, NOW, OTHER, OWNER, SPARE_KEY
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_request
 
 
 class SignedTests(IdentitiesTestCase):
@@ -113,7 +114,7 @@ class SignedTests(IdentitiesTestCase):
         self.problem("unauthorized", self.get(url, "/v2/app"))
         self.assertEqual(self.get(url, "/v1/app").status, 401)
         self.assertEqual(self.get(url, "/v1/app/p").status, 401)
-        # This application takes none: to it they are parameters that nobody knows.
+        # This application takes none: to it they are unknown parameters.
         self.ask("PUT", "/v2/other/queues/q", OTHER)
         self.problem("unauthorized", self.get(url, "/v2/other/queues/q/messages"))
         self.errors("invalid-parameters", self.get(url, "/v2/other/queues/q/messages", headers=OTHER))
@@ -165,7 +166,7 @@ class SignedTests(IdentitiesTestCase):
         self.expect(200, self.get(url))
 
     def test_no_more_than_the_key(self) -> None:
-        """A queue that is somebody's own is not opened by whoever made it."""
+        """A URL that was signed by the application's key does not open a queue that belongs to other principals."""
         self.allow("bid:ann@example.org")
         self.assertEqual(self.get(self.signed()).status, 403)
         both = self.get(

@@ -21,7 +21,8 @@ from queuey.http.requests.answering import (
 )
 from queuey.http.requests.request import Request
 from tests.http.api_support import OTHER, OWNER, SETTINGS, ApiTestCase
-from tests.http.wire_support import Connection, Handler, Response, encode_request, make_site, parse_responses
+from tests.http.responses import Response, parse_responses
+from tests.http.wire_support import Connection, Handler, encode_request, make_site
 
 DATE = b"Date: now\r\n"
 NAMES = st.sampled_from([b"Content-Type", b"Vary", b"ETag", b"X-%d", b"Retry-After"])

@@ -62,7 +62,7 @@ class AddressTests(SynchronousTestCase):
     @settings(deadline=None, database=None)
     @given(STARTS, STEPS)
     def test_one_answer_after_another(self, ticks: int, steps: list[tuple[int, int, int]]) -> None:
-        """Of messages that are posted singly, too, each is told as if it were alone, in both APIs."""
+        """Messages that are posted singly, too, are rendered as if each were alone, in both APIs."""
         for number, (step, sequence, node) in enumerate(steps):
             ticks += step
             address = Address(number % 3 + 1, make(Ticks(ticks), sequence, node))
@@ -93,7 +93,7 @@ class AddressTests(SynchronousTestCase):
     @settings(deadline=None, database=None)
     @given(STARTS, st.lists(st.tuples(st.integers(1, 1500), st.integers(0, 1), st.sampled_from([3, 4])), max_size=6))
     def test_many_at_once(self, ticks: int, runs: list[tuple[int, int, int]]) -> None:
-        """Whole batches are told as if each message were alone, wherever their times break off."""
+        """Whole batches are rendered as if each message were alone, wherever their times break off."""
         ids: list[MessageId] = []
         for count, gap, node in runs:
             ids += make_run(Ticks(ticks + gap), count, 1, node)

@@ -24,7 +24,7 @@ QUEUE = "/v2/{application}/queues/{queue}"
 
 @implementer(ITraces)
 class Recorder:
-    """Keeps what it is told.
+    """Keeps the spans that it is given.
 
     :ivar id: of the trace that it says to have recorded it under.
     """
@@ -53,7 +53,7 @@ class TracedTests(GroupTestCase):
         self.recorder.told.clear()
 
     def told(self) -> Served:
-        """What was told of the only request since this was asked last."""
+        """The span of the only request since the last call."""
         (found,) = self.recorder.told
         self.recorder.told.clear()
         return found
@@ -94,7 +94,7 @@ class TracedTests(GroupTestCase):
         self.assertEqual(told, expected)
 
     def test_what_is_sent(self) -> None:
-        """Batches, streams, and what overwrites; more than are told of one by one are counted."""
+        """Batches, streams, and overwriting; more messages than have events of their own are counted."""
         stored = self.expect(201, self.batch([{"body": "a"}, {"body": "b"}], **PARENT))["messages"]
         self.work("send", 2, *(message["id"] for message in stored))
         self.expect(201, self.batch([{"body": "a"}, {"body": "b", "headers": {"from": "shop"}}]))

@@ -1,4 +1,4 @@
-"""Requests of SQS clients to a house in memory."""
+"""Requests of SQS clients to a daemon in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from queuey.model.applications.application import digest_of
 from queuey.model.applications.aws_keys import AwsKey, aws_key
 from tests.auth.aws_support import Signing
 from tests.http.api_support import KEY, OTHER_KEY, SETTINGS, V2TestCase
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, encode_request
 
 OTHER_PAIR = aws_key(digest_of(OTHER_KEY))
 

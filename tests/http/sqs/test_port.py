@@ -8,8 +8,9 @@ from queuey.http.sqs.names import account
 from queuey.http.wire import TICK
 from tests.auth.aws_support import Signing
 from tests.http.api_support import KEY
+from tests.http.responses import Response
 from tests.http.sqs.support import SqsTestCase
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.wire_support import Connection, encode_request
 
 
 class PortTests(SqsTestCase):

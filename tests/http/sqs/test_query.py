@@ -25,8 +25,9 @@ from queuey.http.sqs.query import MAX_FIELDS
 from queuey.http.sqs.xml import NAMESPACE, document, error
 from queuey.model.applications.aws_keys import AwsKey
 from tests.auth.aws_support import Signing
+from tests.http.responses import Response
 from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.wire_support import Connection, encode_request
 
 FORM = "application/x-www-form-urlencoded; charset=utf-8"
 ACTIONS = [*OPERATIONS, "Fly"]

@@ -17,8 +17,9 @@ from queuey.http.sqs.names import account
 from queuey.http.sqs.query import MAX_FIELDS, SLICE, fields
 from tests.auth.aws_support import Signing
 from tests.auth.test_sigv4_presigned import Presigning
+from tests.http.responses import Response
 from tests.http.sqs.support import SqsTestCase, Turns
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.wire_support import Connection, encode_request
 
 ODD = (b"", b"&", b"a", b"a=", b"=b", b"a=1&a=2", b"a=%", b"a=%4", b"a=%zz", b"%41=b&&", b"a=b=c", b"a;b=c")
 FORM = "application/x-www-form-urlencoded"

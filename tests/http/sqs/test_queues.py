@@ -12,8 +12,9 @@ from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import MISSING
 from queuey.model.telemetry.counts import Counter
 from tests.http.api_support import SETTINGS
+from tests.http.responses import Response
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.wire_support import Connection, encode_request
 
 BATCHES: Any = {"content_type": "application/vnd.queuey.messages+json"}
 
@@ -282,7 +283,7 @@ class CallTests(SqsTestCase):
 
 
 class BusyTests(SqsTestCase):
-    """A receive that is one too many is empty, after a second; other calls are told to come later."""
+    """A receive that is one too many is empty, after a second; other calls get an error that asks to come later."""
 
     settings = SQS_SETTINGS + "request_rate = 1\nrequest_burst = 2\n"
 

@@ -15,7 +15,7 @@ from queuey.model import fields
 from queuey.model.fields import Whole
 from queuey.model.queues.queue import Consistency, QueueType
 from tests.http.api_support import OWNER, ApiTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 COUNT = 3
 """Partitions of the queue."""

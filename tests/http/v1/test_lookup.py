@@ -59,7 +59,7 @@ class LookupTests(ApiTestCase):
         )
 
     def test_overwrite(self) -> None:
-        """The id, the time and the place stay; the time to live counts anew."""
+        """The id, the time and the place stay; the time to live begins again."""
         before = self.read(self.queue)
         self.posted(self.queue, "later", partition="1")
         headers = {**OWNER, "X-TTL": "100", "X-Partition": "x"}

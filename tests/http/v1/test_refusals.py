@@ -337,7 +337,7 @@ class FailureTests(ApiTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_fails_in_the_middle(self) -> None:
-        """An answer that has begun is cut off, so that nobody takes it for whole."""
+        """An answer that has begun is cut off, so that no client takes it for whole."""
         self.failing.slices, self.failing.error = 1, Unavailable("gone")
         self.failing.methods = frozenset({"read_range"})
         connection = self.client.start("GET", self.queue, OWNER)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from tests.http.api_support import OWNER, MessagesTestCase
-from tests.http.wire_support import Fields, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Fields
 
 KEY = "Authorization: Application <key>"
 NONE = f"The request has no credentials of a kind that is taken here: {KEY}."

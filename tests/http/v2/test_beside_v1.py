@@ -166,7 +166,7 @@ class SameDataTests(MessagesTestCase):
         self.assertEqual(self.v1(), [])
 
     def test_shapes_stay(self) -> None:
-        """Each has its own shape of answers and errors, whoever wrote the messages."""
+        """Each has its own shape of answers and errors, whichever API wrote the messages."""
         self.appended("x")
         self.assertEqual(self.ask("GET", V1).json["status"], "ok")
         self.refused(400, self.ask("GET", f"{V1}?limit=x"))

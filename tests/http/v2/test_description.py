@@ -269,7 +269,7 @@ class PageTests(SynchronousTestCase):
         self.assertEqual(set(self.rows("member", "Dead letters")), letter)
 
     def test_headers(self) -> None:
-        """Pages of other origins are told which header fields they may send, and may read those that are told of."""
+        """Pages of other origins learn which header fields they may send, and may read the exposed ones."""
         section = self.text[self.text.index("\nAllow pages of other origins (CORS)\n") :]
         section = section[section.index("A page may send") : section.index("\n*If the browser says")]
         sent, read = section.split("A page may read")
@@ -317,7 +317,7 @@ class EndpointTests(ApiTestCase):
         self.assertEqual(answer.header("content-type"), "application/json")
 
     def test_unchanged(self) -> None:
-        """Who has it is told that it is as it was."""
+        """A client that has it gets 304."""
         tag = self.ask("GET", self.path, {}).header("etag") or ""
         self.assertRegex(tag, '^"[0-9a-f]+"$')
         for known in (tag, f"W/{tag}", "*", f'"other", {tag}'):

@@ -14,13 +14,9 @@ from queuey.core.live.reads import LEAST_RETRY, MOST_RETRY
 from queuey.http.answers.problems import CODES, MEDIA_TYPE, TYPE
 from queuey.http.v2.groups.moving import MAX_IDS
 from queuey.http.v2.groups.settlements import MAX_RECEIPTS
-from queuey.http.v2.inputs.items import BYTES, MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
-from queuey.http.v2.inputs.parameters import JSON
-from queuey.http.v2.live.frames import SSE
+from queuey.http.v2.inputs.items import MAX_HEADERS, MAX_KEY, MAX_TYPE, RESERVED
 from queuey.http.v2.live.query import Data, Errors
-from queuey.http.v2.messages.appends import BATCH, MAX_MESSAGES
-from queuey.http.v2.queues import PATCH
-from queuey.http.v2.streams.results import NDJSON
+from queuey.http.v2.messages.appends import MAX_MESSAGES
 from queuey.model import fields
 from queuey.model.applications import application
 from queuey.model.fields import Number
@@ -46,7 +42,6 @@ from queuey.model.reading.cursor import MAX_CURSOR, MIN_CURSOR
 from queuey.model.reading.start import STARTS
 from queuey.model.schedules.cron import MAX_CRON, MAX_ZONE
 from queuey.model.schedules.stored import Missed, State
-from tests.http.api_support import V2TestCase
 from tests.http.described import codes_of, document, inlined, operations
 
 BOUNDS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "default")
@@ -268,8 +263,6 @@ SOMETIMES: Mapping[str, set[str]] = {
 }
 """Header fields, one or the other, that a refusal with a code has."""
 
-POSTS_THAT_READ = ("/v2/{application}/reads", "/v2/{application}/events")
-
 ALWAYS = {"X-Request-Id", "Cache-Control", "RateLimit", "RateLimit-Policy"}
 
 
@@ -389,46 +382,3 @@ class CodeTests(SynchronousTestCase):
                 self.assertLessEqual(REFUSED_WITH.get(status, set()), set(response["headers"]), place)
                 met.update(codes)
         self.assertEqual(met, set(CODES))
-
-    def test_everywhere(self) -> None:
-        """What any request to an application's paths may meet is said of all of them."""
-        for method, path, operation in operations(self.whole):
-            refusals = [answer for status, answer in operation["responses"].items() if status >= "400"]
-            codes = {code for refusal in refusals for code in codes_of(refusal)}
-            expected = {"invalid-parameters", "method-not-allowed", "too-large", "internal", "unavailable"}
-            if path != "/v2/openapi.json":
-                expected |= {"unauthorized", "no-such-application", "content-encoding"}
-            if method != "GET" and path not in POSTS_THAT_READ:
-                expected |= {"storage-full", "forbidden"}
-            self.assertEqual(expected - codes, set(), f"{method} {path}")
-            for status, answer in operation["responses"].items():
-                self.assertLessEqual(ALWAYS, set(answer["headers"]), f"{method} {path} {status}")
-
-    def test_media_types(self) -> None:
-        """Bodies have the types that the code takes and gives."""
-        found = set()
-        for _, _, operation in operations(self.whole):
-            found.update(operation.get("requestBody", {}).get("content", ()))
-            for answer in operation["responses"].values():
-                found.update(answer.get("content", ()))
-        self.assertEqual(found, {"*/*", BYTES, "text/plain", JSON, BATCH, NDJSON, PATCH, SSE, MEDIA_TYPE})
-
-
-class RouteTests(V2TestCase):
-    """The paths of the file are those of a house."""
-
-    def test_routes(self) -> None:
-        """Every route of v2 is described, and no other."""
-        root: Any = self.assembly.site.hooks.resource
-        routes = {re.sub("<(.*?)>", r"{\1}", name) for name in root._endpoints if " /v2" in name}
-        described = {f"{method} {path}" for method, path, _ in operations(document())}
-        self.assertEqual(routes - {"OPTIONS /v2/openapi.json"}, described)
-
-    def test_application(self) -> None:
-        """What an application tells of itself is described, member by member, and so are its limits."""
-        told = self.expect(200, self.ask("GET", "/v2/app"))
-        schema = inlined()["components"]["schemas"]["Application"]
-        limits = schema["properties"]["limits"]
-        self.assertEqual((set(told), set(told)), (set(schema["required"]), set(schema["properties"])))
-        self.assertEqual(set(told["limits"]), set(limits["required"]))
-        self.assertEqual(set(told["limits"]), set(limits["properties"]))

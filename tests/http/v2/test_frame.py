@@ -14,26 +14,11 @@ from queuey.http.v2.application import V2Application
 from queuey.interfaces import Capabilities
 from queuey.model.applications.policy import Policy
 from queuey.service.parts.clients import settle
-from tests.http.api_support import KEY, OTHER, OWNER, SETTINGS, V2TestCase, set_promises
+from tests.http.api_support import KEY, OTHER, OWNER, set_promises
+from tests.http.responses import Response
 from tests.http.v1.test_refusals import Failing
-from tests.http.wire_support import Client, Connection, Response, encode_request
-
-HERE = "https://app.example.org"
-PREFLIGHT = {"Access-Control-Request-Method": "PUT", "Origin": HERE}
-QUEUE_METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, PUT"
-
-
-class FrameTestCase(V2TestCase):
-    """A house with one queue."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.make_queue()
-
-    def use(self, settings: str) -> None:
-        """Go on with other settings."""
-        self.assembly = self.make_house(SETTINGS + settings)
-        self.client = Client(self.assembly.site)
+from tests.http.v2.frame_support import QUEUE_METHODS, FrameTestCase
+from tests.http.wire_support import Connection, encode_request
 
 
 class PathTests(FrameTestCase):
@@ -104,7 +89,7 @@ class PathTests(FrameTestCase):
 
 
 class CallerTests(FrameTestCase):
-    """Who is let in, and what others are told."""
+    """The callers that are let in, and the answers to others."""
 
     def test_order(self) -> None:
         """What is refused first: the application, the key, the queue, the right, and then what is wrong."""
@@ -142,7 +127,7 @@ class CallerTests(FrameTestCase):
             self.expect(200, self.send("GET", "/queues", None, {"Authorization": f"{scheme} {KEY}"}))
 
     def test_two_headers(self) -> None:
-        """Nobody can tell which of the two is meant."""
+        """It is unclear which of the two is meant."""
         response = self.ask("GET", "/v2/app", [("Authorization", "x y"), ("Authorization", "x y")])
         problem = self.problem("malformed-request", response)
         self.assertEqual(problem["detail"], "The header Authorization came more than once.")
@@ -168,7 +153,7 @@ class DoorTests(FrameTestCase):
         self.assertEqual(self.problem("headers-too-large", long)["limit"], "max_header")
 
     def test_path_not_known(self) -> None:
-        """Then the shape is that of v1: nobody knows which API was meant."""
+        """Then the shape is that of v1: it is unknown which API was meant."""
         for data, status in (
             (b"GET /v2/app HTTP/9\r\n\r\n", 400),
             (b"GET /v2/" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n", 414),
@@ -214,7 +199,7 @@ class FailureTests(FrameTestCase):
         self.assertEqual(self.problem("storage-full", self.send("PUT", "/queues/new"))["limit"], "storage")
 
     def test_defect(self) -> None:
-        """500 has an incident id and no detail, and tells that nobody knows what was stored, but for reading."""
+        """500 has an incident id and no detail, and says that it is unknown what was stored, except for reads."""
         self.failing(ZeroDivisionError("secret"), "describe", "names")
         for method, path, applied in (
             ("GET", "/queues", "no"),
@@ -229,105 +214,6 @@ class FailureTests(FrameTestCase):
                 self.assertEqual(problem["applied"], applied)
                 self.assertIn(problem["incident"], problem["detail"])
             self.assertNotIn(b"secret", response.body)
-
-
-class CorsTests(FrameTestCase):
-    """Pages of other origins."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.use(f"[application:app]\ncors_origins = {HERE}\n")
-
-    def test_every_answer(self) -> None:
-        """Errors and early refusals too."""
-        there = {**OWNER, "Origin": HERE}
-        exposed = {"ETag", "Link", "Location", "Retry-After", "Content-Range", "RateLimit", "RateLimit-Policy",
-                   "Idempotency-Replayed", "Date", "X-Request-Id", "Queuey-Id", "Queuey-Partition", "Queuey-Timestamp",
-                   "Queuey-Expires", "Queuey-Headers"}  # fmt: skip
-        for status, response in (
-            (200, self.send("GET", "", None, there)),
-            (201, self.send("PUT", "/queues/new", {}, there)),
-            (400, self.send("GET", "/queues?limit=x", None, there)),
-            (401, self.send("GET", "", None, {"Origin": HERE})),
-            (404, self.send("GET", "/nope", None, there)),
-            (405, self.send("POST", "/queues", b"", there)),
-            (413, self.send("PUT", "/queues/new", None, {**there, "Content-Length": "99999999"})),
-            (400, self.send("PUT", "/queues/new", None, {**there, "Content-Length": "x"})),
-        ):
-            self.assertEqual(response.status, status)
-            self.assertEqual(response.all("vary"), ["Origin, Accept"])
-            self.assertEqual(response.header("access-control-allow-origin"), HERE)
-            self.assertLessEqual(exposed, set((response.header("access-control-expose-headers") or "").split(", ")))
-            self.assertIsNone(response.header("access-control-allow-credentials"))
-
-    def test_others(self) -> None:
-        """They get nothing, and caches are told all the same."""
-        response = self.send("GET", "", None, {**OWNER, "Origin": "https://evil.example.org"})
-        self.assertEqual(response.all("vary"), ["Origin, Accept"])
-        self.assertIsNone(response.header("access-control-allow-origin"))
-
-    def test_preflight(self) -> None:
-        """Before authentication, whether or not the queue is there; fields by name."""
-        asked = {"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "If-Range", "Range",
-                 "traceparent", "tracestate", "Queuey-Headers"}  # fmt: skip
-        for path, methods in (("", "GET, HEAD, OPTIONS"), ("/queues/nope", QUEUE_METHODS)):
-            response = self.send("OPTIONS", path, None, PREFLIGHT)
-            self.assertEqual((response.status, response.body), (204, b""))
-            self.assertEqual(response.header("access-control-allow-origin"), HERE)
-            self.assertEqual(response.header("access-control-allow-methods"), methods)
-            self.assertLessEqual(asked, set((response.header("access-control-allow-headers") or "").split(", ")))
-            self.assertEqual(response.all("vary"), ["Origin, Accept"])
-
-    def test_no_preflight(self) -> None:
-        """It is told what the path takes; what is not there is not there."""
-        response = self.send("OPTIONS", "/queues/q", None, {})
-        self.assertEqual((response.status, response.header("allow")), (204, QUEUE_METHODS))
-        self.problem("no-such-application", self.ask("OPTIONS", "/v2/nope", PREFLIGHT))
-        self.problem("nothing-here", self.ask("OPTIONS", "/v2/app/queues/q/", PREFLIGHT))
-
-
-class CreateOnWriteTests(FrameTestCase):
-    """``create_queues = on-write``."""
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.use("[application:app]\ncreate_queues = on-write\nconsistency = weak\nmax_queues = 2\n")
-
-    def test_makes_it(self) -> None:
-        """A message to a queue that is not there makes it, with the defaults, once."""
-        for body in ("one", "two"):
-            self.expect(201, self.post("/v1/app/new", body))
-        self.assertEqual(self.bodies("/v1/app/new"), ["one", "two"])
-        queue = self.expect(200, self.send("GET", "/queues/new"))
-        self.assertEqual((queue["consistency"], queue["partitions"], queue["type"]), ("weak", 1, "user"))
-
-    def test_only_good_messages(self) -> None:
-        """A message that is refused makes nothing."""
-        self.refused(400, self.post("/v1/app/new", ""))
-        self.refused(400, self.post("/v1/app/new", "x", partition="2"))
-        self.expect(201, self.post_json("/v1/app/new", {"messages": []}))
-        self.problem("no-such-queue", self.send("GET", "/queues/new"))
-
-    def test_nothing_else_does(self) -> None:
-        """Neither other methods, nor other callers, nor names that no queue may have."""
-        for method in ("GET", "PUT", "DELETE"):
-            self.refused(404, self.ask(method, "/v1/app/new"))
-        self.refused(404, self.ask("PUT", "/v1/app/new/5a92f3b0cd6e11f0a1b200163e0c7f01", OWNER, b"x"))
-        for caller in (OTHER, {}):
-            self.refused(404, self.post("/v1/app/new", "x", caller))
-        for name in ("a%2Fb", "a,b", "%00", "..", "x" * 81):
-            self.refused(404, self.post(f"/v1/app/{name}", "x"))
-        self.assertEqual(len(self.expect(200, self.send("GET", "/queues"))["queues"]), 1)
-
-    def test_limit(self) -> None:
-        """It counts as any other."""
-        self.expect(201, self.post("/v1/app/new", "x"))
-        self.assertEqual(list(self.refused(507, self.post("/v1/app/newer", "x"))), ["storage-full"])
-
-    def test_explicit(self) -> None:
-        """The default: nothing is made."""
-        self.use("")
-        self.refused(404, self.post("/v1/app/new", "x"))
 
 
 class ApplicationTests(FrameTestCase):

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.answers.problems import CODES
-from tests.http import garbage
+from tests.http import garbage, garbage_targets
 from tests.http.api_support import KEY
 from tests.http.garbage import Garbage
+from tests.http.responses import Response
 from tests.http.test_api_fuzz import EXAMPLES, OWNER, Api, bounded
-from tests.http.wire_support import Connection, Response, encode_request
+from tests.http.wire_support import Connection, encode_request
 
 ID = "1ee83399-4000-6000-8000-000000000000".replace("-", "") + "-1"
 
@@ -39,15 +40,17 @@ TARGETS = st.one_of(
             "/g/redrive",
         ]
     ).map("/queues/q/groups".__add__),
-    st.lists(garbage.SEGMENTS | st.sampled_from(["queues", "messages", "groups", "claims", ID]), max_size=6).map(
-        lambda parts: "".join("/" + part for part in parts)
-    ),
+    st.lists(
+        garbage_targets.SEGMENTS | st.sampled_from(["queues", "messages", "groups", "claims", ID]), max_size=6
+    ).map(lambda parts: "".join("/" + part for part in parts)),
 )
 NAMES = st.sampled_from(
     ["limit", "prefix", "after", "since", "until", "order", "max_bytes", "partition", "wait", "fresh", "before", "ttl",
      "key", "delay", "results", "x"]
 )  # fmt: skip
-VALUES = garbage.NUMBERS | st.sampled_from(["", "now", ID, "true", "asc", "desc", "2023-11-14T22:13:20Z", "0.1"])
+VALUES = garbage_targets.NUMBERS | st.sampled_from(
+    ["", "now", ID, "true", "asc", "desc", "2023-11-14T22:13:20Z", "0.1"]
+)
 QUERIES = st.lists(st.tuples(NAMES, VALUES.map(quote)), max_size=3).map(
     lambda pairs: "?" * bool(pairs) + "&".join(f"{name}={value}" for name, value in pairs)
 )
@@ -160,7 +163,7 @@ class Api2(Api):
         kind = answer.header("content-type")
         assert kind is not None, answer
         if kind == "application/json" and answer.status == 400 and answer.error:
-            return  # the path could not be read, so that nobody knows which API was meant
+            return  # the path could not be read, so that it is unknown which API was meant
         assert (kind == "application/problem+json") == (answer.status >= 400), answer
         if answer.status >= 400:
             problem = answer.json

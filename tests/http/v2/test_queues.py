@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from queuey.model.queues.queue import MAX_PRINCIPAL, MAX_PRINCIPALS, QueueSettings
 from tests.http.api_support import OTHER, OWNER, SETTINGS, V2TestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 CREATED = "2023-11-14T22:13:20.0000000Z"
 DEFAULTS = {
@@ -95,7 +95,7 @@ class PutTests(QueueTestCase):
         self.assertEqual(self.get("q"), queue)
 
     def test_get_edit_put(self) -> None:
-        """What GET gives can be edited and put back, as long as nobody else has changed it."""
+        """What GET gives can be edited and put back, as long as no other client has changed it."""
         self.made("q", partitions=2)
         queue = self.get("q")
         changed = self.expect(200, self.put("q", {**queue, "ttl": 60}))

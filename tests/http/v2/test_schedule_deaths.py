@@ -10,7 +10,6 @@ from zope.interface import implementer
 from queuey.core.schedules.engine import ScheduleEngine
 from queuey.errors import Unavailable
 from queuey.interfaces import IStateStore, Outcome, State
-from queuey.service.parts.scheduling import scheduling
 from tests.http.v2.test_schedule_orphans import Front, Interrupted
 from tests.http.v2.test_schedules import BODY, ScheduleTestCase
 
@@ -59,15 +58,7 @@ class DeathTests(ScheduleTestCase):
     """A process does what is due; another one begins later, or lives beside it."""
 
     def process(self, states: IStateStore) -> ScheduleEngine:
-        parts = self.assembly.schedules
-        _, engine = scheduling(
-            self.clock,
-            parts.now,
-            Front(states),  # type: ignore[arg-type]
-            parts.directory,
-            parts.messages,
-            self.policies(),
-        )
+        _, engine = self.put_together(Front(states))
         self.engines.append(engine)
         engine.start()
         return engine

@@ -16,7 +16,6 @@ from queuey.interfaces import IStateStore, IStore, Outcome, State
 from queuey.model.messages.message import Content, Draft
 from queuey.model.queues.queue import Queue
 from queuey.model.schedules.stored import Missed, schedule_key
-from queuey.service.parts.scheduling import scheduling
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory.store import MemoryStore
 from tests.http.v2.test_schedules import ScheduleTestCase
@@ -87,15 +86,7 @@ class OrphanTests(ScheduleTestCase):
         return CachedStore(self.memory, 100)
 
     def front(self, states: IStateStore) -> ScheduleDirectory:
-        parts = self.assembly.schedules
-        directory, _ = scheduling(
-            self.clock,
-            parts.now,
-            Front(states),  # type: ignore[arg-type]
-            parts.directory,
-            parts.messages,
-            self.policies(),
-        )
+        directory, _ = self.put_together(Front(states))
         return directory
 
     def queue(self) -> Queue:

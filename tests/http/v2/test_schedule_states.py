@@ -17,8 +17,8 @@ from queuey.model.pushes.places import PushPlace
 from queuey.model.schedules.stored import LONGEST_PAUSE, Schedule
 from queuey.model.telemetry.counts import Counter, Gauge
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
+from tests.http.responses import Response
 from tests.http.v2.test_schedules import BODY, ScheduleTestCase, without_next
-from tests.http.wire_support import Response
 
 PATCH = "application/merge-patch+json"
 ENDING = {**BODY, "message": {"body": "x" * 2000}}

@@ -8,6 +8,7 @@ import attrs
 from twisted.internet.defer import fail
 
 from queuey.core.policies import Policies
+from queuey.core.schedules.directory import ScheduleDirectory
 from queuey.core.schedules.engine import EVERY, REFRESH, ScheduleEngine
 from queuey.core.schedules.rows import ScheduleRows
 from queuey.errors import Unavailable
@@ -15,7 +16,7 @@ from queuey.model.schedules.stored import MAX_BODY, MAX_OF_QUEUE
 from queuey.service.parts.scheduling import scheduling
 from tests.http.api_support import OTHER, fields_of
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 BODY: dict[str, Any] = {"cron": "* * * * *", "message": {"body": "tick"}}
 
@@ -86,11 +87,19 @@ class ScheduleTestCase(GroupTestCase):
         return found
 
     def another_process(self) -> ScheduleEngine:
+        return self.put_together(self.assembly.store)[1]
+
+    def put_together(self, store: Any) -> tuple[ScheduleDirectory, ScheduleEngine]:
+        """The parts of another process, on a store of its own or on the same one."""
         parts = self.assembly.schedules
-        _, engine = scheduling(
-            self.clock, parts.now, self.assembly.store, parts.directory, parts.messages, self.policies()
+        return scheduling(
+            reactor=self.clock,
+            now=parts.now,
+            store=store,
+            directory=parts.directory,
+            messages=parts.messages,
+            policies=self.policies(),
         )
-        return engine
 
 
 class ManagingTest(ScheduleTestCase):

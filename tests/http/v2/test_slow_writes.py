@@ -231,7 +231,7 @@ class UnderWayTests(SlowTestCase):
     """An Idempotency-Key whose first request is under way."""
 
     def test_in_use(self) -> None:
-        """A repeat is told when to come again; then it is told what became of the first."""
+        """The answer to a repeat says when to come again; then it has the outcome of the first."""
         slow = self.slowly(b"x", Idempotency_Key='"1"')
         self.release_all_but_the_last()
         response = self.append(b"x", Idempotency_Key='"1"')

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.again import again
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
-from tests.http.v2 import test_frame, test_queue_changes, test_queues
+from tests.http.v2 import test_create_on_write, test_queue_changes, test_queues
 
 run_in = "test-long"
 
@@ -20,6 +20,6 @@ again(
         test_queues.GetTests,
         test_queues.DeleteTests,
         test_queues.ListTests,
-        test_frame.CreateOnWriteTests,
+        test_create_on_write.CreateOnWriteTests,
     ),
 )

@@ -5,17 +5,9 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.wire import Request
+from tests.http.responses import parse_responses
 from tests.http.wire.test_refusals import CHUNKED, HOST, POST
-from tests.http.wire_support import (
-    LIMITS,
-    Client,
-    Connection,
-    Handler,
-    answer_ok,
-    encode_request,
-    make_site,
-    parse_responses,
-)
+from tests.http.wire_support import LIMITS, Client, Connection, Handler, answer_ok, encode_request, make_site
 
 
 class AcceptedTests(SynchronousTestCase):
@@ -70,7 +62,7 @@ class AcceptedTests(SynchronousTestCase):
         self.assertEqual(b"/", self.accepted(b"CONNECT a.org:443 HTTP/1.1\r\n" + HOST + b"\r\n").path)
 
     def test_options_asterisk(self) -> None:
-        """OPTIONS of everything is answered by the door."""
+        """OPTIONS of everything is answered by the HTTP server."""
         response = Client(self.site).request("OPTIONS", "*")
         self.assertEqual((200, {"status": "ok"}), (response.status, response.json))
         self.assertEqual([], self.handler.requests)

@@ -12,16 +12,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.connection.limits import AccessLine, Refusal
 from queuey.http.wire import Request
-from tests.http.wire_support import (
-    Client,
-    Connection,
-    Handler,
-    Response,
-    answer_ok,
-    encode_request,
-    keep_waiting,
-    make_site,
-)
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection, Handler, answer_ok, encode_request, keep_waiting, make_site
 
 JSON = ((b"Content-Type", b"application/json"),)
 HTTP_1_0 = b"GET / HTTP/1.0\r\n\r\n"
@@ -95,7 +87,8 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(("0", None), (response.header("Content-Length"), response.header("Content-Type")))
 
     def test_headers(self) -> None:
-        """What setHeader was told is sent too, unless answer says otherwise; framing is the door's."""
+        """Fields that were given to setHeader are sent too, unless answer gives others; the HTTP server does the
+        framing."""
 
         def handle(request: Request) -> None:
             request.setHeader(b"X-One", b"1")
@@ -185,7 +178,7 @@ class AnswerTests(SynchronousTestCase):
 
 
 class AccessTests(SynchronousTestCase):
-    """What is known of each request, and told when it is over."""
+    """What is known of each request, and reported when it is over."""
 
     def setUp(self) -> None:
         self.handler = Handler(answer_ok)
@@ -224,7 +217,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual([expected], self.lines)
 
     def test_trace(self) -> None:
-        """The id of the client's trace is told, where what it says is as it should be."""
+        """The id of the client's trace is reported, if its field is valid."""
         self.handler.handle = lambda request: request.answer(200, JSON, b"{}")
         site, trace = self.site(), "4bf92f3577b34da6a3ce929d0e0e4736"
         parent = f"00-{trace}-00f067aa0ba902b7-01"
@@ -233,7 +226,7 @@ class AccessTests(SynchronousTestCase):
         self.assertEqual([line.trace for line in self.lines], [trace, None, None])
 
     def test_hang_ups(self) -> None:
-        """Hang-ups are told wherever they happen, unless nothing had come yet."""
+        """Hang-ups are reported wherever they happen, unless no byte had come yet."""
         self.handler.handle = keep_waiting
         site = self.site().site
         Connection(site).hang_up()

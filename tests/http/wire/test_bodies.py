@@ -72,7 +72,7 @@ class WholeBodyTests(SynchronousTestCase):
         Client(self.site).request("POST", "/", {"Content-Type": "multipart/form-data"}, b"e=f")
 
     def test_expected(self) -> None:
-        """A client that waits for it is told to go on, but not one that has begun to send, or one of HTTP/1.0."""
+        """A client that waits for 100 Continue gets it, but not one that has begun to send, or one of HTTP/1.0."""
         waits = encode_request("POST", "/", {"Expect": "100-Continue", "Content-Length": "2"})
         connection = Connection(self.site).send(waits)
         self.assertEqual(CONTINUE, connection.received)
@@ -151,7 +151,7 @@ class PiecesTests(SynchronousTestCase):
         self.assertFalse(connection.response().closes)
 
     def test_end_that_is_waited_for(self) -> None:
-        """Who waits is told of the end, too."""
+        """A waiting handler gets the end, too."""
         connection, request = self.start(encode_request("PUT", "/", CHUNKED))
         connection.send(b"1\r\na\r\n")
         self.assertEqual(b"a", self.successResultOf(request.read_piece()))
@@ -209,7 +209,7 @@ class PiecesTests(SynchronousTestCase):
         self.assertFalse(connection.paused)
 
     def test_expected(self) -> None:
-        """The client is told to go on when the handler begins to read, so that it can refuse before."""
+        """The client gets 100 Continue when the handler begins to read, so that it can refuse before."""
         data = encode_request("PUT", "/", {"Content-Length": "2", "Expect": "100-continue"})
         connection, request = self.start(data)
         self.assertEqual(b"", connection.received)
@@ -237,7 +237,7 @@ class PiecesTests(SynchronousTestCase):
         self.failureResultOf(request.read_piece(), ClientGone)
 
     def test_malformed(self) -> None:
-        """What is malformed fails the read that meets it, and that is what the client is told."""
+        """Malformed data fails the read that meets it, and the client gets that error."""
         connection, request = self.start(encode_request("PUT", "/", CHUNKED))
         connection.send(b"1\r\na\r\n").send(b"zz\r\n").send(b"more")
         self.assertEqual(b"a", self.successResultOf(request.read_piece()))

@@ -103,7 +103,7 @@ class PipeliningTests(SynchronousTestCase):
         self.assertTrue(self.connection.transport.half_closed)
 
     def test_hang_up(self) -> None:
-        """A hang-up ends the request at hand; those behind it never begin."""
+        """A hang-up ends the current request; those behind it never begin."""
         self.connection.send(GET * 2)
         lost = self.handler.requests[0].notifyFinish()
         self.connection.hang_up()
@@ -329,7 +329,7 @@ class DrainTests(SynchronousTestCase):
         self.assertTrue(under_way.open)
 
     def test_abort(self) -> None:
-        """What is left is cut, and handlers are told."""
+        """What is left is cut, and handlers get an error."""
         connection = Connection(self.site).send(GET)
         idle = Connection(self.site)
         drained = self.site.drain()

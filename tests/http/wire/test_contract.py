@@ -35,7 +35,7 @@ class ContractTests(SynchronousTestCase):
         self.request = self.handler.requests[0]
 
     def test_no_private_names(self) -> None:
-        """The door imports nothing private, and reads no private attribute of anything but itself."""
+        """The HTTP server imports nothing private, and reads no private attribute of anything but itself."""
         for name in DOOR:
             (file,) = [
                 each

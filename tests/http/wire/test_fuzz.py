@@ -82,7 +82,7 @@ class CutTests(SynchronousTestCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def check(self, whole: Outcome, cut: Outcome) -> None:
-        """A client that is not told to go on with its body, because it has, is the only difference."""
+        """A client that gets no 100 Continue, because it has sent its body, is the only difference."""
         self.assertEqual(self.without_continue(whole[0]), self.without_continue(cut[0]))
         self.assertEqual(whole[2:], cut[2:])
         self.assertEqual(

@@ -49,7 +49,7 @@ class RememberedHeadsTests(SynchronousTestCase):
         self.assertEqual(1, len(set(self.heads)))
 
     def test_what_was_found_out(self) -> None:
-        """Whoever handles requests may note something about the head."""
+        """A handler of requests may note something about the head."""
         self.connection.send(POST + b"ab")
         self.assertIsNone(self.heads[0].plan)
         self.heads[0].plan = FOUND
@@ -135,7 +135,7 @@ class RememberedHeadsTests(SynchronousTestCase):
         self.assertEqual([False, True, False], [b"x-b" in head.fields for head in self.heads])
 
     def test_in_pieces(self) -> None:
-        """A head that comes in pieces is read anew, and is not remembered."""
+        """A head that comes in pieces is read as a whole, and is not remembered."""
         for at in range(1, len(POST)):
             self.connection.send(POST[:at]).send(POST[at:] + b"ab")
         self.assertEqual(len(POST) - 1, len(set(self.heads)))

@@ -126,7 +126,7 @@ class KleinTests(SynchronousTestCase):
         self.assertEqual((202, [1]), (response.status, response.json))
 
     def test_hosts(self) -> None:
-        """Klein takes every Host that the door lets in, and none."""
+        """Klein takes every Host that the HTTP server lets in, and none."""
         for host in ("[::1]:5000", "a.b:1", "xn--a.org", "-a_.b-", "1.2.3.4", "a" * 63, "x."):
             self.assertEqual(200, self.client.request("GET", "/", {"Host": host}).status)
         self.assertEqual(200, Connection(self.client.site).send(b"GET / HTTP/1.0\r\n\r\n").response().status)
@@ -196,7 +196,8 @@ class KleinTests(SynchronousTestCase):
         self.assertEqual(5000, self.client.request("PUT", "/upload", body=b"x" * 5000).json)
 
     def test_upload_broken(self) -> None:
-        """A body that breaks off, is malformed or hangs: told to the client if there is one, and not logged."""
+        """A body that breaks off, is malformed or hangs: the client gets the error if there is one, and it is not
+        logged."""
         connection = self.client.start("PUT", "/upload", CHUNKED, b"5\r\nabcde\r\nzz\r\n")
         self.assertEqual(["BadRequest"], list(connection.response().error))
         self.client.start("PUT", "/upload", {"Content-Length": "9"}, b"abc").hang_up()
@@ -217,7 +218,7 @@ class Plain(Resource):
 
 
 class ResourceTests(SynchronousTestCase):
-    """Resources of twisted.web work behind the door, and never answer HTML."""
+    """Resources of twisted.web work behind the HTTP server, and never answer HTML."""
 
     def setUp(self) -> None:
         self.client = Client(make_site(Plain()))

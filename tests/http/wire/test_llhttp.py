@@ -1,8 +1,8 @@
 """The HTTP server compared with llhttp, the parser of Node.js, by httptools: a strict reader that others have written.
 
 What both take for requests must be the same ones, however the bytes come. Which of them refuses more is not the same:
-where llhttp reads on behind what the door has refused, that is the door's strictness, and where llhttp ends first
-nothing is smuggled either.
+where llhttp reads on behind what the HTTP server has refused, that is because the HTTP server is strict, and where
+llhttp ends first nothing is smuggled either.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.connection.limits import Refused
 from queuey.http.heads.head_reader import HeadReader
-from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import CHUNKED, END, HOST, SMUGGLED, Outcome, Seen, post
 from tests.http.wire.test_smuggling import PIECES, SPLINTERS, DoorOfTargets
 from tests.http.wire_support import LIMITS
 
@@ -95,7 +96,8 @@ class Reader:
             try:
                 self._parser.feed_data(data)
             except HttpParserUpgrade:
-                # It leaves the connection to another protocol, which the door never does, and takes no body before.
+                # It leaves the connection to another protocol, which the HTTP server never does, and takes no body
+                # before.
                 self.seen.pop()
                 self.ended = True
             except HttpParserError:
@@ -168,7 +170,8 @@ class SameRequestsTests(SynchronousTestCase):
         return both
 
     def test_corpus(self) -> None:
-        """The smuggling corpus; of what the door takes whole, llhttp takes nearly all too, so that much is compared."""
+        """The smuggling corpus; of what the HTTP server takes whole, llhttp takes nearly all too, so that much is
+        compared."""
         taken = agreed = 0
         for case in CASES:
             both = self.check(case.data, by_llhttp(case.data))
@@ -186,12 +189,12 @@ class SameRequestsTests(SynchronousTestCase):
         self.check(data, by_llhttp(*(data[start:stop] for start, stop in pairwise(places))))
 
     def test_good_requests(self) -> None:
-        """Requests that nobody doubts are read to the end by both."""
+        """Both read requests that are valid beyond doubt to the end."""
         good = [SMUGGLED, post(b"Content-Length: 5\r\n", b"hello"), post(CHUNKED, b"5\r\nhello\r\n" + END), SMUGGLED]
         self.assertEqual(self.check(b"".join(good), by_llhttp(*good)), len(good))
 
     def test_a_reader_that_is_fooled(self) -> None:
-        """A reader that finds another request where the door finds a body would be noticed."""
+        """A reader that finds another request where the HTTP server finds a body would be noticed."""
         data = post(b"Content-Length: %d\r\n" % len(SMUGGLED), SMUGGLED)
         fooled = by_llhttp(data.replace(b"Content-Length", b"Content-Xength"))
         self.assertRaises(self.failureException, self.check, data, fooled)

@@ -129,7 +129,7 @@ class ReceiverTests(SynchronousTestCase):
         self.assertEqual(self.reactor.reads, [])
 
     def test_the_end_of_a_connection(self) -> None:
-        """It is left to whoever knows what to make of it, after the data before it, and told once."""
+        """It is left to the handler, which gets it after the data before it, and once."""
         self.add_all()
         self.ends[0].other.send(b"last")
         self.ends[0].other.shutdown(socket.SHUT_WR)
@@ -153,7 +153,7 @@ class ReceiverTests(SynchronousTestCase):
         self.assertEqual(self.told()[0], ["leave"])
 
     def test_one_ends_another(self) -> None:
-        """Whoever is removed while others are told is told nothing."""
+        """A receiver that is removed while others are called is not called."""
         first, second, _ = self.ends
 
         def end_the_other(data: bytes) -> None:

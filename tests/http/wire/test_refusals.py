@@ -7,12 +7,12 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.connection.limits import AccessLine
 from queuey.http.wire import Refusal, Request
+from tests.http.responses import Response
 from tests.http.wire_support import (
     LIMITS,
     Client,
     Connection,
     Handler,
-    Response,
     answer_ok,
     encode_chunks,
     encode_request,
@@ -276,7 +276,7 @@ class RefusalTests(SynchronousTestCase):
 
 
 class RenderTests(SynchronousTestCase):
-    """The body of a refusal is made by whoever knows the API that was meant."""
+    """The body of a refusal is made by the code that knows the API that was meant."""
 
     def test_request_or_none(self) -> None:
         """The renderer gets the request as soon as its path is known."""

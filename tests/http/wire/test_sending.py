@@ -161,7 +161,7 @@ class DirectTests(SynchronousTestCase):
         self.assertEqual((self.socket.sent, self.socket.left), (b"", b"a" + b"b" * MOST + b"c"))
 
     def test_the_end(self) -> None:
-        """Whoever closes has sent everything before, and nothing is sent past the transport after that."""
+        """A closed connection has sent everything before, and nothing is sent past the transport after that."""
         for close, called in ((Direct.loseConnection, "lose"), (Direct.loseWriteConnection, "half")):
             self.make()
             self.direct.write(b"abc")
@@ -171,7 +171,7 @@ class DirectTests(SynchronousTestCase):
             self.assertEqual((self.socket.sent, self.socket.calls), (b"abc", ["send", called, "write"]))
 
     def test_cut(self) -> None:
-        """Whoever cuts a connection sends nothing more."""
+        """A connection that is cut sends nothing more."""
         self.make()
         self.direct.write(b"abc")
         self.direct.abortConnection()

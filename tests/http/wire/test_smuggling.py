@@ -15,7 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.deferreds import deferred
 from queuey.http.wire import BrokenBody, ClientGone, Request, Site
 from tests.http import lenient
-from tests.http.corpus import CASES, CHUNKED, END, HOST, SMUGGLED, Case, Outcome, Seen, post
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import CHUNKED, END, HOST, SMUGGLED, Case, Outcome, Seen, post
 from tests.http.lenient import Lenient
 from tests.http.wire_support import LIMITS, Connection, Handler, answer_ok, make_site
 
@@ -29,7 +30,7 @@ PAIRS = 90
 
 @attrs.frozen
 class Found:
-    """What the door made of some bytes and what was sent behind them."""
+    """What the HTTP server made of some bytes and what was sent behind them."""
 
     seen: tuple[Seen, ...]
     statuses: tuple[int, ...]
@@ -170,10 +171,10 @@ DAMAGES = st.lists(
 
 
 class LenientTests(SynchronousTestCase):
-    """Where a reader that forgives more would see other requests, the door refuses."""
+    """Where a reader that forgives more would see other requests, the HTTP server refuses."""
 
     def differences(self, door: DoorOfTargets, data: bytes) -> list[Lenient]:
-        """The readers that see other requests than the door, though it does not refuse what they differ in."""
+        """The readers that see other requests than the HTTP server, though it does not refuse what they differ in."""
         data = data.rstrip(b"\r")  # what the last CR is, the next byte would tell
         seen, on = door.see(data)
         return [reader for reader in lenient.ALL if not agree(seen, on, *reader.read(data))]
@@ -252,7 +253,7 @@ class SmugglingTests(SynchronousTestCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_answers_to_head(self) -> None:
-        """A HEAD whose line is refused, or late, is answered without a body, which nobody would expect."""
+        """A HEAD whose line is refused, or late, is answered without a body, which no client would expect."""
         clock = Clock()
         site = make_site(Handler(answer_ok), reactor=clock)
         for line in (

@@ -137,7 +137,7 @@ class StreamTests(SynchronousTestCase):
         self.failureResultOf(fourth, CancelledError)
 
     def test_known_length(self) -> None:
-        """A length that is known is told, and no chunks are needed."""
+        """A known length is sent, and no chunks are needed."""
         connection, request = self.start()
         request.setHeader(b"Content-Length", b"4")
         request.send(b'"a')
@@ -146,7 +146,7 @@ class StreamTests(SynchronousTestCase):
         self.assertEqual(("ab", None), (connection.response().json, connection.response().header("Transfer-Encoding")))
 
     def test_wrong_length(self) -> None:
-        """If less comes than was told, the connection is cut, for the client would wait for ever."""
+        """If less comes than was announced, the connection is cut, because the client would wait for ever."""
         connection, request = self.start()
         request.setHeader(b"Content-Length", b"4")
         request.send(b'"a')
@@ -174,7 +174,7 @@ class StreamTests(SynchronousTestCase):
         self.assertFalse(connection.open)
 
     def test_cut(self) -> None:
-        """An answer that cannot be finished is cut, so that it shows, and the handler is told."""
+        """An answer that cannot be finished is cut, so that it shows, and the handler gets an error."""
         for fail in (
             lambda request: request.abort(),
             lambda request: request.refuse(Refusal(500, "error", "too late")),

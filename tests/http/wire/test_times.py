@@ -102,7 +102,7 @@ class TimeOutTests(SynchronousTestCase):
         self.assertEqual(0.0, self.lines[1].seconds)
 
     def test_handler_takes_its_time(self) -> None:
-        """The door does not hurry handlers."""
+        """The HTTP server does not hurry handlers."""
         self.handler.handle = keep_waiting
         self.connection.send(GET)
         self.pass_time(1000)
@@ -142,7 +142,7 @@ class TimeOutTests(SynchronousTestCase):
         self.assertFalse(self.connection.transport.aborted)
 
     def test_client_takes_nothing_of_a_stream(self) -> None:
-        """So is one whose handler waits for it to take more; the handler is told."""
+        """So is one whose handler waits for it to take more; the handler gets an error."""
         self.connection.transport.greedy = False
         self.handler.handle = keep_waiting
         self.connection.send(GET)

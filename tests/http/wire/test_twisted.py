@@ -11,7 +11,8 @@ from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web import http
 
-from tests.http.corpus import CASES, Seen
+from tests.http.corpus import CASES
+from tests.http.corpus_cases import Seen
 from tests.http.wire.test_smuggling import DoorOfTargets
 from tests.http.wire_support import encode_chunks, encode_request
 
@@ -92,7 +93,7 @@ class TwistedTests(SynchronousTestCase):
         self.assertGreater(same, len(CASES) // 2)
 
     def test_good_requests(self) -> None:
-        """What nobody doubts is read alike."""
+        """Valid requests are read alike."""
         good = b"".join(
             [
                 encode_request("GET", "/a?b=c"),

@@ -4,7 +4,7 @@ The folder has a file for each of them, which is looked for whenever it matters:
 
 - ``sync``: seconds by which each sync of the database takes longer, as with a disk that is overloaded; one that goes
   on ends sooner where they become fewer;
-- ``defect``: whoever posts a message comes upon a defect of the program;
+- ``defect``: each POST of a message runs into a defect of the program;
 - ``clock``: seconds by which the clock is off; it has to be there from the beginning, see :mod:`tests.live.set_clock`.
 
 What the daemon looks at every ten seconds, the room that its files take, it looks at every second. Its workers have the

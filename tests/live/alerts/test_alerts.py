@@ -169,7 +169,7 @@ class DaemonAlertTests(DaemonCase):
         self.assertTrue(self.is_raised("QueueyMissing", [one.of_job("other") for one in calm]))
 
     def few_descriptors(self) -> Scrape:
-        """Open more connections than whoever accepts them has room for; what is said then."""
+        """Open more connections than the daemon has room for; the log says so."""
         accepting, of = ([self.daemon.pid], "process") if WORKERS == 1 else (children(self.daemon.pid), "queuey_worker")
         most = 100
         allowed = [resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in accepting]
@@ -185,7 +185,7 @@ class DaemonAlertTests(DaemonCase):
         return few
 
     def reload(self) -> None:
-        """Let it read its settings anew."""
+        """Let it read its settings again."""
         before = self.log.read_text().count(" reloaded ")
         os.kill(self.daemon.pid, signal.SIGHUP)
         wait_until(lambda: self.log.read_text().count(" reloaded ") > before, "it does not reload")

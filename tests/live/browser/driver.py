@@ -173,7 +173,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 
     :raise AssertionError: where one of them is still there after a while.
     """
-    # All at once: the browser's own way of ending writes a profile that nobody needs.
+    # All at once: the browser's own way of ending writes a profile that is not needed.
     signal_group(process.pid, signal.SIGKILL)
     process.wait(LIMIT)
     deadline = time.monotonic() + LIMIT
@@ -186,7 +186,7 @@ def end(process: subprocess.Popen[bytes]) -> None:
 def visit(chromium: str, server: PageServer, query: str, folder: Path) -> Any:
     """Open the page and wait for what it saw.
 
-    :param query: what the page is told, urlencoded.
+    :param query: the parameters of the page, urlencoded.
     :raise AssertionError: where no result comes, with what the browser printed.
     """
     with browsing(chromium, f"{server.origin}/?{query}", folder) as process:

@@ -217,7 +217,7 @@ class FrontTestCase(SynchronousTestCase):
     def front(self, name: str, hosts: Sequence[str], port: int, twistd: Sequence[str] = (), **storage: object) -> Front:
         """A front end that is not started yet.
 
-        :param hosts: the nodes that it is told of.
+        :param hosts: the nodes that its settings name.
         :param port: of CQL on all of them.
         :param storage: more of ``[storage]``.
         """

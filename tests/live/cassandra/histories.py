@@ -1,8 +1,8 @@
 """What clients of several front ends did and saw, and what must hold of it.
 
-Each request is one operation: when it was sent, when it was answered, and what that says of it. A POST whose answer
-nobody knows stays open for ever: it may be there, or not. The checkers look at the history of all clients together, by
-one clock, that of the machine on which they all run.
+Each request is one operation: when it was sent, when it was answered, and what that says of it. A POST without an
+answer stays open for ever: it may be there, or not. The checkers look at the history of all clients together, by one
+clock, that of the machine on which they all run.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Post:
     """One POST of one or several messages.
 
     :ivar process: the front end that it was sent to, by a name that it has until it ends.
-    :ivar invoked: when it was sent, in seconds by a clock that nobody sets.
+    :ivar invoked: when it was sent, in seconds by a clock that is never set.
     :ivar ended: when it was answered, or given up.
     :ivar stored: where the messages are, in the order of ``bodies``; empty unless the outcome is OK.
     """

@@ -52,7 +52,7 @@ def needs(server: str = CQL) -> None:
     """Let a test go on where this server is set up.
 
     :raise SkipTest: where the machine lacks what it needs.
-    :raise NoCassandra: where the machine has that, and nobody has set the server up.
+    :raise NoCassandra: if the machine has what the server needs, and the server is not set up.
     """
     if (ROOT / "bin" / server / "lib").is_dir():
         return
@@ -250,7 +250,7 @@ class Cluster:
         """Start a new cluster and wait until every node serves and knows all others to be up.
 
         :param nodes: how many; the first is on 127.0.0.1.
-        :param folder: will hold a folder for each node; whoever made it removes it once the cluster has ended.
+        :param folder: will hold a folder for each node; the caller removes it once the cluster has ended.
         :param server: :data:`CQL` or :data:`THRIFT`.
         :param jvm: more options of the JVM.
         :param settings: of cassandra.yaml, in place of those in etc/cassandra.
@@ -313,7 +313,8 @@ class Cluster:
                 self._wait(node, deadline)
 
     def _pairs(self, nodes: Sequence[Node]) -> Iterator[tuple[Node, Node]]:
-        """Who has to notice whom, once ``nodes`` have started: nobody waits for one that is paused or dead."""
+        """Which nodes have to notice which, once ``nodes`` have started: those that are paused or dead are not waited
+        for."""
         running = [node for node in self._nodes if node.running]
         for node in running:
             for other in running:

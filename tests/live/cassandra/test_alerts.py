@@ -91,7 +91,7 @@ class ClusterAlertTests(FrontTestCase, AlertCase):
 
     @contextmanager
     def posts(self, front: Front, count: int) -> Iterator[None]:
-        """Let so many posts be under way, whose answers nobody waits for."""
+        """Let so many posts be under way, whose answers are not waited for."""
         with ExitStack() as open_ones:
             for _ in range(count):
                 connection = http.client.HTTPConnection("127.0.0.1", front.port, timeout=TIMEOUT)

@@ -29,7 +29,7 @@ backend = memory
 
 
 def alive(pid: int) -> bool:
-    """Whether a process that is nobody's child here runs."""
+    """Whether a process runs that is no child of this one."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -131,7 +131,7 @@ class ReadmeTests(CheckoutTestCase):
         self.wait(lambda: not alive(pid), STOP_LIMIT)
 
     def test_all(self) -> None:
-        """Start, ask, refuse to start twice, stop, begin anew."""
+        """Start, ask, refuse to start twice, stop, start again."""
         self.set_up()
         pid = self.start()
         done = self.shell(f"./bin/cassandra/bin/nodetool -p {self.jmx} status")
@@ -183,7 +183,7 @@ class RunTests(CheckoutTestCase):
     """``make run-cassandra``, which serves Queuey and a server together."""
 
     def end(self, child: subprocess.Popen[bytes]) -> None:
-        """Have it end what it has started, which nobody else could find."""
+        """Have it end what it has started, which no other process could find."""
         child.terminate()
         child.wait(LIMIT)
 

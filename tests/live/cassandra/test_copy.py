@@ -137,7 +137,7 @@ class MoveTests(MovingCase):
         self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
 
     def test_what_clients_have_in_their_hands(self) -> None:
-        """Cursors, receipts, keys and tags hold after the move; nobody is served from half a copy."""
+        """Cursors, receipts, keys and tags hold after the move; no daemon serves from half a copy."""
         typed = commands((ROOT / "docs" / "growing.rst").read_text(encoding="utf-8"))
         port = free_port()
         old = write_settings(self.folder / "from", port)

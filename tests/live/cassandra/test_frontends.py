@@ -61,7 +61,7 @@ class OneCase(FrontTestCase):
 
 
 class OneTests(OneCase):
-    """Whoever holds the lease serves."""
+    """The front end that holds the lease serves."""
 
     def test_the_next_one(self) -> None:
         """A second one waits, takes over when the first is stopped, and a third when that one is killed."""
@@ -87,7 +87,7 @@ class OneTests(OneCase):
         self.check([third], QUEUES, sole=True)
 
     def test_readable_when_acknowledged(self) -> None:
-        """Whoever has written to a queue alone finds that at once, while others write to other queues."""
+        """A front end that has written to a queue alone finds that at once, while others write to other queues."""
         front = self.one("a").serve()
         own = Queue("own", 3)
         self.make(front, *QUEUES, own)
@@ -209,7 +209,7 @@ class ManyTests(ManyCase):
         self.say(f"shown by the other front end {took:.2f} s after it was acknowledged")
 
     def clocks(self, front: Front) -> None:
-        """What is told of clocks: they are all that of this machine."""
+        """What the metrics say about clocks: they are all that of this machine."""
         found = scrape(front.ops)
         self.assertLess(abs(found["queuey_clock_offset_seconds",]), 0.25)
         self.assertLess(abs(found["queuey_clock_peer_offset_seconds", f"node {self.hosts[0]}"]), 0.25)
@@ -237,7 +237,7 @@ class ManyTests(ManyCase):
             bad.stop()
 
     def test_delete_and_make_anew(self) -> None:
-        """A queue is deleted at one and made anew at the other, again and again: what was acknowledged last stays."""
+        """A queue is deleted at one and made again at the other, again and again: what was acknowledged last stays."""
         first, second = self.two()
         random = Random(7)
         name = "again"

@@ -62,7 +62,7 @@ class CheckerTests(SynchronousTestCase):
         return problems(self.history, self.found, sole=sole, delays={"q": DELAY})
 
     def assert_caught(self, word: str, *also: str) -> None:
-        """That is told, and nothing else but what cannot be told apart from it."""
+        """The checker reports that, and nothing else except what cannot be distinguished from it."""
         told = self.problems()
         self.assertTrue(any(word in line for line in told), (word, told))
         for line in told:
@@ -102,19 +102,19 @@ class CheckerTests(SynchronousTestCase):
             self.found.pop()
 
     def test_torn(self) -> None:
-        """Half a batch, of which nobody knew whether it was stored."""
+        """Half a batch with an unknown outcome."""
         self.history.polls[3] = poll(9.2, after(4), 7)
         self.found.remove(message(5))
         self.assert_caught("torn (unknown): 1 of 2")
 
     def test_vanished(self) -> None:
-        """Shown once, and nobody had acknowledged it."""
+        """Shown once, and never acknowledged."""
         self.history.polls.append(poll(12, after(7), 6))
         self.history.polls[-1] = attrs.evolve(self.history.polls[-1], lower=LOWEST, reader="other", full=True)
         self.assertEqual([line[:20] for line in self.problems() if "gone" in line], ["shown, and gone: m6 "])
 
     def test_passed_over(self) -> None:
-        """A message appears below what a reader has read up to; nobody else knows that it was withheld."""
+        """A message appears below what a reader has read up to; no other reader knows that it was withheld."""
         self.history.polls[2] = poll(3.3, after(1), 3, 4)
         self.assert_caught("passed over by r: m2")
 
@@ -173,12 +173,12 @@ class CheckerTests(SynchronousTestCase):
         self.assert_caught("within one POST ids do not rise")
 
     def test_answers(self) -> None:
-        """What a client noted as wrong is told."""
+        """What a client noted as wrong is reported."""
         self.history.wrong("503 without Retry-After")
         self.assert_caught("without Retry-After")
 
     def test_many_are_counted(self) -> None:
-        """Some of each kind are told."""
+        """Some of each kind are reported."""
         self.history.posts += [post(20 + number, 20 + number) for number in range(9)]
         self.assertEqual(self.problems()[-1], "lost: 9 in all")
         self.assertEqual(len(self.problems()), 6)

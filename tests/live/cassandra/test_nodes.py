@@ -164,7 +164,7 @@ class SharedTests(SynchronousTestCase):
     """The nodes that a run starts once."""
 
     def test_cql(self) -> None:
-        """It takes keyspaces that are told apart by their names."""
+        """It takes keyspaces that differ in their names."""
         names = [new_keyspace(), new_keyspace()]
         with Wire.connect(*cql_node()) as wire:
             for name in names:

@@ -85,7 +85,7 @@ class OutageTests(FrontTestCase):
         self.say(f"outage {number}: served {took:.1f} s after the cluster did")
 
     def test_stop_without_a_cluster(self) -> None:
-        """Whoever waits for its cluster stops at once when asked to."""
+        """A daemon that waits for its cluster stops at once when asked to."""
         (port,) = free_ports(["127.0.0.1"], 1)
         front = self.front("a", ["127.0.0.1"], port).start()
         front.wait_for_line("store-waits", 30)
@@ -95,7 +95,7 @@ class OutageTests(FrontTestCase):
 
 
 class WrongClusterTests(FrontTestCase):
-    """Settings that do not fit the cluster: one line for whoever starts the daemon, and status 1."""
+    """Settings that do not fit the cluster: one line for the person who starts the daemon, and status 1."""
 
     def shared(self, name: str = "a", **storage: str) -> Front:
         host, self.cql_port = cql_node()
@@ -110,7 +110,7 @@ class WrongClusterTests(FrontTestCase):
         self.assertEqual(front.heartbeat(), 503)
 
     def test_unknown_host(self) -> None:
-        """A name that nobody has may be made known yet."""
+        """A name that is not taken may be made known yet."""
         front = self.front("a", ["nobody.invalid"], 9042).start()
         self.assertIn("No host of this name is known", front.wait_for_line("store-waits", 30))
 

@@ -42,7 +42,7 @@ class ProducersCase(FrontTestCase):
         self.wrong: list[str] = []
 
     def begin(self, hosts: Sequence[str], port: int, names: str = "ab", **storage: str) -> list[Front]:
-        """Some front ends that serve, two if not told otherwise, and the queue."""
+        """Some front ends that serve, two by default, and the queue."""
         storage = {"frontends": "many", **storage}
         fronts = [self.front(name, hosts, port, (), **storage).start() for name in names]
         for front in fronts:

@@ -26,7 +26,8 @@ from queuey.storage.cassandra.cluster.port import (
     TransactionResult,
 )
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
-from tests.live.cassandra.scripted import (
+from tests.live.cassandra.scripted import Nodes
+from tests.live.cassandra.scripted_answers import (
     BLOB,
     BOOLEAN,
     BOOTSTRAPPING,
@@ -40,7 +41,6 @@ from tests.live.cassandra.scripted import (
     UNPREPARED,
     VOID,
     Answer,
-    Nodes,
     error,
     read_timeout,
     rows,

@@ -23,7 +23,7 @@ from queuey.storage.cassandra.cluster.port import (
 )
 from queuey.storage.cassandra.cluster.settings import Host, SessionSettings
 from tests.counted import counted
-from tests.live.cassandra.scripted import (
+from tests.live.cassandra.scripted_answers import (
     BOOTSTRAPPING,
     HALF,
     HANG_UP,
@@ -112,7 +112,7 @@ class TrioTests(ScriptedCase):
 
 
 class ConnectingTests(ScriptedCase):
-    """Who is let in, and what is said where nobody is."""
+    """The credentials that are let in, and the error if none are."""
 
     async def begin(self) -> None:
         pass

@@ -60,7 +60,7 @@ class ThriftContractTests(sessions.SessionContract):
                 self.assertEqual([tuple(row) for row in found], rows)
 
     async def test_what_a_node_itself_finds_too_large(self) -> None:
-        """It is told apart from what is malformed."""
+        """It is distinguished from what is malformed."""
         session = make_session(*thrift_node(), max_request=1 << 24)
         self.addCleanup(session.close)
         await session.connect()
@@ -164,7 +164,7 @@ class TwoNodesTests(ClusterTestCase):
     """Two nodes with all data, of which one breaks."""
 
     async def test_a_node_that_stops_dies_and_comes_back(self) -> None:
-        """After the moments in which nobody can know, what one node can answer is answered."""
+        """After the moments in which the nodes cannot know, what one node can answer is answered."""
         cluster = await self.start(2)
         session = make_session(cluster.hosts[0], cluster.thrift_port)
         self.addCleanup(session.close)

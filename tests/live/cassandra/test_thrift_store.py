@@ -56,7 +56,7 @@ class ThriftCase(test_contracts.StoreCase):
 class StatesTests(ThriftCase, states.StatesContract):
     @contract
     async def test_of_many_at_once_exactly_one_wins(self) -> None:
-        """This release may give up where several compete: then nobody knows who won, if no one does."""
+        """This release may give up if several writers compete: then it is unknown who won, if any did."""
         for _ in range(5):
             state = await self.states.read("key")
             version = None if state is None else state.version
@@ -107,7 +107,7 @@ class DaemonTests(fronts.FrontTestCase):
     """``[storage] protocol = thrift``."""
 
     def test_it_serves(self) -> None:
-        """A daemon makes its tables, serves, and has all of it when it is started anew."""
+        """A daemon makes its tables, serves, and has all of it when it is started again."""
         host, port = thrift_node()
         wanted = (Queue("q"), Queue("spread", 3))
         front = self.front("a", [host], port, protocol="thrift").serve()

@@ -105,7 +105,7 @@ class TimesTests(TestCase):
         ids.append(stamp(second))
         third.start()
         await self.until(lambda: "b holds" in str(third.reason))
-        # As if it had died: nobody renews the lease, and nobody gives it up.
+        # As if it had died: the lease is neither renewed nor given up.
         second.pace.stop()
         took = await self.until(lambda: third.reason is None)
         self.assertGreater(took, 10)

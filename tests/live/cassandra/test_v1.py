@@ -1,7 +1,7 @@
 """All of v1 on real nodes, over CQL and over Thrift.
 
 The tests are those of the other stores. They ask and are answered within one call, so each runs in a thread, with the
-house and its clock; the store works in the reactor, and the thread waits for it.
+daemon and its clock; the store works in the reactor, and the thread waits for it.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Bridge:
         return self._store.health_problems()
 
     def cached(self, application: str, name: str) -> Any:
-        """So it is with what is at hand."""
+        """The same holds for cached messages."""
         return self._store.cached(application, name)
 
     def __getattr__(self, name: str) -> Callable[..., Deferred[Any]]:

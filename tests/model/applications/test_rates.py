@@ -1,4 +1,4 @@
-"""Token buckets: no sequence of requests exceeds their bound, and a caller that waits as told is served."""
+"""Token buckets: no sequence of requests exceeds their bound, and a caller that waits for the given time is served."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class BucketTests(SynchronousTestCase):
         self.assertEqual((self.bucket.left(101.0), self.bucket.left(200.0)), (5, 5))
 
     def test_what_came_before_the_change_came_by_the_old_rate(self) -> None:
-        """Also where nobody has looked since."""
+        """Also if the bucket was not used since."""
         self.bucket.take(10, 100.0)
         self.bucket.follow(Rate(1000, 1000), 101.0)
         self.assertEqual(self.bucket.left(101.0), 4)

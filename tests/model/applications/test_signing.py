@@ -59,7 +59,7 @@ class SignTests(SynchronousTestCase):
 
 
 class AccessTests(SynchronousTestCase):
-    """What whoever has a URL may do."""
+    """The permissions of a client that has a URL."""
 
     def test_what_it_was_signed_for(self) -> None:
         """That, on the queue, and nothing else anywhere."""

@@ -17,9 +17,10 @@ from queuey.model.groups.snapshot import GroupState
 from queuey.model.timeid import HIGHEST, MessageId, Ticks
 from tests.model.exploring import ExploringCase
 from tests.model.groups import folded as group
-from tests.model.groups import group_world
+from tests.model.groups import group_scene
 from tests.model.groups.folded import Action, Claimed, Found, Look, Order, Result, Settled, Settlement, Terms, Wanted
-from tests.model.groups.group_world import DEAD_LETTERS, Faults, Rules, Stage, World
+from tests.model.groups.group_scene import DEAD_LETTERS, Faults, Rules, Stage
+from tests.model.groups.group_world import World
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 
@@ -210,7 +211,7 @@ def nothing_known(*_: Any) -> None:
 
 
 def trusting(applied: bool, current: bool) -> Stage:
-    """Takes a change of which nobody knows for one that was made."""
+    """Takes a change with an unknown outcome for one that was made."""
     return Stage.ANSWER
 
 
@@ -222,74 +223,74 @@ class MutantTests(ExploringCase):
         self.assertIn(found.broken, broken, found.path)
 
     def test_a_number_that_is_no_fence(self) -> None:
-        self.breaks(World(ends=1), Rules(settle=unfenced), group_world.OLD_RECEIPT)
+        self.breaks(World(ends=1), Rules(settle=unfenced), group_scene.OLD_RECEIPT)
 
     def test_numbers_that_begin_anew(self) -> None:
-        self.breaks(World(eras=2), Rules(seek=begins_anew), group_world.FALLS, group_world.OLD_RECEIPT)
+        self.breaks(World(eras=2), Rules(seek=begins_anew), group_scene.FALLS, group_scene.OLD_RECEIPT)
 
     def test_acks_that_are_not_remembered(self) -> None:
-        self.breaks(World(), Rules(settle=forgetful), group_world.FORGOTTEN)
+        self.breaks(World(), Rules(settle=forgetful), group_scene.FORGOTTEN)
 
     def test_a_store_that_does_not_compare(self) -> None:
-        broken = group_world.OUT_OF_ORDER, group_world.LOST, group_world.FALLS, group_world.TWO_ACKS
+        broken = group_scene.OUT_OF_ORDER, group_scene.LOST, group_scene.FALLS, group_scene.TWO_ACKS
         self.breaks(World(), Rules(compares=False), *broken)
-        self.breaks(World(terms=ONCE), Rules(compares=False), group_world.GIVEN_TWICE)
+        self.breaks(World(terms=ONCE), Rules(compares=False), group_scene.GIVEN_TWICE)
 
     def test_a_claim_that_is_answered_before_it_is_stored(self) -> None:
-        self.breaks(World(CRASH, terms=ONCE), Rules(answers_first=True), group_world.TOO_EARLY)
+        self.breaks(World(CRASH, terms=ONCE), Rules(answers_first=True), group_scene.TOO_EARLY)
 
     def test_a_change_of_unknown_outcome_that_is_believed_in(self) -> None:
-        self.breaks(World(UNKNOWN, terms=ONCE), Rules(resolve=trusting), group_world.TOO_EARLY)
+        self.breaks(World(UNKNOWN, terms=ONCE), Rules(resolve=trusting), group_scene.TOO_EARLY)
 
     def test_a_claim_that_takes_for_examined_what_it_left(self) -> None:
-        self.breaks(World(), Rules(claim=examines_too_much), group_world.LOST)
+        self.breaks(World(), Rules(claim=examines_too_much), group_scene.LOST)
 
     def test_a_claim_of_the_newest(self) -> None:
-        self.breaks(World(), Rules(claim=newest_first), group_world.OUT_OF_ORDER)
+        self.breaks(World(), Rules(claim=newest_first), group_scene.OUT_OF_ORDER)
 
     def test_a_retry_that_settles(self) -> None:
-        self.breaks(World(actions=(Action.RETRY,)), Rules(settle=retry_is_ack), group_world.LOST)
+        self.breaks(World(actions=(Action.RETRY,)), Rules(settle=retry_is_ack), group_scene.LOST)
 
     def test_leases_that_never_end(self) -> None:
-        self.breaks(World(), Rules(look=never_again), group_world.STUCK)
+        self.breaks(World(), Rules(look=never_again), group_scene.STUCK)
 
     def test_what_was_delivered_too_often_and_is_forgotten(self) -> None:
-        self.breaks(World(terms=ASIDE), Rules(expire=expires_for_good), group_world.LOST)
+        self.breaks(World(terms=ASIDE), Rules(expire=expires_for_good), group_scene.LOST)
 
     def test_a_claim_at_most_once_that_leaves_messages_open(self) -> None:
         rules = Rules(claim=settles_later, expire=keeps, look=gives_again)
-        self.breaks(World(terms=ONCE), rules, group_world.GIVEN_TWICE)
+        self.breaks(World(terms=ONCE), rules, group_scene.GIVEN_TWICE)
 
     def test_a_key_that_is_not_known_again(self) -> None:
-        self.breaks(World(keyed=True), Rules(repeated=nothing_known), group_world.OTHERS_UNDER_KEY)
+        self.breaks(World(keyed=True), Rules(repeated=nothing_known), group_scene.OTHERS_UNDER_KEY)
 
     def test_messages_side_by_side(self) -> None:
         rules = Rules(look=out_of_turn, claim=claims_out_of_turn)
-        self.breaks(World(terms=IN_TURN), rules, group_world.SIDE_BY_SIDE)
+        self.breaks(World(terms=IN_TURN), rules, group_scene.SIDE_BY_SIDE)
 
     # Moves
 
     def test_a_receipt_that_holds_while_its_message_is_moved(self) -> None:
         world = World(terms=DEAD, messages=1, limit=1, leases=2, ends=1)
-        broken = group_world.OLD_RECEIPT, group_world.ACKED_AND_DEAD, group_world.LATE_LETTER
+        broken = group_scene.OLD_RECEIPT, group_scene.ACKED_AND_DEAD, group_scene.LATE_LETTER
         self.breaks(world, Rules(settle=settles_what_is_moved), *broken)
 
     def test_a_move_that_ends_another_one(self) -> None:
         world = World(CRASH, terms=DEAD, messages=1, limit=1, leases=4, ends=1, redrives=True)
-        self.breaks(world, Rules(finish=finishes_any), group_world.LOST, group_world.ACKED_AND_DEAD)
+        self.breaks(world, Rules(finish=finishes_any), group_scene.LOST, group_scene.ACKED_AND_DEAD)
 
     def test_a_dead_letter_that_is_written_twice(self) -> None:
         world = World(CRASH, terms=DEAD, messages=1, limit=1, leases=2, ends=1)
-        self.breaks(world, Rules(once=False), group_world.TWO_LETTERS)
+        self.breaks(world, Rules(once=False), group_scene.TWO_LETTERS)
 
     def test_a_redrive_that_looks_before_it_reads(self) -> None:
         world = World(terms=DEAD, messages=1, limit=1, leases=6, ends=1, redrives=True)
-        self.breaks(world, Rules(reads_first=False), group_world.TWO_ACKS, group_world.LOST, group_world.TWO_LETTERS)
+        self.breaks(world, Rules(reads_first=False), group_scene.TWO_ACKS, group_scene.LOST, group_scene.TWO_LETTERS)
 
     def test_a_redrive_that_releases_first(self) -> None:
         world = World(terms=DEAD, messages=1, limit=1, leases=4, ends=1, redrives=True)
-        self.breaks(world, Rules(releases_first=True), group_world.ACKED_AND_DEAD, group_world.TWO_LETTERS)
+        self.breaks(world, Rules(releases_first=True), group_scene.ACKED_AND_DEAD, group_scene.TWO_LETTERS)
 
     def test_a_seek_that_does_not_wait_for_moves(self) -> None:
         world = World(terms=DEAD, messages=1, limit=1, leases=2, ends=1, eras=2)
-        self.breaks(world, Rules(seek=seeks_at_once), group_world.LATE_LETTER)
+        self.breaks(world, Rules(seek=seeks_at_once), group_scene.LATE_LETTER)

@@ -15,9 +15,10 @@ from queuey.model.groups.snapshot import GroupState
 from queuey.model.timeid import MessageId, Ticks
 from tests.model.exploring import ExploringCase
 from tests.model.groups import folded as group
-from tests.model.groups import group_world
+from tests.model.groups import group_scene
 from tests.model.groups.folded import Action, Claimed, Found, Look, Order, Redriven, Terms, Wanted
-from tests.model.groups.group_world import DEAD_LETTERS, Faults, Rules, World
+from tests.model.groups.group_scene import DEAD_LETTERS, Faults, Rules
+from tests.model.groups.group_world import World
 from tests.model.groups.test_group_explored import CRASH, UNKNOWN
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
@@ -122,16 +123,16 @@ class MutantTests(ExploringCase):
         self.assertEqual(found.broken, broken, found.path)
 
     def test_claims_of_whatever_is_due(self) -> None:
-        self.breaks(Rules(look=looks_at_any, claim=takes_any), group_world.BEFORE_ANOTHER)
+        self.breaks(Rules(look=looks_at_any, claim=takes_any), group_scene.BEFORE_ANOTHER)
 
     def test_messages_that_are_passed_over_and_forgotten(self) -> None:
-        self.breaks(Rules(claim=passes_nothing), group_world.LOST)
+        self.breaks(Rules(claim=passes_nothing), group_scene.LOST)
 
     def test_keys_that_are_not_kept(self) -> None:
-        self.breaks(Rules(claim=without_keys), group_world.BEFORE_ANOTHER)
+        self.breaks(Rules(claim=without_keys), group_scene.BEFORE_ANOTHER)
 
     def test_messages_that_are_passed_over_and_never_given(self) -> None:
-        self.breaks(Rules(look=never_the_next), group_world.STUCK)
+        self.breaks(Rules(look=never_the_next), group_scene.STUCK)
 
     def test_messages_that_come_back_without_their_keys(self) -> None:
-        self.breaks(Rules(redrive=comes_back_without_its_key), group_world.BEFORE_ANOTHER, REDRIVES)
+        self.breaks(Rules(redrive=comes_back_without_its_key), group_scene.BEFORE_ANOTHER, REDRIVES)

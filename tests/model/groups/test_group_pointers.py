@@ -92,7 +92,7 @@ class PointTests(SynchronousTestCase):
 
 
 class GiveBackTests(SynchronousTestCase):
-    """A claim whose answer nobody will see."""
+    """A claim whose answer its client will not see."""
 
     def setUp(self) -> None:
         one = Found((), (), [id_of(1), id_of(2)], id_of(0), id_of(3))

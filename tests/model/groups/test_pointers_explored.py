@@ -64,9 +64,9 @@ class World:
     """Two claims under one key at once, that are repeated; other workers; and the time.
 
     :ivar point: how a pointer is left.
-    :ivar prolongs: whether an extension is told to the pointer.
+    :ivar prolongs: whether an extension is written to the pointer.
     :ivar ends_with_pointer: whether a lease elsewhere ends no later than the pointer to it.
-    :ivar obeys: whether whoever meets a pointer goes there.
+    :ivar obeys: whether a claim that meets a pointer goes there.
     """
 
     point: Point = group.point
@@ -149,7 +149,7 @@ class World:
                 yield self._extended(scene, hand), ()
 
     def _extended(self, scene: Scene, hand: Hand) -> Scene:
-        """A lease is extended, unless that is for longer than the pointer was told."""
+        """A lease is extended, unless that is for longer than the pointer was given."""
         state = decode(scene.values[hand.to - 1])
         leased = _leased(state, scene.now)
         if leased is None or scene.now + self.lease > hand.until:
@@ -159,7 +159,7 @@ class World:
         scene = self._stored(scene, hand.to - 1, settled.state)
         pointer = decode(scene.values[HOME - 1]).claims.get(KEY)
         if self.prolongs and hand.to != HOME and (pointer is None or pointer.first != hand.to):
-            return scene  # the lease had ended before, and the key has begun anew
+            return scene  # the lease had ended before, and the key has begun again
         return attrs.evolve(scene, promised=_set(scene.promised, hand.to - 1, scene.now + self.lease))
 
     def _given(self, scene: Scene, partition: int, one: group.Claimed) -> Scene:

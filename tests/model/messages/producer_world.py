@@ -79,9 +79,9 @@ class Scene:
 
     :ivar stamped: how many ids there were.
     :ivar rows: what is stored of messages, by id.
-    :ivar landing: writes that nobody waits for any more, and that are stored some time or never.
+    :ivar landing: writes whose callers have given up, and that are stored some time or never.
     :ivar lingering: the same for changes of the row.
-    :ivar expired: whether the row has ended by its time to live: the key may be used anew then.
+    :ivar expired: whether the row has ended by its time to live: the key may be used again then.
     """
 
     stamped: int
@@ -100,7 +100,8 @@ class Faults:
 
     :ivar crash: a writer ends at any step; it may end the attempt that its row names first, or not.
     :ivar late: a write takes so long that readers do not wait for it, and lands some time or never.
-    :ivar unknown: nobody knows whether a change of the row was applied; or it is said to be refused, and was applied.
+    :ivar unknown: it is unknown whether a change of the row was applied; or the answer says that it was refused, and it
+        was applied.
     :ivar lingering: such a commit may be applied some time later.
     :ivar reserving: such a reservation, too.
     :ivar unflagged: a writer that cannot mark its messages as live gives up.
@@ -141,7 +142,7 @@ class Rules:
 class World:
     """How many there are of each, what may happen, and by which rules.
 
-    :ivar changes: how often a writer may begin anew.
+    :ivar changes: how often a writer may begin again.
     """
 
     faults: Faults
@@ -193,7 +194,7 @@ class World:
                 yield f"a reader {label}", attrs.evolve(after, readers=tuple(sorted((moved, *others_read))))
 
     def _elsewhere(self, scene: Scene) -> Iterator[tuple[str, Scene]]:
-        """What nobody does who is still there."""
+        """The steps that no living writer takes."""
         for id in scene.landing:
             after = attrs.evolve(scene, landing=scene.landing - {id})
             yield f"the late write of {shown_as(id)} lands", _stored(after, id, State.WRITTEN)

@@ -68,7 +68,7 @@ class CommitsFirst(Attempt):
 
 
 class KeepsItsIds(Attempt):
-    """Reserves the key anew for what it has written already, and readers may have passed over."""
+    """Reserves the key again for what it has written already, and readers may have passed over."""
 
     def read(self, row: Reservation | None, now: Ticks) -> Attempt:
         after = super().read(row, now)
@@ -108,14 +108,14 @@ class TakesWhatIsDone(Attempt):
 
 
 class TrustsUnknown(Attempt):
-    """Takes a commit of which nobody knows for one that was applied."""
+    """Takes a commit with an unknown outcome for one that was applied."""
 
     def committed(self, applied: bool | None) -> Attempt:
         return super().committed(applied is not False)
 
 
 class TrustsUnknownReservations(Attempt):
-    """Takes a reservation of which nobody knows for one that was applied."""
+    """Takes a reservation with an unknown outcome for one that was applied."""
 
     def reserved(self, applied: bool | None) -> Attempt:
         return super().reserved(applied is not False)

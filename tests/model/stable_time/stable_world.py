@@ -144,7 +144,7 @@ class Process:
         raise NotImplementedError
 
     def alone(self) -> bool:
-        """Whether it serves, and nobody else may."""
+        """Whether it serves, as the only front end that may."""
         return False
 
     def post(self, place: Place) -> None:

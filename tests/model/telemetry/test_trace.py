@@ -94,7 +94,7 @@ class ParentTests(SynchronousTestCase):
             self.assertIsNone(parsed(given_), given_)
 
     def test_several_are_as_good_as_none(self) -> None:
-        """Also where they say the same: nobody knows which hop added which."""
+        """Also if they say the same: it is unknown which hop added which."""
         self.assertIsNone(context_of([PARENT.encode()] * 2, ()))
         self.assertIsNone(context_of([], [b"foo=1"]))
 

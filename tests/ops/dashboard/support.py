@@ -1,4 +1,4 @@
-"""Requests to the dashboard of a whole house in memory, as a browser would send them."""
+"""Requests to the dashboard of a whole daemon in memory, as a browser would send them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from tests.http.api_support import SETTINGS
-from tests.http.wire_support import Client, Connection, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client, Connection
 from tests.ops.support import OpsTestCase
 
 TOKENS: Final = {

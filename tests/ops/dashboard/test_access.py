@@ -6,7 +6,7 @@ import re
 
 from queuey.ops.dashboard.access import SECURITY
 from queuey.ops.dashboard.files import load_files
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 from tests.ops.dashboard.support import DashboardCase
 
 

@@ -70,7 +70,7 @@ class LiveTests(DashboardCase):
         )
 
     def test_hanging_up_during_a_call(self) -> None:
-        """The call is finished, and nobody takes that for a defect."""
+        """The call is finished, and the log has no defect."""
         slow = SlowRPC()
         live: Any = self.assembly.dashboard.site.hooks.resource._live  # type: ignore[attr-defined]
         live._rpc = slow

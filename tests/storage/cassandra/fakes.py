@@ -35,7 +35,7 @@ class Asked:
 
 @implementer(ICQLSession)
 class FakeSession:
-    """Answers as it is told, call after call; whatever it was not told waits until the test answers it.
+    """Answers with what the test has given, call after call; without an answer it waits until the test gives one.
 
     :ivar script: what comes of the next calls: an exception, or what the Deferred fires with.
     :ivar asked: all calls so far.

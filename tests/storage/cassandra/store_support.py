@@ -148,7 +148,8 @@ class StoreSubject:
         stamps = self.times.stamps
         await self.store.close()
         self._make()
-        # The ceiling of a lease keeps the last of them, and a new process has a node of its own, which nobody knows.
+        # The ceiling of a lease keeps the last of them, and a new process has a node of its own, which is not known
+        # before.
         self.times.stamps = stamps
 
     def hold(self) -> None:

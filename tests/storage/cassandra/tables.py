@@ -90,7 +90,7 @@ class Held:
     answer: Deferred[Any]
 
     def arrive(self) -> None:
-        """It is done, and answered; an answer that nobody waits for any more is dropped."""
+        """It is done, and answered; an answer whose caller has given up is dropped."""
         result = self.run()
         if not self.answer.called:
             self.answer.callback(result)

@@ -109,5 +109,5 @@ class OldStateTests(GroupsCase):
         self.assertEqual(self.change(self.other, lambda index: pointed(index, b"p" * 16, NOW)), 2)
 
     def test_the_earlier_format_is_still_written_for_copies(self) -> None:
-        """Its tokens are of transactions that nobody asks about any more."""
+        """Its tokens are of transactions whose outcomes are not asked for any more."""
         self.assertEqual(len(encode(STATE)) + 16, len(BYTES))

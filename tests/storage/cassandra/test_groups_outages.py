@@ -258,7 +258,7 @@ class OutageTests(SynchronousTestCase):
 
 
 def bare(state: GroupState) -> object:
-    """What is known of messages; that pointers or places moved on harms nobody."""
+    """What is known of messages; that pointers or places moved on does no harm."""
     return state.generation, state.open, state.acked, state.aside, state.moves
 
 

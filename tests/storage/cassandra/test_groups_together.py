@@ -143,7 +143,8 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(self.fused(settle)[1], [b"2"])
 
     def test_a_look_that_fails(self) -> None:
-        """Nothing is settled if that is the first look; if it is a later one, it is told that something was stored."""
+        """Nothing is settled if that is the first look; if it is a later one, the error says that something was
+        stored."""
         (taken,) = self.take()
         settle = self.settling(taken)
         for partition, limit, applied in ((1, 1, "no"), (2, 10, None), (2, 10, "partly")):

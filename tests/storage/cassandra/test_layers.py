@@ -166,7 +166,7 @@ class BoundedTests(LayerCase):
         return [asked.values[0][0] for asked in self.inner.asked]
 
     def counts(self) -> tuple[float | None, float | None]:
-        """How many are under way, and how many wait, as it is told."""
+        """How many calls are under way, and how many wait, as the test sets it."""
         metrics = self.session.metrics
         names = "queuey_cassandra_requests_in_flight", "queuey_cassandra_requests_waiting"
         return value(metrics, names[0]), value(metrics, names[1])

@@ -140,7 +140,7 @@ class StableTests(MergeCase):
         self.assertEqual(self.first(BACK).position, OLDEST)
 
     def test_the_stable_time_is_that_of_the_queue_as_it_is_now(self) -> None:
-        """Whoever found the queue may have done so before its consistency was changed."""
+        """The caller that found the queue may have done so before its consistency was changed."""
         asked: list[tuple[bool, bool]] = []
 
         def stable(place: Place, slow: bool = False, weak: bool = False) -> MessageId:
@@ -300,7 +300,7 @@ class DoubtTests(MergeCase):
         self.assertEqual((bodies(piece.messages), piece.over), ([b"a", b"b"], False))
 
     def test_of_many_some_are_decided_at_a_time(self) -> None:
-        """They were committed, and nobody could say so on them: the first reader does, for all after it."""
+        """They were committed, and no mark on them says so: the first reader writes it, for all after it."""
         session = self.subject.session
         silent = Unavailable("silent", applied="unknown")
         session.messages.refuse = lambda call: silent if "SET live = true" in call.text else None

@@ -19,7 +19,8 @@ from queuey.model.messages.producer import PATIENCE
 from queuey.model.stable_time.stamps import Flight, Place
 from queuey.model.timeid import MessageId, upper_bound
 from queuey.storage.cassandra.messages.producers import LIMIT
-from tests.storage.cassandra.once_world import BATCH, Asked, FrontEnd, OnceWorld, PeerTimes
+from tests.storage.cassandra.once_parts import BATCH, Asked, FrontEnd, PeerTimes
+from tests.storage.cassandra.once_world import OnceWorld
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
 WORLDS = 5000 if LONG else 20
@@ -203,7 +204,7 @@ class StepTests(SynchronousTestCase):
         self.assertGreater(min(told[word] for word in ("answered", "no", "unknown", "")), 3, told)
 
     def outcome(self, course: Course) -> str:
-        """What the client was told: nothing, that it is stored, or whether it may be."""
+        """The client's answer: none, that it is stored, or whether it may be."""
         answered, failed = course.world.answered[0], course.world.failed
         self.assertLessEqual(len(answered) + len(failed), 1)
         if not failed:

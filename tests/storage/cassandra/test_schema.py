@@ -152,7 +152,7 @@ class SchemaTests(SynchronousTestCase):
             self.assertIn("is not Queuey's", str(error.value))
 
     def test_older(self) -> None:
-        """Version 1 is upgraded, also by whoever comes after one that died in the middle of it."""
+        """Version 1 is upgraded, also by a daemon that comes after one that died in the middle of it."""
         self.begin()
         self.go_on(20)
         for columns in ([], [("queues", "guarantee")], [("queues", "guarantee"), ("queues", "ttl")]):

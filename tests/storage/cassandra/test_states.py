@@ -40,7 +40,7 @@ class LostTests(SynchronousTestCase):
             self.assertIsNone(self.successResultOf(self.states.read("key")))
 
     def test_applied_and_said_to_be_refused(self) -> None:
-        """Another node completed it, or an attempt of which nobody had heard came through just before the next one."""
+        """Another node completed it, or an attempt with an unknown outcome was applied just before the next one."""
         for faults in (["denied"], ["before", "denied"]):
             self.session.faults = [*faults]
             self.assertIs(self.replace(None, b"one"), Outcome.APPLIED)

@@ -235,7 +235,7 @@ class Peer:
 
 
 class Network(MemoryReactorClock):
-    """A reactor that reaches the nodes of a script, and nobody else."""
+    """A reactor that reaches the nodes of a script, and no others."""
 
     def __init__(self, *peers: Peer) -> None:
         super().__init__()

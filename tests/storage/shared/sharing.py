@@ -110,9 +110,9 @@ class Pipe:
 class Worker:
     """A process that reaches a store through its owner.
 
-    :ivar raw: the store, of which it keeps nothing at hand.
-    :ivar store: the same, with some queues and pages at hand.
-    :ivar ended: whether it was told that the owner is gone.
+    :ivar raw: the store, without a cache.
+    :ivar store: the same, with a cache of some queues.
+    :ivar ended: whether it learned that the owner is gone.
     :ivar stuck: how often the owner gave it up.
     """
 

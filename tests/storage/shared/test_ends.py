@@ -42,7 +42,7 @@ class OwnerEndsTests(SeveralCase):
         self.failureResultOf(third, Unavailable)
 
     def test_cut_within_an_answer(self) -> None:
-        """A read has stored nothing; nobody knows of a write, however much of its answer has come."""
+        """A read has stored nothing; the outcome of a write is unknown, however much of its answer has come."""
         for calls, applied in ((READS, "no"), (WRITES, "unknown")):
             for name, call in calls.items():
                 for share in (0.0, 0.1, 0.5, 0.99):

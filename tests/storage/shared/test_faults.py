@@ -27,7 +27,7 @@ QUEUE = Queue("a", "q", QueueSettings(), 1, "v", Ticks(0))
 
 
 class Partial:
-    """A store with some operations; nobody calls the others."""
+    """A store with some operations; the others are not called."""
 
     capabilities = None
     metrics = ()
@@ -70,7 +70,7 @@ class Counting(Partial):
 
 
 class FailureTests(SynchronousTestCase):
-    """What goes wrong at the owner is told as it is there."""
+    """An error of the owner reaches the caller as it is there."""
 
     def fails(self, failure: Exception, kind: type[Exception], method: str = "count") -> Exception:
         clock, store = Instant(), Broken(failure)
@@ -110,7 +110,7 @@ class FailureTests(SynchronousTestCase):
         self.assertFalse(worker.ended)
 
     def test_news_that_fail(self) -> None:
-        """What cannot be told to one who waits ends nothing else."""
+        """An answer that cannot be sent to one caller ends nothing else."""
         clock, store = Clock(), Counting([1])
         worker = Worker(Hub(store, clock, LOG), store, clock, Wall())  # type: ignore[arg-type]
         worker.link.arrived = lambda incarnation: divmod(1, 0)  # type: ignore[assignment]

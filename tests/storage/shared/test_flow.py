@@ -38,7 +38,7 @@ LEASE = Ticks(30 * SECOND)
 
 
 class Slow(MemoryStore):
-    """A store that answers reads and claims when it is told to.
+    """A store that answers reads and claims when the test says so.
 
     :ivar begun: the calls that wait for that.
     """
@@ -319,7 +319,7 @@ class ClaimTests(SlowCase):
         self.assertFalse(self.slow.begun)
 
     def test_a_caller_who_has_gone(self) -> None:
-        """The rest of the answer is of no use, and harms nobody."""
+        """The rest of the answer is of no use, and does no harm."""
         self.post(LARGE, 36)
         claim = self.claim()
         self.one.answers.held = True

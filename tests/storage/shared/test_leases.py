@@ -186,7 +186,7 @@ class BusyTests(SeveralCase):
 
 
 class AnyOrderTests(SeveralCase):
-    """Whatever is held up for however long, nobody sees what was changed once a change is answered, or was seen."""
+    """Whatever is held up for however long, no client sees what was changed once a change is answered, or was seen."""
 
     def test_any_order(self) -> None:
         for seed in range(200):

@@ -46,7 +46,7 @@ class SharedCase(Contract):
 
 
 class CoherenceTests(SeveralCase):
-    """What one changes, the others see at once, whatever they keep at hand."""
+    """What one changes, the others see at once, whatever they have cached."""
 
     def test_settings(self) -> None:
         self.described(self.two)
@@ -137,7 +137,7 @@ class CoherenceTests(SeveralCase):
 
 
 class ArrivalTests(SeveralCase):
-    """Who waits in another process is told."""
+    """A reader that waits in another process is woken."""
 
     def test_what_one_writes_the_others_are_told(self) -> None:
         self.fill()
@@ -262,7 +262,7 @@ class TogetherTests(SynchronousTestCase):
         return {message.content.body: message.id for message in self.successResultOf(found).messages}
 
     def test_one_call(self) -> None:
-        """They are one append; each caller has the id of his message, and they are in the order of the calls."""
+        """They are one append; each caller has the id of its message, and they are in the order of the calls."""
         bodies = [b"%d" % number for number in range(10)]
         answers = self.append(*bodies)
         self.turn()
@@ -305,7 +305,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_a_store_that_is_away(self) -> None:
-        """Nothing is tried again of which nobody knows whether it is stored, and all are told."""
+        """Writes with an unknown outcome are not tried again, and all callers get the error."""
         self.owned.away = Unavailable("away", applied="unknown")
         answers = self.append(b"a", b"b")
         self.turn()
@@ -314,7 +314,7 @@ class TogetherTests(SynchronousTestCase):
                          ["unknown", "unknown"])  # fmt: skip
 
     def test_one_that_goes(self) -> None:
-        """Whoever gives up waits no more, and the others have theirs."""
+        """A caller that gives up waits no more, and the others get their answers."""
         first, second = self.append(b"a", b"b")
         first.cancel()
         self.turn()
@@ -322,7 +322,7 @@ class TogetherTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(second), (self.stored()[b"b"],))
 
     def test_the_end_of_the_owner(self) -> None:
-        """Nobody knows what became of those that were asked, and nothing more can be."""
+        """The outcome of the calls under way is unknown, and no more calls can be made."""
         answers = self.append(b"a", b"b")
         self.worker.calls.abortConnection()
         answers += self.append(b"c")

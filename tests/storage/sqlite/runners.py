@@ -10,7 +10,7 @@ from queuey.storage.sqlite.group_commit import GroupCommit, Job
 
 
 class Inline:
-    """Each write batch is taken as soon as something is on it, one after another, by whoever put it there."""
+    """Each write batch is taken as soon as something is on it, one after another, by the thread that put it there."""
 
     def __init__(self) -> None:
         self._woken: deque[GroupCommit[Any]] = deque()

@@ -148,7 +148,7 @@ class BackUpTests(BackupCase):
         self.refused(f"The database {self.data / files.DATABASE} cannot be read: it is damaged.")
 
     def test_an_index_that_lacks_a_row(self) -> None:
-        """Copying does not look at it, but whoever serves from the copy would not find the message."""
+        """Copying does not look at it, but a daemon that serves from the copy would not find the message."""
         self.successResultOf(self.store.close())
         connection = apsw.Connection(str(self.data / files.DATABASE))
         connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 0)
@@ -159,7 +159,7 @@ class BackUpTests(BackupCase):
         self.refused("it is damaged")
 
     def test_progress(self) -> None:
-        """The size of the copy so far is told now and then."""
+        """The size of the copy so far is reported now and then."""
         self.patch(copying, "STEPS", 1)
         sizes: list[int] = []
         made = back_up(self.data, self.target, on_bytes=sizes.append)
@@ -169,7 +169,7 @@ class BackUpTests(BackupCase):
         self.assertEqual(backup.size_of(self.directory / "nowhere"), 0)
 
     def test_modes(self) -> None:
-        """It is for its maker alone, whatever the umask is, and for a group if it is told so."""
+        """It is for its maker alone, whatever the umask is, and for a group if the settings say so."""
         for umask, modes, expected in (
             (0o000, OWN_USER, (0o700, 0o600)),
             (0o277, OWN_USER, (0o700, 0o600)),

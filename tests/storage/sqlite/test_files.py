@@ -100,7 +100,7 @@ class OpenTests(SynchronousTestCase):
         self.assertEqual(len([event for event in events if event.get("event") == "files-tightened"]), 1)
 
     def test_a_directory_with_files_of_others(self) -> None:
-        """It is left as it is; that others may write to it is told."""
+        """It is left as it is; the log warns that others may write to it."""
         self.directory.mkdir()
         (self.directory / "of another program").touch()
         for mode, told in ((0o755, []), (0o777, ["files-open"]), (0o1777, [])):
@@ -116,7 +116,7 @@ class OpenTests(SynchronousTestCase):
 
     @skipIf(os.geteuid() != 0, "only root can give files to other users")
     def test_a_directory_of_another_user(self) -> None:
-        """It is told, and none of that user's links is followed, which may lead to any file of the machine."""
+        """It is reported, and none of that user's links is followed, which may lead to any file of the machine."""
         self.directory.mkdir(0o700)
         os.chown(self.directory, STRANGER, STRANGER)
         events: list[dict[str, Any]] = []

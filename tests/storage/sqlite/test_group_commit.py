@@ -284,7 +284,7 @@ class PartsTests(SynchronousTestCase):
         self.assertLessEqual(max(most.values()), 8)
 
     def test_statements_stay_prepared(self) -> None:
-        """What is longer than this, a connection prepares anew each time."""
+        """A longer statement is prepared again each time by a connection."""
         connection = apsw.Connection(":memory:", statementcachesize=PREPARED)
         longest = max(
             len(text) for statements in (INSERT, REMEMBER, single_statement._PUT) for text in statements.values()

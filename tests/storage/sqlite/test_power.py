@@ -155,11 +155,11 @@ class MutantTests(PowerCase):
         self.find("the stable time fell by", Forgetful)
 
     def test_keys_in_a_transaction_after_that_of_their_messages(self) -> None:
-        """A repeat would store them again: they are there, and nobody was told so."""
+        """A repeat would store them again: they are there, and no answer says so."""
         self.find("not acknowledged, the first", KeysLast)
 
     def test_keys_in_a_transaction_before_that_of_their_messages(self) -> None:
-        """A repeat would be told of messages that are not there."""
+        """A repeat would get addresses of messages that are not there."""
         self.find("keys that differ", KeysFirst)
 
     def test_delays_that_are_not_stored(self) -> None:

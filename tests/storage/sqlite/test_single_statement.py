@@ -182,7 +182,7 @@ class SameTests(SmallCase):
 
 
 class RefusedTests(SmallCase):
-    """Where the database cannot be written to, nothing is, and nobody waits more than once."""
+    """If the database cannot be written to, nothing is stored, and no caller waits more than once."""
 
     def test_another_program_has_locked_it(self) -> None:
         self.successResultOf(self.append(b"a"))

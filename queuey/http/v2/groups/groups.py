@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import attrs
 
 from queuey.core.groups.exchange import GroupExchange
-from queuey.core.groups.group_changes import GroupChanges, Judge
+from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import PartitionLag
 from queuey.errors import InvalidRequest, NoSuchGroup
 from queuey.http.admission.gate import AdmittedToQueue
 from queuey.http.answers.encoding import json_line
 from queuey.http.answers.problems import Problem
 from queuey.http.routes import Route
-from queuey.http.v2.inputs.conditions import check_read_only, conditions
+from queuey.http.v2.inputs.conditions import conditions
 from queuey.http.v2.inputs.parameters import Members, Query, members
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.addresses import id_text
-from queuey.http.v2.representations.fields import HEAD
+from queuey.http.v2.representations.fields import HEAD, etag, location
 from queuey.http.wire import Request
 from queuey.model.applications.access import Operation
 from queuey.model.applications.policy import Policy
@@ -129,7 +128,7 @@ class V2Groups:
         lag = await self.groups.lag(admitted.queue, found)
         now = from_seconds(self.now())
         document = {**group_json(found, admitted), "lag": [_lag_json(one, admitted.queue, now) for one in lag]}
-        request.answer(200, (*HEAD, _tag(found)), json_line(document))
+        request.answer(200, (*HEAD, etag(found.version)), json_line(document))
 
     async def put(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Create or replace the settings of a group; members that are missing get their defaults."""
@@ -137,13 +136,14 @@ class V2Groups:
         check_name(group)
         given = members(request, (*_SETTINGS, *_READ_ONLY))
         wanted = changes(given, frozenset(_SETTINGS), admitted.queue)
-        judge = _judge(request, group, given)
+        judge = conditions(request, _KIND).judge(group, given)
         try:
             found, made = await self.groups.put(admitted.queue, group, wanted, judge)
         except InvalidRequest as error:
             raise in_body(error) from None
-        headers = ((b"Location", _path(admitted.queue, found)),) if made else ()
-        request.answer(201 if made else 200, (*HEAD, _tag(found), *headers), json_line(group_json(found, admitted)))
+        headers = (location(admitted.queue, "groups", found.name),) if made else ()
+        document = json_line(group_json(found, admitted))
+        request.answer(201 if made else 200, (*HEAD, etag(found.version), *headers), document)
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Change the members that are given; null resets a member to its default."""
@@ -152,12 +152,12 @@ class V2Groups:
         given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
         reset = frozenset(name for name in _SETTINGS if name in given and given[name] is None)
         wanted = changes(given, reset, admitted.queue)
-        judge = _judge(request, group, given)
+        judge = conditions(request, _KIND).judge(group, given)
         try:
             changed = await self.groups.change(admitted.queue, found, wanted, judge)
         except InvalidRequest as error:
             raise in_body(error) from None
-        request.answer(200, (*HEAD, _tag(changed)), json_line(group_json(changed, admitted)))
+        request.answer(200, (*HEAD, etag(changed.version)), json_line(group_json(changed, admitted)))
 
     async def delete(self, request: Request, admitted: AdmittedToQueue, group: str) -> None:
         """Delete a group; the messages of the queue stay."""
@@ -213,26 +213,6 @@ def in_body(error: InvalidRequest) -> Problem:
     """Return the problem for members of a body that turn out to be invalid only when the change is made."""
     found = tuple({"pointer": f"/{name}", "detail": text} for name, text in error.problems.items())
     return Problem("invalid-body", " ".join(error.problems.values()), errors=found)
-
-
-def _judge(request: Request, name: str, given: Mapping[str, Any]) -> Judge:
-    """Return the precondition of a change: the request's conditional headers and read-only members."""
-    asked = conditions(request, _KIND)
-
-    def judge(group: Group | None) -> None:
-        asked.meet(group)
-        check_read_only(given, _KIND, name, group)
-
-    return judge
-
-
-def _tag(group: Group) -> tuple[bytes, bytes]:
-    return b"ETag", f'"{group.version}"'.encode("ascii")
-
-
-def _path(queue: Queue, group: Group) -> bytes:
-    parts = (queue.application, "queues", queue.name, "groups", group.name)
-    return "/".join(["/v2", *(quote(part, safe="") for part in parts)]).encode("ascii")
 
 
 def _lag_json(lag: PartitionLag, queue: Queue, now: Ticks) -> dict[str, Any]:

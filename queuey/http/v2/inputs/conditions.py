@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import attrs
@@ -57,6 +57,19 @@ class Conditions:
                 raise PreconditionFailed(f"There is such a {self.kind}.")
             if made.version in none_match.strong | none_match.weak:
                 raise PreconditionFailed(f"{self._has(made)}, which If-None-Match names.")
+
+    def judge(self, name: str, given: Mapping[str, Any]) -> Callable[[Made | None], None]:
+        """Return the check of a change: it is called with what is there, and raises if the change must not be made.
+
+        :param name: what the path names.
+        :param given: the members that the client sent; those that only the server sets must be as it has set them.
+        """
+
+        def judge(made: Made | None) -> None:
+            self.meet(made)
+            check_read_only(given, self.kind, name, made)
+
+        return judge
 
     def _has(self, made: Made) -> str:
         return f'The {self.kind} has the ETag "{made.version}"'

@@ -44,7 +44,7 @@ class LiveQuery:
     """The parameters of a live read.
 
     :ivar position: where it begins; ``None`` is the end of the log.
-    :ivar resumed: whether the client has read before, and has to be told of gaps.
+    :ivar resumed: whether the client has read before, and has to learn of gaps.
     :ivar again: whether it comes back by itself, as an EventSource does.
     :ivar partitions: those to read; ``None`` is all.
     :ivar fresh: whether unstable messages are wanted.

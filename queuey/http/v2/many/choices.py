@@ -112,6 +112,16 @@ def _chosen(
     return Chosen(choice_of(application, tuple(where), tuple([prefix for _, prefix in prefixes])), where)
 
 
+def begin_in_body(asked: Members) -> tuple[str | None, Ticks | None, Start | None]:
+    """Return the members ``after``, ``since`` and ``start`` of a body. There may be one of them; errors are noted in
+    ``asked``."""
+    found = asked.text("after"), asked.time("since"), asked.choice("start", Start)
+    places = [name for name in ("after", "since", "start") if asked.value(name) is not None]
+    for name in places[1:]:
+        asked.wrong(name, f"cannot be given together with {places[0]}")
+    return found
+
+
 def begins_at(after: str | None, since: Ticks | None, start: Start | None) -> StorePosition | None:
     """Return where a read begins; ``None`` is the end of the log.
 

@@ -21,6 +21,7 @@ from queuey.http.v2.live.guard import LiveGuard
 from queuey.http.v2.live.query import Data, Errors, format_of, last_event_id
 from queuey.http.v2.many.choices import (
     Chosen,
+    begin_in_body,
     begins_at,
     choice_in_body,
     chosen_in_body,
@@ -50,7 +51,7 @@ class ManyLive:
     """What a live read of many queues asks for.
 
     :ivar position: where it begins; ``None`` is the end of the log.
-    :ivar resumed: whether the client has read before, and has to be told of gaps.
+    :ivar resumed: whether the client has read before, and has to learn of gaps.
     :ivar again: whether it comes back by itself, as an EventSource does.
     :ivar fresh: whether unstable messages are wanted.
     :ivar end: whether to end at the end of the log.
@@ -188,11 +189,7 @@ def _in_body(request: Request, application: str) -> ManyLive:
     """Return what a body asks for; see ``_in_query`` for the errors."""
     asked = Members(members(request, _MEMBERS))
     chosen = chosen_in_body(asked, application)
-    after, since = asked.text("after"), asked.time("since")
-    start = asked.choice("start", Start)
-    places = [name for name in ("after", "since", "start") if asked.value(name) is not None]
-    for name in places[1:]:
-        asked.wrong(name, f"cannot be given together with {places[0]}")
+    after, since, start = begin_in_body(asked)
     found = _live(request, asked, chosen)
     asked.check()
     again = last_event_id(request)

@@ -11,7 +11,7 @@ from queuey.core.many.reading import Gap, ManyAsked, ManyPage
 from queuey.http.answers.encoding import encoded
 from queuey.http.answers.pieces import Piece, portions
 from queuey.http.v2.inputs.parameters import Members, members
-from queuey.http.v2.many.choices import Chosen, begins_at, choice_in_body, chosen_in_body
+from queuey.http.v2.many.choices import Chosen, begin_in_body, begins_at, choice_in_body, chosen_in_body
 from queuey.http.v2.representations.messages import message_format
 from queuey.http.wire import Request
 from queuey.model.fields import LIMIT, MAX_BYTES, WAIT
@@ -19,7 +19,6 @@ from queuey.model.messages.message import Message
 from queuey.model.queues.choice import QueueChoice
 from queuey.model.reading import cursor
 from queuey.model.reading.many import StorePosition
-from queuey.model.reading.start import Start
 from queuey.model.timeid import ticks_of, to_rfc3339
 
 _MEMBERS: Final = ("queues", "prefixes", "after", "since", "start", "limit", "max_bytes", "wait", "fresh", "json")
@@ -56,11 +55,7 @@ def wanted(request: Request, application: str) -> ManyWanted:
     """
     asked = Members(members(request, _MEMBERS))
     chosen = chosen_in_body(asked, application)
-    after, since = asked.text("after"), asked.time("since")
-    start = asked.choice("start", Start)
-    places = [name for name in ("after", "since", "start") if asked.value(name) is not None]
-    for name in places[1:]:
-        asked.wrong(name, f"cannot be given together with {places[0]}")
+    after, since, start = begin_in_body(asked)
     limit = asked.number(LIMIT) or LIMIT.default
     max_bytes = asked.number(MAX_BYTES) or MAX_BYTES.default
     wait, fresh, json = asked.seconds(WAIT) or 0.0, asked.boolean("fresh"), asked.boolean("json")

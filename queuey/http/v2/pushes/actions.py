@@ -13,8 +13,8 @@ from queuey.http.routes import Route
 from queuey.http.v2.inputs.conditions import conditions
 from queuey.http.v2.inputs.parameters import members, refuse_query
 from queuey.http.v2.pushes.push_json import attempt_json
-from queuey.http.v2.pushes.pushes import KIND, PUSH, answer_push, named, tag
-from queuey.http.v2.representations.fields import HEAD
+from queuey.http.v2.pushes.pushes import KIND, PUSH, answer_push, named
+from queuey.http.v2.representations.fields import HEAD, etag
 from queuey.http.wire import Request
 from queuey.model.applications.access import Operation
 
@@ -85,7 +85,7 @@ class V2PushActions:
         found = await named(self.pushes, admitted.queue, push)
         changed, secret = await self.pushes.add_secret(admitted.queue, found, asked.meet)
         document = {"id": secret.id, "secret": secret.text}
-        request.answer(201, (*HEAD, tag(changed)), json_line(document))
+        request.answer(201, (*HEAD, etag(changed.version)), json_line(document))
 
     async def remove_secret(self, request: Request, admitted: AdmittedToQueue, push: str, secret: str) -> None:
         """Remove a secret: it signs no more."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import attrs
 
@@ -20,7 +19,7 @@ from queuey.http.v2.inputs.conditions import Conditions, check_read_only, condit
 from queuey.http.v2.inputs.parameters import members, refuse_query
 from queuey.http.v2.pushes.push_json import READ_ONLY, SETTINGS, push_json, settings
 from queuey.http.v2.queues import PATCH, QUEUE
-from queuey.http.v2.representations.fields import HEAD
+from queuey.http.v2.representations.fields import HEAD, etag, location
 from queuey.http.wire import Request
 from queuey.model.applications.access import Operation
 from queuey.model.groups.settings import Group, group_name_problem
@@ -89,10 +88,10 @@ class V2Pushes:
             found, made, secret = await self.pushes.put(admitted.queue, push, changes, edit, judge)
         except InvalidRequest as error:
             raise in_body(error) from None
-        headers = ((b"Location", _path(admitted.queue, found)),) if made else ()
+        headers = (location(admitted.queue, "pushes", found.name),) if made else ()
         report = PushReport() if made else await self.pushes.report(found)
         document = push_json(found, report, secret)
-        request.answer(201 if made else 200, (*HEAD, tag(found), *headers), json_line(document))
+        request.answer(201 if made else 200, (*HEAD, etag(found.version), *headers), json_line(document))
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:
         """Change the members that are given; null resets a member to its default."""
@@ -119,7 +118,7 @@ class V2Pushes:
 async def answer_push(pushes: PushDirectory, request: Request, group: Group) -> None:
     """Answer with a push and its state."""
     document = push_json(group, await pushes.report(group))
-    request.answer(200, (*HEAD, tag(group)), json_line(document))
+    request.answer(200, (*HEAD, etag(group.version)), json_line(document))
 
 
 def _judge(asked: Conditions, name: str, given: Mapping[str, Any]) -> Judge:
@@ -131,13 +130,3 @@ def _judge(asked: Conditions, name: str, given: Mapping[str, Any]) -> Judge:
         check_read_only(given, KIND, name, group)
 
     return judge
-
-
-def tag(group: Group) -> tuple[bytes, bytes]:
-    """Return the ETag of a push."""
-    return b"ETag", f'"{group.version}"'.encode("ascii")
-
-
-def _path(queue: Queue, group: Group) -> bytes:
-    parts = (queue.application, "queues", queue.name, "pushes", group.name)
-    return "/".join(["/v2", *(quote(part, safe="") for part in parts)]).encode("ascii")

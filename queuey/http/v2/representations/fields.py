@@ -10,6 +10,7 @@ from urllib.parse import quote
 from queuey.http.answers.encoding import JSON, Field
 from queuey.http.v2.inputs.items import BYTES, TEXT, is_media_type
 from queuey.model.messages.message import Content
+from queuey.model.queues.queue import Queue
 
 NO_STORE: Final[Field] = (b"Cache-Control", b"no-store")
 ASK_AGAIN: Final[Field] = (b"Cache-Control", b"private, no-cache")
@@ -63,3 +64,12 @@ def etag(tag: str) -> Field:
     :param tag: without the quotes.
     """
     return b"ETag", b'"%b"' % tag.encode("ascii")
+
+
+def location(queue: Queue, *below: str) -> Field:
+    """The field that has the path of a queue, or of something of it.
+
+    :param below: for example ``"groups"`` and the name of a group.
+    """
+    path = "/".join([quote(part, safe="") for part in (queue.application, "queues", queue.name, *below)])
+    return b"Location", f"/v2/{path}".encode("ascii")

@@ -27,7 +27,7 @@ class WaitTests(GroupTestCase):
         self.assertEqual(self.answer(second), ["b"])
 
     def test_something_at_once(self) -> None:
-        """Where there is something, nobody waits."""
+        """If there are messages, no claim waits."""
         self.appended("a")
         self.assertEqual(self.given(wait=20), ["a"])
 
@@ -91,7 +91,8 @@ class WaitTests(GroupTestCase):
         self.assertLessEqual(len(self.clock.getDelayedCalls()), timers)
 
     def test_queue_deleted(self) -> None:
-        """Who waits on it is told so, and so is who waits on one that was made anew."""
+        """A claim that waits on it gets the error, and so does one that waits on a group that was deleted and made
+        again."""
         for again in (False, True):
             connection = self.start()
             self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
@@ -123,7 +124,7 @@ class WaitTests(GroupTestCase):
         self.problem("no-such-group", self.send("GET", self.group()))
 
     def test_right_withdrawn(self) -> None:
-        """Who may no longer claim when the wait ends is not told what there is."""
+        """A client that may no longer claim when the wait ends gets no messages."""
         self.make("shared", principals=["app:other"])
         self.made("g", "shared")
         path = f"/v2/app{self.group('/claims', 'g', 'shared')}"

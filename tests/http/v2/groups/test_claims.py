@@ -285,7 +285,7 @@ class KeysOfPartitionsTests(GroupTestCase):
     partitions = 3
 
     def test_again(self) -> None:
-        """Whichever partition has messages, a repeat gives the same, and nobody else gets those."""
+        """Whichever partition has messages, a repeat gives the same, and no other claim gets those."""
         for number in range(6):
             self.appended(f"{number}", f"?partition={number % 3 + 1}")
         first = {key: self.claimed(key=key, limit=2) for key in ("a", "b", "c", "d", "e")}

@@ -32,14 +32,14 @@ EVERYTHING = (
 
 
 class States:
-    """States of which reading or changing fails, or nobody knows what became of a change.
+    """States of which reading or changing fails, or has an unknown outcome.
 
     :ivar reading: what reads fail with.
     :ivar changing: what changes fail with.
-    :ivar unknown: whether changes are done without anybody's being told.
+    :ivar unknown: whether changes are done although the caller gets an error.
     :ivar then: what reads fail with after a change.
     :ivar keys: those that were read.
-    :ivar damaged: what has this in its key is read as nobody has written it.
+    :ivar damaged: states with this in their keys are read as damaged bytes.
     """
 
     def __init__(self, states: IStateStore) -> None:
@@ -139,7 +139,7 @@ class GroupFailureTests(GroupTestCase):
         self.made()
 
     def later(self) -> None:
-        """Let time pass, so that nothing is at hand any more that was read before."""
+        """Let time pass, so that nothing that was read before is cached any more."""
         self.clock.advance(5)
 
     def test_reading(self) -> None:
@@ -176,7 +176,7 @@ class GroupFailureTests(GroupTestCase):
         self.problem("no-such-group", self.send("GET", self.group("", "other")))
 
     def test_unknown(self) -> None:
-        """A change of which nobody is told is looked up, and then known."""
+        """A change with an unknown outcome is looked up, and then known."""
         self.states.unknown = True
         receipt = self.receipt()
         self.assertEqual(self.settled(ack=[receipt]), ["acked"])
@@ -221,7 +221,7 @@ class GroupFailureTests(GroupTestCase):
         self.assertNotEqual([key for key in self.states.keys if "/group" in key], [])
 
     def test_waiting(self) -> None:
-        """Who waits while the store fails is told so, and takes nothing."""
+        """A claim that waits while the store fails gets the error, and takes nothing."""
         self.receipt()
         connection = self.start()
         self.pass_time(1)

@@ -11,7 +11,7 @@ from tests.http.wire_support import Client
 
 
 class FrontEndsTests(OnCassandra, GroupTestCase):
-    """Two houses on the same tables, which know of each other by those alone."""
+    """Two daemons on the same tables, which know of each other by those alone."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -93,7 +93,7 @@ class FrontEndsTests(OnCassandra, GroupTestCase):
             self.assertEqual(self.claimed()[0]["lease"], 7)
 
     def test_conditions(self) -> None:
-        """Of two that change the same at once, one is told so."""
+        """Of two that change the same at once, one gets an error."""
         tag = f'"{self.get()["version"]}"'
         self.expect(200, self.change({"lease": 7}, If_Match=tag))
         with self.other():

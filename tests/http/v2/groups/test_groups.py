@@ -174,7 +174,8 @@ class DeleteTests(GroupTestCase):
     """DELETE /v2/{app}/queues/{queue}/groups/{group}, and what becomes of groups whose queue is deleted."""
 
     def test_delete(self) -> None:
-        """It is gone, and messages stay; anew it begins anew, and knows no receipt of before."""
+        """It is gone, and messages stay; a new group of the name begins at its own start, and accepts no receipt of the
+        old one."""
         self.made()
         self.appended("a")
         receipt = self.receipt()
@@ -233,7 +234,8 @@ class CallerTests(GroupTestCase):
         return found
 
     def test_table(self) -> None:
-        """The application's key, the queue's principals, others, and nobody; public queues make no difference."""
+        """The application's key, the queue's principals, others, and callers without credentials; public queues make no
+        difference."""
         everything, see, work = {*self.SEE, *self.CHANGE, *self.WORK}, set(self.SEE), set(self.WORK)
         change = set(self.CHANGE)
         nothing = set[tuple[str, str]]()

@@ -72,7 +72,7 @@ class PutTests(GroupTestCase):
         self.assertEqual(self.given("newest"), [])
 
     def test_get_edit_put(self) -> None:
-        """What GET gives can be edited and put back, as long as nobody else has changed it; its lag is passed over."""
+        """What GET gives can be edited and put back, as long as no other client has changed it; its lag is ignored."""
         self.made()
         self.appended("a")
         group = self.get()
@@ -145,7 +145,7 @@ class PutTests(GroupTestCase):
         self.assertEqual(self.get(queue="p")["guarantee"], "at-most-once")
 
     def test_names(self) -> None:
-        """Who makes a group is told what its name may be; elsewhere there is just no such group."""
+        """A client that makes a group gets an error about its name; elsewhere there is just no such group."""
         self.assertIsNone(group_name_problem("x" * MAX_GROUP_NAME))
         self.made("x" * MAX_GROUP_NAME)
         allowed = "A group's name has 1 to 64 characters of A-Z a-z 0-9 . _ ~ -"

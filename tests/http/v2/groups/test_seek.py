@@ -8,7 +8,7 @@ from queuey.model.reading.cursor import Cursor, parse
 from queuey.model.reading.window import OLDEST
 from tests.http.api_support import OWNER
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 
 class SeekTests(GroupTestCase):
@@ -158,7 +158,7 @@ class SeekTests(GroupTestCase):
         self.assertEqual(self.given(), [])
 
     def test_replaced(self) -> None:
-        """A cursor of an earlier life of the queue is told where to go on."""
+        """For a cursor of an earlier incarnation of the queue, the error says where to go on."""
         self.spread("a")
         place = self.page()["next"]
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Connection, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Connection
 
 
 class SettleAndClaimTests(GroupTestCase):
@@ -70,7 +71,7 @@ class SettleAndClaimTests(GroupTestCase):
         self.assertEqual(self.both({"ack": [receipt]}, "k"), (["already-acked"], ["b"]))
 
     def test_a_claim_that_waits(self) -> None:
-        """What it settles is stored at once, and told when it is answered."""
+        """What it settles is stored at once, and reported when the claim is answered."""
         self.made()
         self.appended("a")
         (receipt,) = self.receipts()

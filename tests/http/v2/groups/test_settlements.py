@@ -75,7 +75,7 @@ class SettleTests(GroupTestCase):
             self.assertEqual(self.expect(200, self.ask_settle(body)), {"outcomes": []})
 
     def test_past_its_end(self) -> None:
-        """A receipt holds while nobody else was given the message."""
+        """A receipt holds while the message was given to no other worker."""
         self.appended("a")
         receipt = self.receipt(lease=1)
         self.clock.advance(60)
@@ -94,7 +94,7 @@ class SettleTests(GroupTestCase):
         self.assertEqual(self.stale("no", ack=[old]), ["stale"])
 
     def test_rejected_before(self) -> None:
-        """What was given up is settled: who asks once more is told that nothing changed."""
+        """A message that was given up is settled: a repeat gets the answer that nothing changed."""
         self.appended("a")
         receipt = self.receipt()
         self.settled(reject=[receipt])
@@ -120,7 +120,7 @@ class SettleTests(GroupTestCase):
         self.assertEqual(self.lag()["in_flight"], 1)
 
     def test_a_thousand(self) -> None:
-        """Of which some are stale: each is told of, in order, and the others are done."""
+        """Some of them are stale: each has its result, in order, and the others are done."""
         self.batch([{"body": f"{number}"} for number in range(1000)])
         old = self.receipts(limit=300, lease=1)
         self.clock.advance(2)

@@ -9,7 +9,7 @@ from tests.http.v2.live.test_live import SSE, Follower, LiveTestCase, events
 
 
 class EndTests(LiveTestCase):
-    """When a stream ends, and what its client is told."""
+    """When a stream ends, and what its client gets."""
 
     def test_end_of_the_log(self) -> None:
         """``end=true`` ends at the end."""
@@ -36,7 +36,8 @@ class EndTests(LiveTestCase):
         self.nothing_left()
 
     def test_deleted_queue(self) -> None:
-        """Its readers are told within a heartbeat, and what comes to another queue of the name is not theirs."""
+        """Its readers get an event within a heartbeat, and what comes to another queue of the name is not sent to
+        them."""
         follower = self.follow()
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
         self.turn(16)
@@ -46,7 +47,7 @@ class EndTests(LiveTestCase):
         self.nothing_left()
 
     def test_rights_taken_away(self) -> None:
-        """Who may not read any more is told, and is sent nothing else."""
+        """A reader that may not read any more gets an event, and nothing after it."""
         patch = "application/merge-patch+json"
         self.assertEqual(self.send("PATCH", "/queues/q", {"type": "public"}, content_type=patch).status, 200)
         anonymous = Follower(self.client.start("GET", "/v2/app/queues/q/events", {}))
@@ -180,7 +181,7 @@ class ClosedTests(LiveTestCase):
         self.assertEqual((end["messages"], end["closed"]), ([], True))
 
     def test_live(self) -> None:
-        """A live read gets the last messages, is told, and ends; an EventSource that comes back is sent away."""
+        """A live read gets the last messages and an event, and ends; an EventSource that comes back is sent away."""
         follower, lines = self.follow(), self.follow(Accept=LINES)
         self.assertEqual(self.append(b"last", "?close=true").status, 201)
         self.turn(1)
@@ -195,7 +196,7 @@ class ClosedTests(LiveTestCase):
         self.nothing_left()
 
     def test_delayed(self) -> None:
-        """A delayed message is waited for before the end is told."""
+        """A delayed message is waited for before the event of the end."""
         self.append(b"late", "?delay=30")
         follower = self.follow()
         self.close()

@@ -274,7 +274,7 @@ class PlaceTests(LiveTestCase):
         self.assertEqual(self.shown(one.events()), ["2"])
 
     def test_gap_purged(self) -> None:
-        """A client that comes back is told what was purged before it has read it."""
+        """A client that comes back learns what was purged before it has read it."""
         ids = [self.appended(text) for text in "abc"]
         self.assertEqual(self.send("DELETE", self.path(f"?before={ids[2]}")).status, 204)
         follower = self.follow(f"after={ids[0]}")
@@ -285,7 +285,7 @@ class PlaceTests(LiveTestCase):
         self.began(self.follow("start=oldest"), "message", "caught-up")
 
     def test_gap_expired(self) -> None:
-        """A client that was away for longer than messages live is told so; one that has stayed is not."""
+        """A client that was away for longer than messages live learns that; one that has stayed does not."""
         self.make("short", ttl=20)
         id = self.appended("a", queue="short")
         stays = self.follow(queue="short")

@@ -23,7 +23,7 @@ class Client:
     """What an EventSource knows: its place, and what it has been shown.
 
     :ivar seen: the bodies of messages, in the order in which they came.
-    :ivar gaps: how often it was told that something may be gone.
+    :ivar gaps: how often it got the event that something may be gone.
     """
 
     def __init__(self) -> None:
@@ -91,8 +91,8 @@ class MachineCase(LiveTestCase):
     def read_some(self, random: Random, client: Client, follower: Follower) -> None:
         """Let what came arrive up to any byte.
 
-        The first block arrives: a client that was never given a place begins at the oldest message again, and is not
-        told of what is gone by then.
+        The first block arrives: a client that was never given a place begins at the oldest message again, and gets no
+        event about what is gone by then.
         """
         text = follower.text
         first = 0 if client.place else text.index("\n\n") + 2

@@ -8,7 +8,8 @@ from typing import Any
 
 from tests.http.api_support import OWNER, SETTINGS
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Connection, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Connection
 from tests.live.fair_claims import starved
 
 JSON = {"Content-Type": "application/json"}

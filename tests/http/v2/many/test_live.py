@@ -230,7 +230,7 @@ class QueuesTests(ManyLiveCase):
         self.assertEqual(self.refusal(self.follow_body(queues=["a", "b"]))["errors"][0]["pointer"], "/queues/1")
 
     def test_more_changes_than_are_kept(self) -> None:
-        """Then the numbers are told again."""
+        """Then the numbers are sent again."""
         self.patch(chosen, "MAX_CHANGES", 3)
         follower = self.follow_many("prefix=room-")
         self.opened(follower, 1, "caught-up")
@@ -241,7 +241,8 @@ class QueuesTests(ManyLiveCase):
         self.assertEqual((opened.name, opened.json["queues"]), ("open", 8))
 
     def test_closed(self) -> None:
-        """Its end is told after its last message; and when all are closed that may ever come, the stream ends."""
+        """The event of its end follows its last message; and when all queues that could get messages are closed, the
+        stream ends."""
         follower, growing = self.follow_many("queue=a&queue=b"), self.follow_many("queue=a&prefix=room-")
         self.appended("last", "?close=true", queue="a")
         self.turn(1.2)
@@ -256,7 +257,7 @@ class QueuesTests(ManyLiveCase):
         self.assertEqual((place, growing.over), ([], False))
         back = self.follow_many("queue=a&queue=b", Last_Event_ID=str(found[-1].id))
         self.assertEqual(back.connection.response().status, 204)
-        # Who comes from before the end is told of it again.
+        # A client that comes back from before the end gets the event again.
         old = self.follow_many("queue=a&queue=b&start=oldest")
         self.assertEqual(
             self.told(old.events()), ["open", "a:last", "b:queue closed", "a:queue closed", "caught-up", "closed"]
@@ -273,7 +274,7 @@ class QueuesTests(ManyLiveCase):
         self.assertIsNotNone(place)
 
     def test_expired(self) -> None:
-        """A queue whose messages may have expired unread is named once; a reader at the end is not told of any."""
+        """A queue whose messages may have expired unread is named once; a reader at the end gets no such event."""
         self.make("brief", ttl=5)
         follower = self.follow_many("queue=a&queue=brief")
         place = follower.events()[-1].id

@@ -10,8 +10,8 @@ from queuey.core.many import reading
 from queuey.model.applications.application import key_id
 from queuey.model.applications.signing import Grant, sign
 from tests.http.api_support import KEY, NOW, OTHER, SETTINGS
+from tests.http.responses import Response
 from tests.http.v2.many.test_live import ALL, ANYBODY, ManyLiveCase
-from tests.http.wire_support import Response
 
 
 class AccessTests(ManyLiveCase):

@@ -27,8 +27,8 @@ class Reader:
     """What an EventSource of many queues knows: its place, and what it was shown.
 
     :ivar seen: the bodies of messages, in the order in which they came.
-    :ivar gaps: the queues of which it was told that something may be gone.
-    :ivar there: the queues that it was told of, by the last change of each.
+    :ivar gaps: the queues of which it got the event that something may be gone.
+    :ivar there: the queues that events named, by the last change of each.
     """
 
     def __init__(self) -> None:

@@ -12,7 +12,8 @@ from queuey.core.many import reading
 from queuey.model.applications.application import key_id
 from queuey.model.applications.signing import Grant, sign
 from tests.http.api_support import KEY, NOW, OTHER, OWNER, SETTINGS, V2TestCase
-from tests.http.wire_support import Connection, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Connection
 
 ANYBODY: dict[str, str] = {}
 

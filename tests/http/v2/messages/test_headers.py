@@ -6,8 +6,8 @@ import json
 from urllib.parse import quote
 
 from tests.http.api_support import OWNER, MessagesTestCase
+from tests.http.responses import Response
 from tests.http.v2.messages.test_messages import BAD_HEADERS, OURS
-from tests.http.wire_support import Response
 
 
 class HeadersTests(MessagesTestCase):
@@ -67,7 +67,7 @@ class HeadersTests(MessagesTestCase):
         self.assertEqual(errors, {"/messages/0/key": "has 1025 bytes in UTF-8, and not at most 1024"})
 
     def test_names_of_ours(self) -> None:
-        """Nobody else can say what Queuey says: that a message is for one group, or a dead letter."""
+        """No client can send the header fields of Queuey: that a message is for one group, or a dead letter."""
         for name in ("queuey-only", "queuey-dead-letter", "queuey-", "Queuey-Origin", "QUEUEY-x"):
             response = self.append(Queuey_Headers=json.dumps({"a": 1, name: "x"}))
             self.assertEqual(self.errors("invalid-parameters", response), {"Queuey-Headers": OURS}, name)

@@ -298,7 +298,7 @@ class WhoTests(MessagesTestCase):
     """Who may append, and where."""
 
     def test_caller(self) -> None:
-        """The application alone, whoever the principals are."""
+        """The application alone, whatever the principals are."""
         self.make("shared", principals=["app:other"], type="public")
         for queue in ("q", "shared"):
             self.problem("forbidden", self.send("POST", self.path(queue=queue), b"x", OTHER, None))

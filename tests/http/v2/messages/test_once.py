@@ -14,7 +14,8 @@ from queuey.model.messages.message import NewMessage
 from queuey.model.messages.once import Appended, Once
 from queuey.model.queues.queue import Queue
 from tests.http.api_support import LINES, OWNER, SETTINGS, SPARE_KEY, MessagesTestCase, fields_of
-from tests.http.wire_support import Client, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client
 
 QUOTE_IT = 'a key is printable ASCII in double quotes, as in Idempotency-Key: "8e03978e-40d5"'
 DAY = 86400
@@ -246,7 +247,7 @@ class ScopeTests(OnceTestCase):
             self.assertEqual(seen[-1].digest, hashed(*about))
 
     def test_keys(self) -> None:
-        """They are told apart to the letter."""
+        """Keys are compared to the letter."""
         ids = [self.new(self.once(key))[0] for key in ("a", "A", " a", "a ", "a  b", "a b", "x" * 254, "x" * 255)]
         self.assertEqual(len(set(ids)), 8)
 
@@ -326,7 +327,7 @@ class FormTests(OnceTestCase):
         self.new(self.append(Idempotency_Key='  "!#$%&\'()*+,-./:;<=>?@[]^_`{|}~"  '))
 
     def test_twice(self) -> None:
-        """Nobody can tell which one is meant."""
+        """It is unclear which one is meant."""
         for values in (('"1"', '"2"'), ('"1"', '"1"')):
             fields = [*OWNER.items(), *(("Idempotency-Key", value) for value in values)]
             errors = self.errors("invalid-parameters", self.ask("POST", "/v2/app/queues/q/messages", fields, b"x"))

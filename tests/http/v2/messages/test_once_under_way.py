@@ -110,7 +110,7 @@ class UnderWayTests(OnceTestCase):
         self.assertEqual([message["id"] for message in self.page()["messages"]], [answer["messages"][0]["id"]])
 
     def test_in_use(self) -> None:
-        """Where the store cannot wait for the first, the second is told when to come again."""
+        """If the store cannot wait for the first, the answer to the second says when to come again."""
         self.store.append_once = lambda *_: fail(KeyInUse("It is under way.", retry_after=7))  # type: ignore[method-assign]
         response = self.once("1")
         problem = self.problem("key-in-use", response)

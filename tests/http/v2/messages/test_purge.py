@@ -6,8 +6,9 @@ from urllib.parse import quote
 
 from queuey.model.timeid import from_seconds, make, to_v1_hex
 from tests.http.api_support import NOW, OTHER, OWNER
+from tests.http.responses import Response
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Fields, Response
+from tests.http.wire_support import Fields
 
 WRONG = "is neither a time, nor the id of a message, nor one of oldest, newest, now"
 

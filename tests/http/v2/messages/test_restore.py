@@ -10,7 +10,7 @@ from queuey.model.messages.message import Address, Message
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, make
 from tests.contracts.reading import TERMS
 from tests.http.api_support import NOW, OWNER, ApiTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 BATCH = {"Content-Type": "application/vnd.queuey.messages+json", **OWNER}
 JSON = {"Content-Type": "application/json", **OWNER}

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from queuey.model.timeid import from_seconds, make, to_v1_hex
 from tests.http.api_support import BATCH, LINES, NOW, OTHER, OWNER, SETTINGS, MessagesTestCase, fields_of
-from tests.http.wire_support import Client, Response
+from tests.http.responses import Response
+from tests.http.wire_support import Client
 
 TEXT = b"0123456789"
 BAD_ID = "is not the 32 hexadecimal digits of a version-6 UUID, a hyphen, and the number of a partition"
@@ -143,7 +144,7 @@ class PutTests(SingleTestCase):
     """PUT …/messages/{id}."""
 
     def test_replaces(self) -> None:
-        """Everything but the id and what follows from it; the time to live counts anew."""
+        """Everything except the id and what follows from it; the time to live begins again."""
         id = self.appended(TEXT, "?ttl=60&partition=2", content_type="text/plain", Queuey_Headers='{"a":1}')
         self.appended(b"after", "?ttl=100")
         self.clock.advance(50)
@@ -343,7 +344,7 @@ class DeleteTests(SingleTestCase):
         self.assertEqual([message["id"] for message in self.page()["messages"]], [two])
 
     def test_conditions(self) -> None:
-        """There are none; whoever sends one is not to think that it was kept."""
+        """There are none; a client that sends one must not think that it was kept."""
         id = self.appended("x")
         for name in ("If-Match", "If-None-Match"):
             errors = self.errors("invalid-parameters", self.one(id, "DELETE", **{name: self.tag(id)}))
@@ -383,7 +384,7 @@ class WhoTests(SingleTestCase):
         self.problem("unauthorized", self.one(id, queue="public", Authorization="Application nope"))
 
     def test_absent(self) -> None:
-        """Without the right, nobody learns what is there."""
+        """Without the permission, no answer shows what is there."""
         for id in (self.appended("x"), id_at(NOW), "nonsense"):
             for method, body in (("GET", None), ("PUT", b"y"), ("DELETE", None)):
                 self.problem("forbidden", self.send(method, self.path(f"/{id}"), body, OTHER, None))

@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from queuey.http.v2.inputs.items import MAX_HEADERS
 from tests.http.api_support import BATCH, LINES, OWNER, fields_of
 from tests.http.group_support import GroupTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PARENT, STATE = f"00-{TRACE}-{SPAN}-01", "congo=t61rcWkgMzE,rojo=00f067aa0ba902b7"

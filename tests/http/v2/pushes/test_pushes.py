@@ -246,7 +246,7 @@ class SecretTests(PushTestCase):
 
 class ActionTests(PushTestCase):
     def test_test(self) -> None:
-        """A test message is sent at once, and its outcome is told; nothing is stored."""
+        """A test message is sent at once, and the answer has its outcome; nothing is stored."""
         (secret,) = self.pushed()["secrets"]
         self.assertEqual(self.act("test"), {"status": 204, "milliseconds": 0, "error": None, "reason": None})
         (request,) = self.sender.sent

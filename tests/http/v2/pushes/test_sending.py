@@ -311,7 +311,7 @@ class SendingTests(PushTestCase):
         self.assertEqual(self.attempts()[0]["deliveries"], 1)
 
     def test_deleted_queue(self) -> None:
-        """Its pushes end with it; one of a new queue of that name begins anew."""
+        """Its pushes end with it; one of a new queue of that name begins with the new messages."""
         self.pushed()
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
         self.pass_time(3)

@@ -150,7 +150,7 @@ class CursorTests(ReadingTestCase):
             self.assertEqual(found, expected)
 
     def test_other_queue(self) -> None:
-        """A cursor of another queue is told from one of this."""
+        """A cursor of another queue is recognised."""
         self.make("p")
         cursor = self.page(queue="p")["next"]
         self.problem("queue-replaced", self.send("GET", self.path(f"?after={cursor}")))
@@ -210,7 +210,7 @@ class ResumeTests(ReadingTestCase):
         self.assertEqual(self.send("DELETE", self.path(f"?before={before}")).status, 204)
 
     def test_purged(self) -> None:
-        """A purge that passed the cursor is told of, with where it goes on; one behind it is not."""
+        """A purge that passed the cursor is reported, with where the reader goes on; one behind it is not."""
         ids = self.fill(10)
         cursors = [self.page("limit=2")["next"], self.page("limit=6")["next"]]
         self.purge(ids[5])

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from tests.http.api_support import NOW, OWNER
+from tests.http.responses import Response
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Response
 
 
 class DelayTests(ReadingTestCase):
@@ -15,7 +15,7 @@ class DelayTests(ReadingTestCase):
         return self.appended(body, f"?delay={delay}{rest}")
 
     def test_due(self) -> None:
-        """It shows when it is due, not earlier, whoever reads in whichever way."""
+        """It shows when it is due, not earlier, in every kind of read."""
         first = self.appended("first")
         id = self.later("60")
         page = self.page()

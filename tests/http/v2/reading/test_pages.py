@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.http.api_support import LINES, OTHER, OWNER, MessagesTestCase
-from tests.http.wire_support import Response
+from tests.http.responses import Response
 
 EMPTY = "is empty; leave it out, or give it a value"
 TWICE = "is given more than once"

@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.http.api_support import LINES, OTHER, OWNER
+from tests.http.responses import Response
 from tests.http.test_api_fuzz import bounded
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Response
 
 FRAME = ("date", "x-request-id", "content-length")
 
@@ -38,7 +38,7 @@ class SettledTestCase(ReadingTestCase):
 
 
 class SettledTests(SettledTestCase):
-    """Who is told 304."""
+    """The requests that get 304."""
 
     def test_a_page_that_is_as_it_was(self) -> None:
         self.fill(4)
@@ -55,7 +55,7 @@ class SettledTests(SettledTestCase):
         self.assertEqual((again.body, again.header("etag")), (whole.body, whole.header("etag")))
 
     def test_head(self) -> None:
-        """It has the fields of a GET, and is told 304 as one."""
+        """It has the fields of a GET, and gets 304 as one."""
         self.fill(4)
         whole, head = self.get("?limit=2"), self.get("?limit=2", "HEAD")
         fields = [[field for field in answer.headers if field[0].lower() not in FRAME] for answer in (whole, head)]
@@ -156,7 +156,7 @@ class SettledTests(SettledTestCase):
         self.assertFalse(self.known(tag, "?limit=2"))
 
     def test_who_may_not_read_is_told_so(self) -> None:
-        """Whoever knows the tag."""
+        """A client that has the tag."""
         self.fill(3)
         tag = self.tag("?limit=2")
         for fields, status in (({}, 401), (OTHER, 403)):
@@ -185,7 +185,7 @@ FORMS = ("application/json", LINES)
 
 
 class RandomTests(SettledTestCase):
-    """Whatever happens between two reads, who is told 304 has what he would be given."""
+    """Whatever happens between two reads, a client that gets 304 has what it would be given."""
 
     examples = 50
     untold = 0

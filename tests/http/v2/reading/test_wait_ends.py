@@ -66,7 +66,7 @@ class EndTests(WaitTestCase):
         self.nothing_left()
 
     def test_deleted_queue(self) -> None:
-        """Its readers are told, at the latest when their time is over."""
+        """Its readers get the error, at the latest when their time is over."""
         connection = self.wait(seconds="5")
         self.assertEqual(self.send("DELETE", "/queues/q").status, 204)
         self.pass_time(6)
@@ -86,7 +86,7 @@ class EndTests(WaitTestCase):
         self.nothing_left()
 
     def test_store_fails(self) -> None:
-        """Then the reader is told."""
+        """Then the reader gets the error."""
         merge = self.store.read_merged
         connection = self.wait()
         self.store.read_merged = lambda *_: fail(Unavailable("Away."))  # type: ignore[method-assign]

@@ -8,8 +8,9 @@ from typing import Any
 from queuey.core.waiting import Waits
 from queuey.service.assembly import Assembly
 from tests.http.api_support import LINES, NOW, OWNER
+from tests.http.responses import Response
 from tests.http.v2.reading.test_pages import ReadingTestCase
-from tests.http.wire_support import Connection, Response
+from tests.http.wire_support import Connection
 
 Arrived = Callable[[int], None]
 
@@ -17,7 +18,7 @@ Arrived = Callable[[int], None]
 class WaitTestCase(ReadingTestCase):
     """Reads that wait.
 
-    :ivar waits: everybody who waits in the house.
+    :ivar waits: all clients that wait in the daemon.
     """
 
     waits: Waits
@@ -72,7 +73,7 @@ class WaitTestCase(ReadingTestCase):
         return page
 
     def nothing_left(self) -> None:
-        """Nobody waits, and no timer is left of anybody."""
+        """No reader waits, and no timer is left."""
         self.assertEqual((self.waits.waiting, self.waits._queues), (0, {}))
         self.assertLessEqual(len(self.clock.getDelayedCalls()), self.timers)
 
@@ -288,7 +289,7 @@ class NotWakingTests(WaitTestCase):
         self.nothing_left()
 
     def test_end_of_the_range(self) -> None:
-        """Where nothing can come, nobody waits: before a time that is over, and behind the oldest."""
+        """If nothing can come, no reader waits: before a time that is over, and behind the oldest."""
         self.fill(3)
         first = self.ids("limit=1")[0]
         for query in ("until=1700000000", f"order=desc&after={first}", "since=5&until=4"):

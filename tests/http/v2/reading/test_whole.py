@@ -12,7 +12,8 @@ from queuey.errors import Unavailable
 from tests.http.admission.test_ongoing import CUT, OngoingTestCase
 from tests.http.api_support import BATCH, LINES, OWNER
 from tests.http.group_support import PATCH
-from tests.http.wire_support import BadAnswer, Connection, Fields, Response, encode_request, held_by_each
+from tests.http.responses import BadAnswer, Response
+from tests.http.wire_support import Connection, Fields, encode_request, held_by_each
 
 COUNT = 2500
 SIZE = 1500
@@ -261,7 +262,7 @@ class MeanwhileTests(WholeTestCase):
         self.assertEqual(self.all(f"after={place}")[0], rest)
 
     def test_defect(self) -> None:
-        """An error that nobody foresaw cuts the answer: there is no last line."""
+        """An unforeseen error cuts the answer: there is no last line."""
         connection = self.begin()
         self.until_begun(connection)
         self.store.read_merged = lambda *_: fail(ZeroDivisionError())  # type: ignore[method-assign]
@@ -348,7 +349,7 @@ class MeanwhileTests(WholeTestCase):
         self.ended(change, "forbidden")
 
     def test_purge(self) -> None:
-        """A purge that passes the reader makes a gap, which is told."""
+        """A purge that passes the reader makes a gap, which is reported."""
         connection = self.begin()
         self.until_begun(connection)
         self.assertEqual(self.send("DELETE", self.path(f"?before={self.stored[2000]}")).status, 204)

@@ -108,7 +108,7 @@ class ArrivingTests(StreamCase):
         self.assertEqual((5940, {"done": True, "stored": 60, "failed": 5940}), (len(told), last))
 
     def streamed(self, body: bytes) -> list[Any]:
-        """What is told of a stream whose lines take turns."""
+        """The results of a stream whose lines take turns."""
         connection = self.begin().send(chunk(body) + b"0\r\n\r\n")
         self.clock.advance(0)
         return self.lines(connection)
@@ -171,7 +171,7 @@ class ArrivingTests(StreamCase):
             self.assertEqual({"done": True, "stored": 0, "failed": 90}, self.lines(stream)[-1])
 
     def test_wrong_lines_that_waited_take_turns(self) -> None:
-        """So does what is told of lines that have gathered behind a slow write."""
+        """So do the results of lines that have gathered behind a slow write."""
         held = self.hold()
         stream = self.begin().send(chunk(message("a")))
         stream.send(chunk(b"{}\n" * 99))
@@ -193,7 +193,8 @@ class ArrivingTests(StreamCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_more_failures_than_are_kept(self) -> None:
-        """Failures that nobody reads have a limit; then they are counted, and the client is told so."""
+        """Failures that the client does not read have a limit; then they are counted, and the last line has the
+        count."""
         connection = self.begin("?results=failures")
         connection.transport.greedy = False
         for _ in range(60):
@@ -232,7 +233,8 @@ class ArrivingTests(StreamCase):
         self.assertEqual([], self.flushLoggedErrors())
 
     def test_body_that_breaks(self) -> None:
-        """Malformed chunks, or a client that is silent for too long: what came before is stored, and told."""
+        """Malformed chunks, or a client that is silent for too long: what came before is stored, and has its
+        results."""
         ways: tuple[tuple[str, Callable[[Connection], object]], ...] = (
             ("malformed-request", lambda connection: connection.send(b"zz\r\n")),
             ("request-timeout", lambda connection: self.clock.pump([1] * 61)),
@@ -257,7 +259,7 @@ class ArrivingTests(StreamCase):
             self.assertEqual({"done": False, "stored": 0, "failed": 1}, last)
 
     def test_body_that_breaks_while_its_lines_are_stored(self) -> None:
-        """What is being stored is waited for, so that nobody is told that nothing was."""
+        """Writes under way are waited for, so that no result says that nothing was stored."""
         held = self.hold()
         connection = self.begin().send(chunk(message("a"))).send(b"zz\r\n")
         self.assertEqual(b"", connection.received)

@@ -154,7 +154,7 @@ class BatchesTests(SynchronousTestCase):
         self.assertEqual(([[1]], 1), (self.begun, self.ended))
 
     def test_failed(self) -> None:
-        """A failure ends it, is told to whoever waits, and to those who come later."""
+        """A failure ends it, and is the result for all that wait, and for those who come later."""
         self.successResultOf(self.batches.put(lines(1, 1)))
         waiting = self.batches.put(lines(2, MAX_LINES))
         self.working.pop().errback(ZeroDivisionError())

@@ -75,7 +75,7 @@ class FailingTests(StreamCase):
         self.assertLess(lives["c"], lives["b"])
 
     def test_deleted_queue(self) -> None:
-        """If the queue is deleted, what was sent since is told so, and the stream ends."""
+        """If the queue is deleted, the lines sent since then get the error, and the stream ends."""
         connection = self.begin().send(chunk(message("a")))
         self.assertEqual(200, self.ask("DELETE", "/v1/app/q").status)
         connection.send(chunk(message("b") + message("c"))).send(chunk(message("d")))
@@ -85,7 +85,7 @@ class FailingTests(StreamCase):
         self.assertTrue(connection.transport.half_closed)
 
     def test_revoked_key(self) -> None:
-        """A key that lets in no more lets a stream go on no longer: what was sent since is told so, and it ends."""
+        """A key that was revoked ends a stream: the lines sent since then get the error."""
         connection = self.begin().send(chunk(message("a")))
         settings = self.assembly.in_force.settings
         without = [attrs.evolve(one, digests=frozenset()) for one in settings.applications]
@@ -98,7 +98,7 @@ class FailingTests(StreamCase):
         self.assertEqual([1], self.held.sizes)
 
     def test_deleted_queue_and_a_broken_line(self) -> None:
-        """Of what comes after the lines that failed nothing is told: the lines before it were dropped."""
+        """Lines that come after the lines that failed have no results: they were dropped before."""
         held = self.hold()
         connection = self.begin().send(chunk(message("a"))).send(chunk(message("b") + b"broken"))
         connection.send(b"0\r\n\r\n")
@@ -109,7 +109,7 @@ class FailingTests(StreamCase):
         self.assertEqual([1], self.held.sizes)
 
     def test_found_out_while_the_client_is_silent(self) -> None:
-        """What ends a stream is told at once, and not when the client sends more."""
+        """What ends a stream is sent at once, and not when the client sends more."""
         for error, last in (
             (NoSuchQueue("It is gone."), {"done": False, "stored": 0, "failed": 1}),
             (KeyError(), None),

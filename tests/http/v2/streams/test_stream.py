@@ -19,7 +19,8 @@ from queuey.model.timeid import MessageId
 from queuey.storage.caching import CachedStore
 from queuey.storage.memory import MemoryStore
 from tests.http.api_support import OTHER, OWNER, SETTINGS, ApiTestCase
-from tests.http.wire_support import Connection, Fields, Response, encode_chunks, encode_request
+from tests.http.responses import Response
+from tests.http.wire_support import Connection, Fields, encode_chunks, encode_request
 
 PATH = "/v2/app/queues/q/messages"
 TYPE = {"Content-Type": "application/x-ndjson"}
@@ -130,7 +131,7 @@ class TellingTests(StreamCase):
     """What becomes of each line."""
 
     def test_stored(self) -> None:
-        """Each line is told where its message is, in order, and the last line counts."""
+        """Each line has a result with the address of its message, in order, and the last line counts."""
         *told, last = self.stream(message("a") + message("b", ttl=5) + b'{"body_base64": "/w=="}')
         self.assertEqual({"done": True, "stored": 3, "failed": 0}, last)
         self.assertEqual(["a", "b", "\ufffd"], self.stored())
@@ -165,7 +166,7 @@ class TellingTests(StreamCase):
         self.assertEqual([], self.held.sizes)
 
     def test_wrong_lines(self) -> None:
-        """What is wrong with a line is told of it, with its number, and the others are stored."""
+        """An error in a line is its result, with its number, and the others are stored."""
         told = self.stream(message("a") + b"\n" + message("b", tll=5) + message("c", ttl=0) + message("d"))
         self.assertEqual({"done": True, "stored": 2, "failed": 2}, told[-1])
         self.assertEqual([("invalid-body", 3), ("invalid-body", 4)], [self.problem(line) for line in told[1:3]])
@@ -240,7 +241,7 @@ class TellingTests(StreamCase):
         self.assertEqual([(message("a") + message("b")).decode()], self.bodies("/v1/app/messages"))
 
     def test_failures_only(self) -> None:
-        """Stored messages are not told of, if the client likes."""
+        """Stored messages have no results, if the client asks for that."""
         told = self.stream(message("a") + message("b", ttl=0) + message("c"), "?results=failures")
         self.assertEqual(("invalid-body", 2), self.problem(told[0]))
         self.assertEqual([{"done": True, "stored": 2, "failed": 1}], told[1:])
@@ -283,7 +284,7 @@ class KeyTests(StreamCase):
     """Lines that are stored once."""
 
     def test_duplicate(self) -> None:
-        """A line that was stored before is told again where it is, and that it is a duplicate."""
+        """A line that was stored before has the same address in its result, and is marked as a duplicate."""
         body = message("a", idempotency_key="1") + message("b") + message("c", idempotency_key="2")
         first = self.stream(body)
         self.assertEqual([False, None, False], [line.get("duplicate") for line in first[:3]])
@@ -367,7 +368,7 @@ class RefusalTests(StreamCase):
             self.assertEqual(2, len(self.lines(connection)), text)
 
     def test_access(self) -> None:
-        """Who may not write is told so at once."""
+        """A client that may not write gets the error at once."""
         anonymous = {**TYPE, "Transfer-Encoding": "chunked"}
         self.refused_early(401, "unauthorized", headers=anonymous)
         self.refused_early(403, "forbidden", headers={**anonymous, **OTHER})
@@ -376,7 +377,7 @@ class RefusalTests(StreamCase):
         self.refuse(404, "no-such-queue", connection.response())
 
     def test_expected(self) -> None:
-        """A client that waits for it is told to go on after the checks, or refused."""
+        """A client that waits for 100 Continue gets it after the checks, or is refused."""
         waits = {**CHUNKED, "Expect": "100-continue"}
         self.refused_early(400, "invalid-parameters", "?ttl=5", waits)
         connection = self.begin(headers=waits)

@@ -52,7 +52,7 @@ class _Due:
         return answer
 
     def _give_up(self, answer: Deferred[Any]) -> None:
-        # The node cannot be told. Its answer will come, and has to be counted.
+        # The node cannot be informed. Its answer will come, and has to be counted.
         self.take()
 
 
