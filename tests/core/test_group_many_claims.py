@@ -102,6 +102,9 @@ class SettleTests(SynchronousTestCase):
         claimed, outcomes = self.claim(stored, takes=Takes({0: UNKNOWN}))
         self.assertIs(self.failureResultOf(claimed).value, UNKNOWN)
         self.assertEqual(outcomes, [stored])
+        for result, applied in ((stored, "partly"), (stale, "no")):
+            claimed, _ = self.claim(result, takes=Takes({0: REFUSED}))
+            self.assertEqual(self.failureResultOf(claimed, Unavailable).value.applied, applied)
 
     def test_what_was_applied(self) -> None:
         """The error describes the settlements of all groups, and nothing is claimed."""

@@ -98,9 +98,8 @@ class ManyClaims:
     ) -> Served:
         """Claim messages of the first group that has some; if there are none, wait for them.
 
-        The settlements of all groups are stored first, each group's in a transaction of its own. Afterwards an error
-        does not undo them: ``settled`` was called with their outcomes then. If some cannot be stored, nothing is
-        claimed, and ``applied`` of the error describes all of them.
+        The settlements of all groups are stored first, each group's in a transaction of its own. If some cannot be
+        stored, nothing is claimed. ``applied`` of any error describes all of them.
 
         :param sources: of one application, each group once.
         :param strict: whether an earlier group goes before a later one; else the order is random for each claim.
@@ -121,11 +120,17 @@ class ManyClaims:
             outcomes = await self._settled(sources)
             if settled is not None:
                 settled(outcomes)
-            served: Served = (None, Delivered(()))
-            if key is not None:
-                served = await self._given(sources, attrs.evolve(claiming, known=True))
-            if served[0] is None:
-                served = await self._claim(sources, claiming, strict=strict)
+            applied = _applied(outcomes)
+            try:
+                served: Served = (None, Delivered(()))
+                if key is not None:
+                    served = await self._given(sources, attrs.evolve(claiming, known=True))
+                if served[0] is None:
+                    served = await self._claim(sources, claiming, strict=strict)
+            except SourceFailed as failed:
+                raise SourceFailed(failed.at, failed.error.after(applied)) from None
+            except QueueyError as error:
+                raise error.after(applied) from None
         at, got = served
         return at, Delivered(got.deliveries, got.blocked, outcomes) if outcomes else got
 
@@ -136,7 +141,7 @@ class ManyClaims:
         outcomes = tuple(outcome for result in results if isinstance(result, tuple) for outcome in result)
         failed = {at: result for at, result in zip(some, results, strict=True) if isinstance(result, QueueyError)}
         for at, error in failed.items():
-            said = {"no" if UNCHANGED.issuperset(outcomes) else "partly", *(one.applied for one in failed.values())}
+            said = {_applied(outcomes), *(one.applied for one in failed.values())}
             applied = next(word for word in ("unknown", "partly", "no") if word in said)
             if isinstance(error, Unavailable | StorageFull):
                 raise error.but(applied)
@@ -226,6 +231,11 @@ class ManyClaims:
         if problem is not None:
             raise problem
         return None, Delivered((), blocked)
+
+
+def _applied(outcomes: Sequence[Outcome]) -> str:
+    """Return what an error says that comes after these settlements."""
+    return "no" if UNCHANGED.issuperset(outcomes) else "partly"
 
 
 class _Waiting:

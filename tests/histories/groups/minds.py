@@ -67,6 +67,7 @@ PLANS: Final = (
 class ToClaim:
     """:ivar lease: ``None`` is the group's; ``max_bytes`` and ``partitions``: ``None`` is not to say.
     :ivar groups: of a claim of several; ``fair``: in any order, and not in this one.
+    :ivar settle: what a claim of several settles first, by group.
     """
 
     limit: int
@@ -77,6 +78,7 @@ class ToClaim:
     key: str | None = None
     groups: tuple[str, ...] = ()
     fair: bool = False
+    settle: tuple[tuple[str, tuple[Asked, ...]], ...] = ()
 
 
 @attrs.frozen
@@ -111,10 +113,13 @@ class Rest:
 
 @attrs.frozen
 class ToPost:
-    """:ivar bodies: of messages that are stored together, under one key."""
+    """:ivar bodies: of messages that are stored together, under one key.
+    :ivar queue: ``None`` if there is only one.
+    """
 
     key: str
     bodies: tuple[str, ...]
+    queue: str | None = None
 
 
 Intent = ToClaim | ToSettle | ToSeek | ToRedrive | ToPost
@@ -126,10 +131,12 @@ class Told:
     """What came of it.
 
     :ivar next: where a redrive has to go on.
+    :ivar settled: what became of the settlements of a claim.
     """
 
     operation: Operation | Send
     next: str | None = None
+    settled: tuple[Settled, ...] = ()
 
     @property
     def unknown(self) -> bool:
@@ -254,6 +261,10 @@ class WorkerMind:
             key,
         )
 
+    def settlement(self) -> tuple[Asked, ...]:
+        """What it would settle now, to be settled by a claim."""
+        return self._settlement().asked if self._held else ()
+
     def _settlement(self) -> ToSettle:
         some = self._random.sample(list(self._held.values()), self._random.randint(1, len(self._held)))
         asked = {given.receipt: self._asked(given) for given in some[:10]}
@@ -284,9 +295,10 @@ class SenderMind:
     plan = None
     over = False
 
-    def __init__(self, name: str, random: Random, pause: float) -> None:
+    def __init__(self, name: str, random: Random, pause: float, queue: str | None = None) -> None:
         """:param pause: seconds between two posts, in the mean."""
         self.name = name
+        self._queue = queue
         self._random = random
         self._pause = pause
         self._again: ToPost | None = None
@@ -303,7 +315,8 @@ class SenderMind:
             return Rest(self._random.uniform(0, 2 * self._pause))
         self._number += 1
         key = f"{self.name}-{self._number}"
-        return ToPost(key, tuple(f"{key}/{place}" for place in range(self._random.choice((1, 1, 1, 2, 4)))))
+        bodies = tuple(f"{key}/{place}" for place in range(self._random.choice((1, 1, 1, 2, 4))))
+        return ToPost(key, bodies, self._queue)
 
     def heard(self, intent: Intent, told: Told) -> None:
         """See Mind."""
