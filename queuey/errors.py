@@ -32,7 +32,7 @@ class QueueyError(Exception):
     def after(self, applied: str) -> Self:
         """Return this error as that of a request that had stored something before: with this ``applied``, unless the
         error says itself that something was, or may be, stored."""
-        return self.but(applied) if self.applied == "no" else self
+        return self.but(applied) if self.applied == "no" != applied else self
 
 
 class ConfigurationError(QueueyError):

@@ -136,3 +136,10 @@ class ISeals(Interface):
 
         :raise Unsealable: none of them fits.
         """
+
+    def sealed_anew(sealed: bytes) -> bytes | None:
+        """Decrypt a secret with one of the keys, and encrypt it with the first key.
+
+        :return: ``None`` if it is encrypted with the first key already.
+        :raise Unsealable: none of the keys fits.
+        """

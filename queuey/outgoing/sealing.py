@@ -25,7 +25,9 @@ class Seals:
 
     def __init__(self, keys: Sequence[str]) -> None:
         derived = [urlsafe_b64encode(sha256(_PURPOSE + key.encode("utf-8")).digest()) for key in keys]
-        self._fernet = MultiFernet([Fernet(key) for key in derived]) if derived else None
+        each = [Fernet(key) for key in derived]
+        self._first = each[0] if each else None
+        self._fernet = MultiFernet(each) if each else None
         self.usable = bool(derived)
 
     def seal(self, secret: bytes) -> bytes:
@@ -41,4 +43,14 @@ class Seals:
                 return self._fernet.decrypt(sealed)
         except InvalidToken:
             pass
-        raise Unsealable("The secret was sealed with a key that the settings do not have any more.")
+        raise Unsealable("The secrets were sealed with a key that the settings do not have any more.")
+
+    def sealed_anew(self, sealed: bytes) -> bytes | None:
+        """See ISeals."""
+        secret = self.unseal(sealed)
+        assert self._first is not None
+        try:
+            self._first.decrypt(sealed)
+        except InvalidToken:
+            return self.seal(secret)
+        return None

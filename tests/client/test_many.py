@@ -75,6 +75,24 @@ class ManyTests(SynchronousTestCase):
         self.assertEqual(client.claim_many(groups), [])
         self.assertRaises(ValueError, client.claim_many, [])
 
+    def test_a_claim_acks_what_is_done(self) -> None:
+        """The messages of each group are acked there; what another worker has is known to be lost then."""
+        given = [{**message(at), "receipt": f"r{at}", "deliveries": 1, "lease": 30} for at in range(3)]
+        outcomes = [{"receipt": f"r{at}", "outcome": outcome} for at, outcome in enumerate(("acked", "stale"))]
+        client, server = self.client(
+            answer({"messages": given[:2], "queue": "low", "group": "w"}),
+            answer({"messages": given[2:], "queue": "high", "group": "w"}),
+            answer({"messages": [], "outcomes": outcomes}),
+        )
+        groups = [("high", "w"), ("low", "w")]
+        done = [*client.claim_many(groups), *client.claim_many(groups)]
+        client.claim_many(groups, ack=done)
+        acks = [one["settle"]["ack"] for one in server.sent(2)["from"]]
+        self.assertEqual(acks, [["r2"], ["r0", "r1"]])
+        self.assertNotIn("settle", server.sent(1)["from"][0])
+        self.assertEqual([one.lost for one in done], [False, True, False])
+        self.assertRaises(ValueError, client.claim_many, [("high", "w")], ack=done)
+
     def test_a_claim_is_sent_again_under_its_key(self) -> None:
         client, server = self.client(
             problem("unavailable", 503, retryable=True, applied="unknown"), answer({"messages": []})

@@ -1,16 +1,17 @@
-"""Claims of several groups when the store cannot be asked about one of them."""
+"""Claims of several groups, and their settlements, when the store cannot be asked about one of them."""
 
 from __future__ import annotations
 
 from typing import Any, cast
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.groups.many_claims import ClaimSource, ManyClaims
+from queuey.core.groups.many_claims import ClaimSource, ManyClaims, SourceFailed
 from queuey.core.groups.values import Claiming, Delivered, Delivery
-from queuey.errors import StorageFull, Unavailable
+from queuey.errors import NoSuchGroup, StorageFull, Unavailable
+from queuey.model.groups.terms import Outcome
 
 GIVEN = Delivered((cast(Delivery, "a message"),))
 REFUSED, UNKNOWN = Unavailable("no"), Unavailable("perhaps", applied="unknown")
@@ -45,13 +46,14 @@ class Source:
     group: int
     queue: Any = None
     partitions: tuple[int, ...] = (1,)
+    settlings: tuple[Any, ...] = ()
 
 
 class UnavailableTests(SynchronousTestCase):
     """What becomes of the claim depends on whether messages may have been leased."""
 
     def claim(self, takes: Takes, key: bytes | None = None) -> Deferred[Any]:
-        claims = ManyClaims(cast(Any, None), cast(Any, None), takes.take, cast(Any, None))
+        claims = ManyClaims(cast(Any, None), cast(Any, None), takes.take, cast(Any, None), cast(Any, None))
         sources = cast(list[ClaimSource], [Source(number) for number in range(3)])
         return Deferred.fromCoroutine(claims.claim(sources, Claiming(10, key=key), strict=True))
 
@@ -70,3 +72,63 @@ class UnavailableTests(SynchronousTestCase):
             takes = Takes({0: UNKNOWN, 1: GIVEN})
             self.assertIs(self.failureResultOf(self.claim(takes, key)).value, UNKNOWN)
             self.assertEqual(takes.asked, [0])
+
+
+class SettleTests(SynchronousTestCase):
+    """Settlements of several groups, of which some cannot be stored."""
+
+    def claim(self, *results: Any, takes: Takes | None = None) -> tuple[Deferred[Any], list[Any]]:
+        """Claim of groups that settle with these results, or raise them; ``None`` is a group that settles nothing."""
+        outcomes: list[Any] = []
+
+        def settle(queue: Any, group: Any, settlings: Any) -> Deferred[Any]:
+            result = results[group]
+            return fail(result) if isinstance(result, Exception) else succeed(result)
+
+        takes = takes or Takes({0: GIVEN})
+        claims = ManyClaims(cast(Any, None), cast(Any, None), takes.take, settle, cast(Any, None))
+        sources = [Source(at, settlings=() if result is None else ("r",)) for at, result in enumerate(results)]
+        of_many = cast(list[ClaimSource], sources)
+        claimed = claims.claim(of_many, Claiming(10), strict=True, settled=outcomes.append)
+        return Deferred.fromCoroutine(claimed), outcomes
+
+    def test_outcomes(self) -> None:
+        """They are in the order of the groups, and are told before messages are claimed."""
+        stored, stale = (Outcome.ACKED,), (Outcome.STALE,)
+        claimed, outcomes = self.claim(stored, None, stale)
+        at, delivered = self.successResultOf(claimed)
+        self.assertEqual((at, delivered.deliveries), (0, GIVEN.deliveries))
+        self.assertEqual((delivered.outcomes, outcomes), (stored + stale, [stored + stale]))
+        claimed, outcomes = self.claim(stored, takes=Takes({0: UNKNOWN}))
+        self.assertIs(self.failureResultOf(claimed).value, UNKNOWN)
+        self.assertEqual(outcomes, [stored])
+        for result, applied in ((stored, "partly"), (stale, "no")):
+            claimed, _ = self.claim(result, takes=Takes({0: REFUSED}))
+            self.assertEqual(self.failureResultOf(claimed, Unavailable).value.applied, applied)
+
+    def test_what_was_applied(self) -> None:
+        """The error describes the settlements of all groups, and nothing is claimed."""
+        stored, stale = (Outcome.ACKED,), (Outcome.STALE,)
+        partly = Unavailable("half", applied="partly")
+        for results, applied in (
+            ((REFUSED, None), "no"),
+            ((stale, REFUSED), "no"),
+            ((REFUSED, stored), "partly"),
+            ((partly, stale), "partly"),
+            ((stored, REFUSED, UNKNOWN), "unknown"),
+            ((StorageFull("full"), stored), "partly"),
+        ):
+            takes = Takes({0: GIVEN})
+            claimed, outcomes = self.claim(*results, takes=takes)
+            error = self.failureResultOf(claimed).value
+            self.assertEqual((error.applied, takes.asked, outcomes), (applied, [], []), results)
+
+    def test_a_group_that_is_gone(self) -> None:
+        claimed, _ = self.claim((Outcome.ACKED,), NoSuchGroup("gone"))
+        failed = self.failureResultOf(claimed, SourceFailed).value
+        self.assertEqual((failed.at, failed.error.applied), (1, "partly"))
+        self.assertIsInstance(failed.error, NoSuchGroup)
+
+    def test_a_defect(self) -> None:
+        claimed, _ = self.claim(ZeroDivisionError())
+        self.failureResultOf(claimed, ZeroDivisionError)

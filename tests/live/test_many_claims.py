@@ -12,7 +12,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey_client import Client
+from queuey_client import Client, Delivery
 from tests import tried
 from tests.live.clients import KEY, Poster, make_queue
 from tests.live.fair_claims import Shift, starved
@@ -39,15 +39,17 @@ class ManyClaimsTests(WorkersCase):
         return Client(f"http://127.0.0.1:{self.port}", "queuey", key=KEY)
 
     def work(self, number: int, done: list[str], served: Counter[str]) -> None:
-        """Claim and acknowledge until nothing has come for a while."""
+        """Claim until nothing has come for a while; every other worker acknowledges by its next claim."""
         with self.client() as client:
             groups = {queue: client.queue(queue).group("w") for queue in QUEUES}
-            last = time.monotonic()
+            last, claimed = time.monotonic(), list[Delivery]()
             while time.monotonic() - last < QUIET:
                 order = ("strict", "fair")[number % 2]
-                claimed = client.claim_many(GROUPS, 5, order=order, lease=LEASE, wait=2)
+                by_claim = claimed if number % 4 < 2 else ()
+                claimed = list(client.claim_many(GROUPS, 5, order=order, lease=LEASE, wait=2, ack=by_claim))
                 for delivery in claimed:
-                    groups[delivery.queue].ack(delivery)
+                    if number % 4 >= 2:
+                        groups[delivery.queue].ack(delivery)
                     done.append(delivery.text)
                     served[delivery.queue] += 1
                     last = time.monotonic()
@@ -72,6 +74,9 @@ class ManyClaimsTests(WorkersCase):
         self.assertLessEqual(acknowledged, set(found))
         self.assertLessEqual(set(found), acknowledged | unknown)
         self.assertEqual(set(served), set(QUEUES))
+        with self.client() as client:
+            lags = [client.queue(queue).group("w").info().document["lag"] for queue in QUEUES]
+        self.assertEqual({one["behind"]["count"] for lag in lags for one in lag}, {0})
         twice = sum(number > 1 for number in found.values())
         # An acknowledgement whose answer was lost may be of a message that another worker was given meanwhile.
         self.assertLessEqual(twice, 5 * CLAIMERS)

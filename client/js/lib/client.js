@@ -67,7 +67,8 @@ export class Client {
 
   /**
    * Take messages under a lease from the first of several groups that has some. Each names its queue and its group, and
-   * is settled there. `groups` are pairs of the names of a queue and a group.
+   * is settled there. `groups` are pairs of the names of a queue and a group. With `ack`, messages of these groups that
+   * are done are acked by the same request.
    */
   async claimMany(groups, limit = 10, options = {}) {
     return claimMany(this.#requests, groups, limit, options);

@@ -3,6 +3,7 @@
 import { deliveriesOf, manyPageOf, resultOf } from "./answers.js";
 import { claim } from "./claims.js";
 import { JSON_TYPE, compact, plainNumber, placeText, query, segment } from "./encoding.js";
+import { isLost, outcomesOf } from "./errors.js";
 import { LiveRead } from "./live-read.js";
 import { checkReader, following } from "./reading.js";
 import { choiceLine, signedUrl } from "./signing.js";
@@ -66,13 +67,30 @@ export class QueueChoice {
   }
 }
 
-/** Take messages of the first of several groups that has some; `groups` are pairs of a queue and a group, by name. */
-export async function claimMany(requests, groups, limit, { order = "strict", ...options }) {
+/**
+ * Take messages of the first of several groups that has some; `groups` are pairs of a queue and a group, by name. `ack`
+ * are messages of these groups, which are acked by the same request.
+ */
+export async function claimMany(requests, groups, limit, { order = "strict", ack = [], ...options }) {
   if (!groups.length) throw new TypeError("no group is given");
-  const from = groups.map(([queue, group]) => ({ queue, group }));
+  const from = sourcesOf(groups, ack);
   const place = `/claims ${JSON.stringify(groups)}`;
-  const parse = (document) => deliveriesOf(document.queue, document.group, document);
+  const parse = (document) => {
+    const outcomes = new Map(outcomesOf(document));
+    for (const each of ack) if (isLost(outcomes.get(each.receipt))) each.lost = true;
+    return deliveriesOf(document.queue, document.group, document);
+  };
   return claim(requests, "/claims", place, { from, order }, { limit, ...options }, parse);
+}
+
+function sourcesOf(groups, ack) {
+  const sources = groups.map(([queue, group]) => ({ queue, group }));
+  for (const { queue, group, receipt } of ack) {
+    const source = sources.find((each) => each.queue === queue && each.group === group);
+    if (!source) throw new TypeError(`a message of ${queue}/${group} is acked, and groups do not have it`);
+    if (receipt !== null) (source.settle ??= { ack: [] }).ack.push(receipt);
+  }
+  return sources;
 }
 
 /** A URL that lets others read many queues for so many seconds, also as an EventSource. */

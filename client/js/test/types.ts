@@ -81,6 +81,7 @@ export async function many(): Promise<number> {
   const choice = Client.choiceFromSignedUrl(await client.signedUrl(["orders"], 600, { prefix: "room-", rate: 5 }));
   // @ts-expect-error There are two orders.
   await client.claimMany([["urgent", "workers"]], 5, { order: "random" });
+  await client.claimMany([["urgent", "workers"]], 5, { ack: deliveries });
   // @ts-expect-error Many queues have no partitions to choose.
   client.follow(["orders"], { partitions: [1] });
   return seen + next.length + gaps.length + (await choice.read({ start: "oldest" })).messages.length;

@@ -49,6 +49,8 @@ export interface PrefixOptions {
 export interface ClaimManyOptions extends Omit<ClaimOptions, "partitions"> {
   /** `strict`, the default: an earlier group goes before a later one. `fair`: each has its turns. */
   order?: "strict" | "fair";
+  /** Messages of these groups that are done: the same request acks them. One that another worker has becomes `lost`. */
+  ack?: readonly Delivery[];
 }
 
 /** An application of a deployment. */

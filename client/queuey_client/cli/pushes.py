@@ -81,7 +81,8 @@ def set_(
     """Create a push, or change these settings of it and leave the others.
 
     KEY=default sets a setting to its default. Prints each setting: + new, ~ changed, = as before. When the push is
-    created, the last line is the secret by which the receiver verifies requests; it is not shown again.
+    created, the last line is the secret by which the receiver verifies requests; it is not shown again. Neither are the
+    values of headers: ******** in place of a value keeps it, and a new value prints as before.
     """
     target = _push(settings, queue, push)
     calls = target._calls

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from queuey_client.core.encoding import JSON, compact, time_text
+from queuey_client.core.errors import outcomes_of
 from queuey_client.core.following import Idle, Source, Start, Waits, followed, start_of
-from queuey_client.core.group_calls import Claimed, ClaimOptions, claim
+from queuey_client.core.group_calls import Claimed, ClaimOptions, claim, receipts_of
 from queuey_client.core.live_read import LiveRead
 from queuey_client.core.parsing import deliveries_of, many_page_of, result_of
 from queuey_client.core.reading import Bookmark, FollowOptions, ReadOptions
@@ -94,21 +95,42 @@ def follow_many(session: Session, asked: ManyOptions, options: FollowOptions) ->
 
 
 def claim_many(
-    session: Session, groups: Sequence[tuple[str, str]], order: str, options: ClaimOptions
+    session: Session, groups: Sequence[tuple[str, str]], order: str, options: ClaimOptions, ack: Sequence[Delivery]
 ) -> Steps[Sequence[Delivery]]:
     """Take messages of the first of several groups that has some.
 
     :param groups: the names of the queue and of the group of each.
+    :param ack: messages of these groups, which are acked by the same request.
     """
     if not groups:
         raise ValueError("no group is given")
-    asked = {"from": [{"queue": queue, "group": group} for queue, group in groups], "order": order}
+    asked = {"from": _sources(groups, ack), "order": order}
     body, wait = compact({**asked, **options.document()}), in_seconds(options.wait)
     place = f"/claims {groups}"
     claimed = yield from claim(session, "/claims", place, body, wait, _claimed)
+    lost = {receipt for receipt, outcome in claimed.outcomes if outcome in ("stale", "invalid")}
+    for each in ack:
+        if each.receipt in lost:
+            each.state.lost = True
     return claimed.messages
+
+
+def _sources(groups: Sequence[tuple[str, str]], ack: Sequence[Delivery]) -> list[dict[str, Any]]:
+    """Return what is asked of each group."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    for queue, group in groups:
+        found[queue, group] = {"queue": queue, "group": group}
+    for each in ack:
+        place = (each.queue, each.group)
+        if place not in found:
+            raise ValueError(f"a message of {each.queue}/{each.group} is acked, and groups do not have it")
+    for (queue, group), source in found.items():
+        receipts = receipts_of([each for each in ack if (each.queue, each.group) == (queue, group)])
+        if receipts:
+            source["settle"] = {"ack": receipts}
+    return list(found.values())
 
 
 def _claimed(document: Mapping[str, Any]) -> Claimed:
     queue, group = document.get("queue", ""), document.get("group", "")
-    return Claimed(deliveries_of(queue, group, document), (), "blocked" in document)
+    return Claimed(deliveries_of(queue, group, document), outcomes_of(document), "blocked" in document)

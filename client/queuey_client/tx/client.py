@@ -138,22 +138,27 @@ class Client:
         lease: Seconds | None = None,
         wait: Seconds = 20,
         max_bytes: int | None = None,
+        ack: Sequence[Delivery] = (),
     ) -> Deferred[Sequence[Delivery]]:
         """Take messages under a lease from the first of several groups that has some. Each names its queue and its
         group, and is settled there.
 
         .. code-block:: python
 
-           for delivery in await shop.claim_many([("urgent", "workers"), ("orders", "workers")]):
-               work(delivery)
-               await shop.queue(delivery.queue).group(delivery.group).ack(delivery)
+           done = []
+           while True:
+               done = await shop.claim_many([("urgent", "workers"), ("orders", "workers")], ack=done)
+               for delivery in done:
+                   work(delivery)
 
         :param groups: the names of the queue and of the group of each.
         :param order: ``strict``: an earlier group goes before a later one; ``fair``: each has its turns.
         :param wait: seconds to wait, up to 20, if there is nothing.
+        :param ack: messages of these groups that are done; the same request acks them, before it takes others. If
+            another worker has one of them meanwhile, its ``lost`` is true afterwards.
         """
         options = ClaimOptions(limit, lease, wait, max_bytes)
-        return self._driver.run(claim_many(self._session, groups, order, options))
+        return self._driver.run(claim_many(self._session, groups, order, options, ack))
 
     def promises(self) -> Deferred[Mapping[str, Any]]:
         """Return what the application is promised, and its limits: ``GET /v2/{application}``, kept for a minute."""

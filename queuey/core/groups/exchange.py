@@ -78,7 +78,9 @@ class GroupExchange:
         counts = QueueCounts() if activity is None else activity
         moves = DeadLetters(store, policies, waits, counts)
         self._claims = Claims(store.groups, self._directory, moves, self._wait_queues, counts)
-        self.claims_of_many = ManyClaims(self._wait_queues, policies, self._claims.take, lambda: Random(new_bytes(16)))
+        self.claims_of_many = ManyClaims(
+            self._wait_queues, policies, self._claims.take, self.settle, lambda: Random(new_bytes(16))
+        )
         self._whole = SeekAndLag(store, policies, self._directory, moves, new_bytes)
         self._dead_list = DeadList(store, policies, moves)
         self._redrives = Redrives(store, policies, moves, self._directory.terms)

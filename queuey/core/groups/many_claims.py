@@ -9,12 +9,15 @@ from typing import Any, Final
 
 import attrs
 from twisted.internet.defer import CancelledError, Deferred, DeferredLock
+from twisted.python.failure import Failure
 
-from queuey.core.groups.values import Claiming, Delivered
+from queuey.core.groups.rows import in_parallel
+from queuey.core.groups.values import Claiming, Delivered, Settling
 from queuey.core.groups.wait_queue import May, WaitQueue, WaitQueues
 from queuey.errors import KeyInUse, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies
 from queuey.model.groups.settings import Group
+from queuey.model.groups.terms import UNCHANGED, Outcome
 from queuey.model.queues.queue import Queue
 
 MAX_SOURCES: Final = 100
@@ -26,11 +29,13 @@ class ClaimSource:
     """A group that a claim may be served by.
 
     :ivar may: checks the caller's access again after a wait.
+    :ivar settlings: settlements of this group that are stored before the claim, in one transaction.
     """
 
     queue: Queue
     group: Group
     may: May | None = None
+    settlings: tuple[Settling, ...] = ()
 
     @property
     def partitions(self) -> tuple[int, ...]:
@@ -51,31 +56,50 @@ class SourceFailed(Exception):
 
 
 Served = tuple[int | None, Delivered]
-"""The number of the group that served a claim, ``None`` for none, and what it gave."""
+"""The number of the group that served a claim, ``None`` for none, and what it gave; its outcomes are those of the
+settlements of all groups, in their order."""
 
 Take = Callable[[Queue, Group, Claiming, tuple[int, ...]], Coroutine[Deferred[Any], Any, Delivered]]
 """Claims messages of a group once."""
+
+Settle = Callable[[Queue, Group, Sequence[Settling]], Deferred[tuple[Outcome, ...]]]
+"""Settles messages of a group."""
+
+Settled = Callable[[Sequence[Outcome]], None]
+"""Is called with the outcomes of the settlements when they are stored, before messages are claimed."""
 
 
 class ManyClaims:
     """Executes claims of several groups.
 
     :param take: claims messages of one group.
+    :param settle: settles messages of one group.
     :param new_random: returns a source of random numbers.
     """
 
     def __init__(
-        self, wait_queues: WaitQueues, policies: IPolicies, take: Take, new_random: Callable[[], Random]
+        self,
+        wait_queues: WaitQueues,
+        policies: IPolicies,
+        take: Take,
+        settle: Settle,
+        new_random: Callable[[], Random],
     ) -> None:
         self._wait_queues = wait_queues
         self._policies = policies
         self._take = take
+        self._settle = settle
         self._new_random = new_random
         self._random: Random | None = None
         self._keys: set[bytes] = set()
 
-    async def claim(self, sources: Sequence[ClaimSource], claiming: Claiming, *, strict: bool) -> Served:
+    async def claim(
+        self, sources: Sequence[ClaimSource], claiming: Claiming, *, strict: bool, settled: Settled | None = None
+    ) -> Served:
         """Claim messages of the first group that has some; if there are none, wait for them.
+
+        The settlements of all groups are stored first, each group's in a transaction of its own. If some cannot be
+        stored, nothing is claimed. ``applied`` of any error describes all of them.
 
         :param sources: of one application, each group once.
         :param strict: whether an earlier group goes before a later one; else the order is random for each claim.
@@ -84,16 +108,55 @@ class ManyClaims:
             not be asked and the others have no messages. If it is cancelled, the messages that it took are released.
         """
         key = claiming.key
-        if key is None:
-            return await self._claim(sources, claiming, strict=strict)
-        if key in self._keys:
-            raise KeyInUse("The claim with this Idempotency-Key is under way.")
-        self._keys.add(key)
-        try:
-            given = await self._given(sources, attrs.evolve(claiming, known=True))
-            return given if given[0] is not None else await self._claim(sources, claiming, strict=strict)
-        finally:
-            self._keys.discard(key)
+        with ExitStack() as stack:
+            if key is not None:
+                if key in self._keys:
+                    raise KeyInUse("The claim with this Idempotency-Key is under way.")
+                self._keys.add(key)
+                stack.callback(self._keys.discard, key)
+            if claiming.wait:
+                policy = await self._policies.policy_for(sources[0].queue.application)
+                stack.enter_context(self._wait_queues.waits.seats.take(policy, None, claims=True))
+            outcomes = await self._settled(sources)
+            if settled is not None:
+                settled(outcomes)
+            applied = _applied(outcomes)
+            try:
+                served: Served = (None, Delivered(()))
+                if key is not None:
+                    served = await self._given(sources, attrs.evolve(claiming, known=True))
+                if served[0] is None:
+                    served = await self._claim(sources, claiming, strict=strict)
+            except SourceFailed as failed:
+                raise SourceFailed(failed.at, failed.error.after(applied)) from None
+            except QueueyError as error:
+                raise error.after(applied) from None
+        at, got = served
+        return at, Delivered(got.deliveries, got.blocked, outcomes) if outcomes else got
+
+    async def _settled(self, sources: Sequence[ClaimSource]) -> tuple[Outcome, ...]:
+        """Store the settlements of all groups, and return their outcomes."""
+        some = [at for at, source in enumerate(sources) if source.settlings]
+        results = await in_parallel(some, lambda at: self._settle_one(sources[at]))
+        outcomes = tuple(outcome for result in results if isinstance(result, tuple) for outcome in result)
+        failed = {at: result for at, result in zip(some, results, strict=True) if isinstance(result, QueueyError)}
+        for at, error in failed.items():
+            said = {_applied(outcomes), *(one.applied for one in failed.values())}
+            applied = next(word for word in ("unknown", "partly", "no") if word in said)
+            if isinstance(error, Unavailable | StorageFull):
+                raise error.but(applied)
+            raise SourceFailed(at, error.but(applied))
+        return outcomes
+
+    def _settle_one(self, source: ClaimSource) -> Deferred[tuple[Outcome, ...] | QueueyError]:
+        """Settle messages of one group; an error is a result, so that the others go on."""
+
+        def failed(failure: Failure) -> QueueyError:
+            if not isinstance(failure.value, QueueyError):
+                failure.raiseException()
+            return failure.value
+
+        return self._settle(source.queue, source.group, source.settlings).addErrback(failed)
 
     async def _given(self, sources: Sequence[ClaimSource], claiming: Claiming) -> Served:
         """Return what an earlier claim with the same key was given. A group that cannot be asked ends the claim: it may
@@ -116,9 +179,7 @@ class ManyClaims:
             self._random.shuffle(order)
         if not claiming.wait:
             return await self._first(sources, claiming, order, None, [])
-        policy = await self._policies.policy_for(sources[0].queue.application)
         with ExitStack() as stack:
-            stack.enter_context(self._wait_queues.waits.seats.take(policy, None, claims=True))
             join = self._wait_queues.join
             lines = [stack.enter_context(join(one.queue, one.group, one.partitions)) for one in sources]
             seen = [line.news for line in lines]
@@ -170,6 +231,11 @@ class ManyClaims:
         if problem is not None:
             raise problem
         return None, Delivered((), blocked)
+
+
+def _applied(outcomes: Sequence[Outcome]) -> str:
+    """Return what an error says that comes after these settlements."""
+    return "no" if UNCHANGED.issuperset(outcomes) else "partly"
 
 
 class _Waiting:

@@ -29,7 +29,8 @@ from queuey.model.queues.queue import Consistency, Guarantee, Queue
 from queuey.model.timeid import LOWEST, Ticks
 
 Edit = Callable[[Push | None], Push]
-"""Makes the settings of a push of those that are there; secrets and pause stay as they are."""
+"""Makes the settings of a push of those that are there; secrets and pause stay as they are. See
+``PushSealing.edited``."""
 
 Listed = tuple[PushPlace, Group, PushReport]
 """A push of a list."""
@@ -59,8 +60,7 @@ class PushDirectory:
 
     def may_be_made(self, policy: Policy) -> bool:
         """Return whether an application can make pushes, by its settings and those of the deployment."""
-        seals = self.means.seals()
-        return policy.push and bool(policy.push_hosts) and seals is not None and seals.usable
+        return policy.push and bool(policy.push_hosts) and self.means.sealing.usable
 
     @deferred
     async def names(self, queue: Queue) -> tuple[Group, ...]:
@@ -73,6 +73,10 @@ class PushDirectory:
         group = await self.means.groups.find(queue, name)
         _push_of(group)
         return group
+
+    def shown(self, group: Group) -> Push:
+        """Return the push of a group as its application sees it."""
+        return self.means.sealing.shown(_push_of(group))
 
     def report(self, group: Group) -> Deferred[PushReport]:
         """Return what became of the attempts of a push, about a second ago."""
@@ -126,11 +130,9 @@ class PushDirectory:
         used = [False]
 
         def edited(current: Push | None) -> Push:
-            found = edit(current)
+            found = self._edited(policy, current, edit)
             used[0] = current is None
-            if current is None:
-                found = attrs.evolve(found, secrets=(secret[0],), paused=None)
-            return self._allowed(policy, found)
+            return found if current is not None else attrs.evolve(found, secrets=(secret[0],), paused=None)
 
         await self._check_replies(queue, edit(None))
         place = place_of(queue, name)
@@ -147,9 +149,9 @@ class PushDirectory:
         await self._check_replies(queue, edit(group.settings.push))
 
         def edited(current: Push | None) -> Push:
-            return self._allowed(policy, edit(_there(current)))
+            return self._edited(policy, _there(current), edit)
 
-        return await self._changed(queue, group, attrs.evolve(changes, push=edited), judge)
+        return await self.changed(queue, group, attrs.evolve(changes, push=edited), judge)
 
     @deferred
     async def set_paused(self, queue: Queue, group: Group, paused: bool, judge: Judge) -> Group:
@@ -165,7 +167,7 @@ class PushDirectory:
                 return push
             return attrs.evolve(push, paused=Paused(now, "requested") if paused else None)
 
-        return await self._changed(queue, group, GroupChanges(push=edited), judge)
+        return await self.changed(queue, group, GroupChanges(push=edited), judge)
 
     @deferred
     async def add_secret(self, queue: Queue, group: Group, judge: Judge) -> tuple[Group, ShownSecret]:
@@ -179,7 +181,7 @@ class PushDirectory:
                 raise NotPromised(f"A push has at most {MAX_SECRETS} secrets; remove one first.")
             return attrs.evolve(push, secrets=(secret, *push.secrets))
 
-        return await self._changed(queue, group, GroupChanges(push=edited), judge), shown
+        return await self.changed(queue, group, GroupChanges(push=edited), judge), shown
 
     @deferred
     async def remove_secret(self, queue: Queue, group: Group, id: str, judge: Judge) -> Group:
@@ -194,7 +196,7 @@ class PushDirectory:
                 raise NotPromised("This is the only secret of the push; add another one first.")
             return attrs.evolve(push, secrets=left)
 
-        return await self._changed(queue, group, GroupChanges(push=edited), judge)
+        return await self.changed(queue, group, GroupChanges(push=edited), judge)
 
     @deferred
     async def delete(self, queue: Queue, group: Group, judge: Judge) -> None:
@@ -208,16 +210,20 @@ class PushDirectory:
 
         :return: fires with what became of it. Fails with ``Forbidden`` if the push may not be sent.
         """
-        means, push = self.means, _push_of(group)
+        means = self.means
+        try:
+            opened = means.opened(_push_of(group))
+        except PushBlocked as error:
+            raise Forbidden(error.text) from None
         body = json.dumps({"test": True, "queue": queue.name, "push": group.name}).encode()
         message = Message(1, LOWEST, Content(body, "application/json"), Ticks(0))
-        made = push_body(push, f"/v2/{queue.application}/queues/{queue.name}", message)
+        made = push_body(opened.push, f"/v2/{queue.application}/queues/{queue.name}", message)
         made = attrs.evolve(made, id=f"test-{means.new_bytes(16).hex()}")
         policy = await self._policy(queue)
         try:
             await means.take_slot(queue.application)
             try:
-                return await means.send(policy, push, means.secrets(push), made)
+                return await means.send(policy, opened, made)
             finally:
                 means.slots.release(queue.application)
         except PushBlocked as error:
@@ -230,11 +236,16 @@ class PushDirectory:
             raise Forbidden("The application may have no pushes: push is false in its settings.")
         return policy
 
-    def _allowed(self, policy: Policy, push: Push) -> Push:
-        problem = target_problem(push.target, policy.push_hosts, self.means.ports())
+    def _edited(self, policy: Policy, current: Push | None, edit: Edit) -> Push:
+        """Return a changed push as it is stored."""
+        try:
+            found, stored = self.means.sealing.edited(current, edit)
+        except Unsealable as error:
+            raise Forbidden(str(error)) from None
+        problem = target_problem(found.target, policy.push_hosts, self.means.ports())
         if problem is not None:
             raise InvalidRequest({"url": problem})
-        return push
+        return stored
 
     async def _check_replies(self, queue: Queue, push: Push) -> None:
         """Refuse a queue for replies that cannot take them once."""
@@ -248,7 +259,9 @@ class PushDirectory:
         if self.means.messages.store.capabilities.not_once or found.settings.consistency is Consistency.WEAK:
             raise InvalidRequest({"replies": "The queue cannot store a reply only once."})
 
-    async def _changed(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Group:
+    @deferred
+    async def changed(self, queue: Queue, group: Group, changes: GroupChanges, judge: Judge) -> Group:
+        """Change the group of a push, and let all processes look at it. Fails as ``change`` does."""
         changed = await self.means.groups.change(queue, group, changes, judge)
         await self._announce(place_of(queue, group.name))
         return changed
@@ -261,11 +274,8 @@ class PushDirectory:
     def _new_secret(self) -> tuple[Secret, ShownSecret]:
         means = self.means
         secret, id = means.new_bytes(SECRET_BYTES), means.new_bytes(_ID).hex()
-        seals = means.seals()
         try:
-            if seals is None:
-                raise Unsealable("The libraries for pushes are not installed.")
-            sealed = seals.seal(secret)
+            sealed = means.sealing.seal(secret)
         except Unsealable as error:
             raise Forbidden(str(error)) from None
         return Secret(id, sealed, means.ticks()), ShownSecret(id, secret_text(secret))

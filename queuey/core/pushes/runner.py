@@ -13,6 +13,7 @@ from twisted.python.failure import Failure
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.values import Claiming, Delivery
 from queuey.core.pushes.reports import Reporter
+from queuey.core.pushes.sealed import OpenPush
 from queuey.core.pushes.storing import store_reply, store_settlement
 from queuey.core.pushes.values import Attempted, PushBlocked, PushMeans
 from queuey.deferreds import deferred
@@ -49,12 +50,15 @@ class _Changed(QueueyError):
 
 @attrs.frozen
 class _Current:
-    """A push as it is now, with its opened secrets."""
+    """A push as it is now.
+
+    :ivar stored: the push as it is stored.
+    """
 
     queue: Queue
     group: Group
-    push: Push
-    secrets: tuple[bytes, ...] = attrs.field(repr=False)
+    stored: Push
+    opened: OpenPush
 
 
 class PushRunner:
@@ -90,7 +94,7 @@ class PushRunner:
         self._url = ""
         self._failing: Ticks | None = None
         self._reporter: Reporter | None = None
-        self._unsealed: tuple[Push, ISeals | None, tuple[bytes, ...]] | None = None
+        self._opened_of: tuple[Push, ISeals | None, OpenPush] | None = None
 
     @property
     def busy(self) -> int:
@@ -143,12 +147,12 @@ class PushRunner:
             if wait:
                 await self._interruptible(deferLater(self._means.clock, wait))
 
-    def _secrets(self, push: Push) -> tuple[bytes, ...]:
-        """Return the secrets of the push; they are unsealed once for the same push and the same keys."""
-        seals = self._means.seals()
-        if self._unsealed is None or self._unsealed[0] is not push or self._unsealed[1] is not seals:
-            self._unsealed = (push, seals, self._means.secrets(push))
-        return self._unsealed[2]
+    def _opened(self, push: Push) -> OpenPush:
+        """Return the push as it is sent; it is opened once for the same push and the same keys."""
+        seals = self._means.sealing.current()
+        if self._opened_of is None or self._opened_of[0] is not push or self._opened_of[1] is not seals:
+            self._opened_of = (push, seals, self._means.opened(push))
+        return self._opened_of[2]
 
     def _close_circuit(self) -> None:
         self.circuit.reset()
@@ -208,16 +212,16 @@ class PushRunner:
         queue, group, push = await self._found()
         if self._reporter is None:
             self._reporter = Reporter(means.states, means.clock, means.new_bytes, group)
-        if push.url != self._url:
-            self._url = push.url
-            self._close_circuit()
         if push.paused is not None:
             self._close_circuit()  # the endpoint is tried at once when the push goes on
             self._report_blocked(None)
             return IDLE
         policy = await means.policies.policy_for(self.place.application)
         means.check(policy, push)
-        secrets = self._secrets(push)
+        opened = self._opened(push)
+        if opened.push.url != self._url:
+            self._url = opened.push.url
+            self._close_circuit()
         self._report_blocked(None)
         room = self.circuit.allowed(push.parallel) - len(self._in_flight)
         if room <= 0:
@@ -235,7 +239,7 @@ class PushRunner:
             limit = min(limit, max(1, self._bucket.left(now)))
         if policy.rates is not None:
             limit = 1
-        await self._claim(_Current(queue, group, push, secrets), limit)
+        await self._claim(_Current(queue, group, push, opened), limit)
         return 0
 
     async def _claim(self, current: _Current, limit: int) -> None:
@@ -257,11 +261,13 @@ class PushRunner:
             if not taken and not slots.has_room(application):
                 raise _Changed("All requests that may be made at the same time are under way.")
             _, now, as_now = await self._found()
-            if self._stopping or now.gid != current.group.gid or as_now != current.push:
+            if self._stopping or now.gid != current.group.gid or as_now != current.stored:
                 raise _Changed("The push was changed.")
+            if self._opened(as_now) != current.opened:
+                raise _Changed("The keys that open the push were changed.")
             self._means.check(await self._means.policies.policy_for(application), as_now)
 
-        lease = current.push.timeout + MARGIN
+        lease = current.stored.timeout + MARGIN
         taken = slots.take(application, limit)
         claiming = Claiming(limit=max(1, taken), lease=lease, wait=IDLE, look_pause=self._look_pause)
         try:
@@ -335,7 +341,7 @@ class PushRunner:
 
         :param has_slot: whether a slot was taken for it; this call gives it back.
         """
-        means, queue, group, push = self._means, current.queue, current.group, current.push
+        means, queue, group, push = self._means, current.queue, current.group, current.opened.push
         made = push_body(push, self._source, delivery.message)
         try:
             policy = await means.policies.policy_for(queue.application)
@@ -343,7 +349,7 @@ class PushRunner:
                 await means.take_slot(queue.application)
                 has_slot = True
             began = means.clock.seconds()
-            done = await means.send(policy, push, current.secrets, made)
+            done = await means.send(policy, current.opened, made)
         except PushBlocked:
             await store_settlement(means, queue, group, delivery, Judgement(Verdict.RETRY, 0.0), "")
             return
@@ -386,7 +392,7 @@ class PushRunner:
         paused = Paused(self._means.ticks(), "gone")
 
         def with_pause(push: Push | None) -> Push:
-            if push is None or push.url != self._url:
+            if push is None or self._means.opened(push).push.url != self._url:
                 raise NoSuchGroup("The push was changed.")
             return push if push.paused is not None else attrs.evolve(push, paused=paused)
 

@@ -11,12 +11,13 @@ from twisted.python.failure import Failure
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.messages import MessageExchange
+from queuey.core.pushes.sealed import NO_LIBRARIES, OpenPush, PushSealing
 from queuey.core.queues import QueueDirectory
 from queuey.core.rates import RateLimits
 from queuey.deferreds import bounded
 from queuey.errors import QueueyError
 from queuey.fair_slots import FairSlots
-from queuey.interfaces import IPolicies, IPushSender, ISeals, IStateStore, NotSent, PushAnswer, PushRequest, Unsealable
+from queuey.interfaces import IPolicies, IPushSender, IStateStore, NotSent, PushAnswer, PushRequest, Unsealable
 from queuey.model.applications.policy import Policy
 from queuey.model.pushes.requests import PushBody, signed_headers
 from queuey.model.pushes.settings import Push
@@ -28,8 +29,6 @@ MAX_SHOWN: Final = 1024
 
 LONGEST_QUEUE: Final = 20.0
 """Seconds that a claimed message may wait for the requests of other pushes; then it is given back."""
-
-NO_LIBRARIES: Final = "The libraries for pushes are not installed."
 
 
 class PushBlocked(QueueyError):
@@ -79,7 +78,7 @@ class PushMeans:
     policies: IPolicies
     rates: RateLimits
     sender: Callable[[], IPushSender | None]
-    seals: Callable[[], ISeals | None]
+    sealing: PushSealing
     ports: Callable[[], Collection[int]]
     slots: FairSlots
     clock: IReactorTime
@@ -95,6 +94,7 @@ class PushMeans:
     def check(self, policy: Policy, push: Push) -> IPushSender:
         """Check that a push may be sent; return what sends it.
 
+        :param push: open or closed.
         :raise PushBlocked: with the reason.
         """
         if not policy.push:
@@ -107,31 +107,30 @@ class PushMeans:
             raise PushBlocked(NO_LIBRARIES)
         return sender
 
-    def secrets(self, push: Push) -> tuple[bytes, ...]:
-        """Return the secrets of a push.
+    def opened(self, push: Push) -> OpenPush:
+        """Return a push as it is sent.
 
-        :raise PushBlocked: they cannot be opened.
+        :param push: as it is stored.
+        :raise PushBlocked: it cannot be opened.
         """
-        seals = self.seals()
         try:
-            if seals is None:
-                raise Unsealable(NO_LIBRARIES)
-            return tuple(seals.unseal(one.sealed) for one in push.secrets)
+            return self.sealing.opened_whole(push)
         except Unsealable as error:
             raise PushBlocked(str(error)) from None
 
-    async def send(self, policy: Policy, push: Push, secrets: tuple[bytes, ...], made: PushBody) -> Attempted:
+    async def send(self, policy: Policy, opened: OpenPush, made: PushBody) -> Attempted:
         """Send a request once. The caller has a slot.
 
         :param policy: of the application.
         :raise PushBlocked: the push may not be sent.
         """
+        push = opened.push
         sender = self.check(policy, push)
         target = push.target
         named = is_named(target.host, policy.push_hosts)
         began = self.clock.seconds()
         try:
-            headers = signed_headers(made, secrets, int(self.now()))
+            headers = signed_headers(made, opened.secrets, int(self.now()))
             request = PushRequest(policy.application, target, headers, made.body, push.timeout, named)
             answer = await sender.send(request)
         except NotSent as error:

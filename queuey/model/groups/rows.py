@@ -23,6 +23,10 @@ _FORMAT: Final = 1
 _PUSH_FORMAT: Final = 2
 """The format of a group with a push. A version without pushes refuses to read it, so it cannot drop the push."""
 
+_SEALED_FORMAT: Final = 3
+"""The same if the URL and the header fields are sealed. A version that cannot open them refuses to read it, so it does
+not send messages to a part of the URL."""
+
 _STATE_KEY: Final = re.compile(r"([0-9a-f]{32})/state/((?:[0-9a-f]{2})+)/([0-9]{1,3})")
 
 
@@ -73,7 +77,8 @@ def encode_group(group: Group) -> bytes:
     if settings.max_in_flight != fields.MAX_IN_FLIGHT.default:
         row["max_in_flight"] = settings.max_in_flight
     if settings.push is not None:
-        row["format"], row["push"] = _PUSH_FORMAT, encode_push(settings.push)
+        row["format"] = _PUSH_FORMAT if settings.push.sealed is None else _SEALED_FORMAT
+        row["push"] = encode_push(settings.push)
     return json.dumps(row, separators=(",", ":")).encode("ascii")
 
 
@@ -117,7 +122,7 @@ def _object(value: bytes) -> dict[str, Any]:
         found = row["format"]
     except (ValueError, KeyError, TypeError):
         raise UnreadableGroup("What is kept of a group is damaged: it is no JSON of ours.") from None
-    _check_format(found, _PUSH_FORMAT)
+    _check_format(found, _SEALED_FORMAT)
     return dict(row)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, Final
 
@@ -21,6 +22,9 @@ MAX_HEADERS: Final = 20
 
 MAX_HEADER_BYTES: Final = 4096
 """Maximum size of their names and values together."""
+
+MASK: Final = "********"
+"""What is shown in place of the value of a fixed header field; in a request it stands for the value that is stored."""
 
 MAX_PREFIX: Final = 32
 """Maximum number of characters of ``header_prefix``."""
@@ -100,16 +104,21 @@ class Paused:
 class Push:
     """The settings of a push, which are a part of the settings of its group.
 
-    :ivar url: of the endpoint.
+    The URL and the values of the fixed header fields may be credentials, so they are stored sealed. A push is *closed*
+    as it is stored, and *open* while it is sent or shown.
+
+    :ivar url: of the endpoint; of a closed push only its scheme, host and port.
     :ivar timeout: seconds until the answer has to begin.
     :ivar parallel: maximum number of requests at the same time.
     :ivar rate: maximum number of requests a second; ``None`` is no limit.
-    :ivar headers: fixed header fields.
+    :ivar headers: fixed header fields; the values of a closed push are ``MASK``.
     :ivar header_prefix: what the names of a message's own headers begin with in the request.
     :ivar event_type: the type of CloudEvents.
     :ivar reject_on: statuses that reject a message at once.
     :ivar replies: the queue that the answers are posted to, in the same application.
     :ivar secrets: the newest first.
+    :ivar sealed: what a closed push does not show, encrypted with a key of the settings; ``None`` if the push is open,
+        as those are that versions without this stored.
     """
 
     url: str
@@ -124,6 +133,7 @@ class Push:
     replies: str | None = None
     secrets: tuple[Secret, ...] = ()
     paused: Paused | None = None
+    sealed: bytes | None = attrs.field(default=None, repr=False)
 
     @property
     def target(self) -> Target:
@@ -144,6 +154,11 @@ def header_problem(name: str, value: str) -> str | None:
     return None
 
 
+def header_bytes(headers: Iterable[tuple[str, str]]) -> int:
+    """Return the size of the names and values of fixed header fields."""
+    return sum(len(name) + len(value) for name, value in headers)
+
+
 def prefix_problem(prefix: str) -> str | None:
     """Return what is wrong with a prefix of message headers, or ``None`` if it is valid."""
     if _PREFIX.fullmatch(prefix) is None:
@@ -154,6 +169,30 @@ def prefix_problem(prefix: str) -> str | None:
     if lower.startswith(OWN_PREFIXES) or any(name.startswith(lower) for name in own):
         return "is the beginning of fields that Queuey or HTTP uses itself"
     return None
+
+
+def private_part(push: Push) -> bytes:
+    """Return what is sealed of an open push."""
+    return json.dumps({"url": push.url, "headers": [value for _, value in push.headers]}).encode("ascii")
+
+
+def closed_push(push: Push, sealed: bytes) -> Push:
+    """Return an open push as it is stored.
+
+    :param sealed: its ``private_part``, encrypted.
+    """
+    headers = tuple((name, MASK) for name, _ in push.headers)
+    return attrs.evolve(push, url=attrs.evolve(push.target, rest="/").url, headers=headers, sealed=sealed)
+
+
+def open_push(push: Push, private: bytes) -> Push:
+    """Return a closed push with its URL and the values of its header fields.
+
+    :param private: its ``private_part``.
+    """
+    found = json.loads(private)
+    headers = tuple((name, value) for (name, _), value in zip(push.headers, found["headers"], strict=True))
+    return attrs.evolve(push, url=found["url"], headers=headers, sealed=None)
 
 
 def encode_push(push: Push) -> dict[str, Any]:
@@ -171,6 +210,7 @@ def encode_push(push: Push) -> dict[str, Any]:
         "replies": push.replies,
         "secrets": [{"id": one.id, "sealed": one.sealed.hex(), "created": one.created} for one in push.secrets],
         "paused": push.paused and {"since": push.paused.since, "reason": push.paused.reason},
+        **({} if push.sealed is None else {"sealed": push.sealed.hex()}),
     }
 
 
@@ -179,7 +219,7 @@ def decode_push(row: Mapping[str, Any]) -> Push:
 
     :raise Exception: ``KeyError``, ``TypeError`` or ``ValueError``: the row is damaged.
     """
-    paused = row["paused"]
+    paused, sealed = row["paused"], row.get("sealed")
     return Push(
         url=row["url"],
         timeout=row["timeout"],
@@ -193,4 +233,5 @@ def decode_push(row: Mapping[str, Any]) -> Push:
         replies=row["replies"],
         secrets=tuple(Secret(one["id"], bytes.fromhex(one["sealed"]), Ticks(one["created"])) for one in row["secrets"]),
         paused=paused and Paused(Ticks(paused["since"]), paused["reason"]),
+        sealed=None if sealed is None else bytes.fromhex(sealed),
     )

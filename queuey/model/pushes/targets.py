@@ -62,6 +62,12 @@ class Target:
         """The whole URL."""
         return f"{self.scheme}://{self.authority}{self.rest}"
 
+    @property
+    def without_query(self) -> str:
+        """The URL with an ellipsis instead of its query, which may be a credential."""
+        path, mark, _ = self.url.partition("?")
+        return f"{path}{mark and '?...'}"
+
 
 @lru_cache(1024)
 def parse_url(text: str) -> Target:

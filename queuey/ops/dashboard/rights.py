@@ -47,6 +47,7 @@ _BY_RIGHT: Final = {
         "policies.set",
         "pushes.pause",
         "pushes.resume",
+        "pushes.seal",
         "queues.purge",
         "queues.remove",
         "schedules.pause",

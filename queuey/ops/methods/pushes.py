@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from queuey.core.pushes.directory import PushDirectory
+from queuey.core.pushes.resealing import seal_pushes
 from queuey.core.queues import QueueDirectory
 from queuey.http.v2.pushes.push_json import attempt_json, push_json
 from queuey.model.fields import LIMIT
@@ -13,7 +14,7 @@ from queuey.model.pushes.places import PushReport, State
 from queuey.ops.methods.applications import APPLICATION
 from queuey.ops.methods.listing import listing
 from queuey.ops.methods.queues import QUEUE
-from queuey.ops.parameters import TEXT, Kind, Parameter
+from queuey.ops.parameters import TEXT, Kind, Parameter, number
 from queuey.ops.rpc import CallContext, Methods, method
 
 PUSH: Final = Parameter("push", Kind("string", "the name of a push", TEXT.read), needed=True)
@@ -46,7 +47,7 @@ class Pushes(Methods):
         listed = [
             {
                 "queue": place.queue,
-                **{name: value for name, value in push_json(group, report).items() if name in _SHOWN},
+                **{name: value for name, value in self._shown(group, report).items() if name in _SHOWN},
             }
             for place, group, report in found
         ]
@@ -54,11 +55,11 @@ class Pushes(Methods):
 
     @method("object", APPLICATION, QUEUE, PUSH)
     async def jsonrpc_describe(self, call: CallContext, application: str, queue: str, push: str) -> dict[str, Any]:
-        """Return a push, without the values of its fixed header fields, and its last attempts."""
+        """Return a push, without the query of its URL and the values of its header fields, and its last attempts."""
         found = await self._directory.find(application, queue)
         group = await self._pushes.find(found, push)
         report = await self._pushes.report(group)
-        return {**_push(group, report), "attempts": [attempt_json(one) for one in report.attempts]}
+        return {**self._shown(group, report), "attempts": [attempt_json(one) for one in report.attempts]}
 
     @method("object", APPLICATION, QUEUE, PUSH, changes=True)
     async def jsonrpc_pause(self, call: CallContext, application: str, queue: str, push: str) -> dict[str, Any]:
@@ -75,17 +76,31 @@ class Pushes(Methods):
     ) -> dict[str, Any]:
         found = await self._directory.find(application, queue)
         group = await self._pushes.find(found, push)
-        before = _push(group, await self._pushes.report(group))
+        before = self._shown(group, await self._pushes.report(group))
         changed = await self._pushes.set_paused(found, group, paused, lambda _: None)
-        after = _push(changed, await self._pushes.report(changed))
+        after = self._shown(changed, await self._pushes.report(changed))
         call.note(before, after)
         return after
 
+    @method("object", Parameter("after", TEXT), Parameter("limit", number(LIMIT)), changes=True)
+    async def jsonrpc_seal(self, call: CallContext, after: str = "", limit: int = LIMIT.default) -> dict[str, Any]:
+        """Seal the secrets, URLs and header fields of the pushes of all applications with the first of the `secrets`
+        in `[push]`; to continue, pass `next` as `after`. When `next` is null and `failed` was always empty, older
+        keys are not needed any more."""
+        found = await seal_pushes(self._pushes, after, limit)
+        failed = [
+            {"application": place.application, "queue": place.queue, "push": place.name, "why": why}
+            for place, why in found.failed
+        ]
+        document = {"sealed": found.sealed, "current": found.current, "failed": failed, "next": found.next}
+        call.note(None, document)
+        return document
 
-def _push(group: Group, report: PushReport) -> dict[str, Any]:
-    """Return a push for operators and their log.
+    def _shown(self, group: Group, report: PushReport) -> dict[str, Any]:
+        """Return a push for operators and their log.
 
-    Fixed header fields may be credentials, so only their names are shown.
-    """
-    found = push_json(group, report)
-    return {**found, "headers": sorted(found["headers"])}
+        The query of the URL and fixed header fields may be credentials, so only the rest and the names are shown.
+        """
+        push = self._pushes.shown(group)
+        found = push_json(push, group, report)
+        return {**found, "url": push.target.without_query, "headers": sorted(found["headers"])}

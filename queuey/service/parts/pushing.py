@@ -19,6 +19,7 @@ from queuey.core.policies import Policies
 from queuey.core.pushes.directory import PushDirectory
 from queuey.core.pushes.engine import PushEngine
 from queuey.core.pushes.registry import PushRegistry
+from queuey.core.pushes.sealed import PushSealing
 from queuey.core.pushes.senders import Senders
 from queuey.core.pushes.values import PushMeans
 from queuey.core.queues import QueueDirectory
@@ -118,7 +119,7 @@ def pushing(
         policies=policies,
         rates=rates,
         sender=sender,
-        seals=_Seals(lambda: in_force.settings.push.secrets).get,
+        sealing=PushSealing(_Seals(lambda: in_force.settings.push.secrets).get),
         ports=lambda: in_force.settings.push.ports,
         slots=FairSlots(in_force.settings.push.max_requests),
         clock=reactor,

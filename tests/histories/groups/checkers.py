@@ -35,7 +35,7 @@ def lost(view: View) -> Findings:
     letters = {(letter.group, letter.origin) for letter in view.end.letters}
     for plan in view.plans.values():
         missing = []
-        for message in view.acknowledged if not plan.at_most_once else ():
+        for message in view.acknowledged_of(plan) if not plan.at_most_once else ():
             place = Place(plan.name, message.spot, message.id)
             generation = last.get((plan.name, message.spot.partition)) if plan.seeks else None
             over = _may_be_acked(view, place, generation) or (plan.name, address_of(message)) in letters
@@ -62,7 +62,7 @@ def lost_at_most_once(view: View) -> Findings:
             continue
         claims = [claim for claim in view.claims if claim.may_have_taken_of(plan.name)]
         room = sum(claim.limit for claim in claims if claim.outcome is Outcome.UNKNOWN)
-        missing = [one for one in view.acknowledged if Place(plan.name, one.spot, one.id) not in view.takes]
+        missing = [one for one in view.acknowledged_of(plan) if Place(plan.name, one.spot, one.id) not in view.takes]
         if len(missing) <= room:
             yield None
         else:

@@ -101,7 +101,11 @@ class _Asking:
             "partitions": intent.partitions,
         }
         if intent.groups:
-            wanted["from"] = [{"queue": self.log.name, "group": group} for group in intent.groups]
+            settle = dict(intent.settle)
+            wanted["from"] = [
+                {"queue": self.log.name, "group": group, "settle": _settle(settle.get(group, ()))}
+                for group in intent.groups
+            ]
             wanted["order"] = "fair" if intent.fair else "strict"
         headers = {} if intent.key is None else {"Idempotency-Key": f'"{intent.key}"'}
         body = {name: value for name, value in wanted.items() if value is not None}
@@ -113,7 +117,15 @@ class _Asking:
             gifts = tuple(self._given(one) for one in document["messages"])
             group = document.get("group", self.plan.name)
             claimed = attrs.evolve(claimed, group=group, given=gifts, blocked="blocked" in document)
-        return Told(claimed), answer
+        words = {one["receipt"]: one["outcome"] for one in answer.document.get("outcomes", ())} if answer.status else {}
+        settled = tuple(
+            Settled(
+                **{**told, "group": group},
+                asked=tuple(attrs.evolve(one, outcome=words.get(one.receipt)) for one in asked),
+            )
+            for group, asked in intent.settle
+        )
+        return Told(claimed, settled=settled), answer
 
     def _given(self, one: Mapping[str, Any]) -> Given:
         message = stored(self.log.name, one, one["body"])
@@ -121,10 +133,7 @@ class _Asking:
         return seen(message, one.get("receipt"), one["deliveries"], one.get("lease", 0), until)
 
     def _settle(self, intent: ToSettle) -> tuple[Told, Answer]:
-        body: dict[str, list[Any]] = defaultdict(list)
-        for asked in intent.asked:
-            body[asked.action].append(_item(asked))
-        answer = self._post("settlements", body, {})
+        answer = self._post("settlements", _settle(intent.asked), {})
         settled = Settled(**self._told(answer), asked=intent.asked)
         if answer.status == 200 or code_of(answer) == "stale-receipts":
             words = {one["receipt"]: one["outcome"] for one in answer.document["outcomes"]}
@@ -161,6 +170,14 @@ class _Asking:
             "ended": time.monotonic(),
             "outcome": outcome_of(answer),
         }
+
+
+def _settle(some: Sequence[Asked]) -> dict[str, list[Any]]:
+    """What a body says of some receipts."""
+    body: dict[str, list[Any]] = defaultdict(list)
+    for asked in some:
+        body[asked.action].append(_item(asked))
+    return body
 
 
 def _item(asked: Asked) -> object:
@@ -208,7 +225,7 @@ class Crewman(Worker):
         assert plan is not None
         asking = _Asking(self._mind.name, plan, self._log, self._clock, self._client, time.monotonic())
         told, answer = asking.do(intent)
-        self._history.add(told.operation)
+        self._history.add(told.operation, *told.settled)
         self._mind.heard(intent, told)
         if told.operation.outcome is not Outcome.OK:
             if answer.status and code_of(answer) not in REFUSED:

@@ -135,6 +135,7 @@ class Field:
             *(verdict.checker for verdict in self.verdicts if not verdict.looked),
             *(kind for kind in ("claim", "settle", "seek", "redrive", "post", "read") if not counts[kind, "ok"]),
             *(() if any(one.groups and one.given for one in self.history.claims) else ("a claim of several groups",)),
+            *(() if self.history.settled_by_claims else ("settlements by claims",)),
             *sorted({"acked", "already-acked", "retrying", "extended", "stale", "invalid"} - words),
         ]
 

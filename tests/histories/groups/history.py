@@ -29,12 +29,14 @@ class Plan:
 
     :ivar rejects: whether messages are rejected.
     :ivar seeks: whether it is moved now and then.
+    :ivar queue: of which it is; ``None`` if there is only one.
     """
 
     name: str
     settings: GroupSettings
     rejects: bool = False
     seeks: bool = False
+    queue: str | None = None
 
     @property
     def at_most_once(self) -> bool:
@@ -254,6 +256,13 @@ class GroupHistory(Record):
         return [one for one in self.operations if isinstance(one, Settled)]
 
     @property
+    def settled_by_claims(self) -> Counter[str]:
+        """The outcomes of the settlements that claims of several groups have made."""
+        claims = {(one.client, one.invoked) for one in self.claims if one.groups}
+        with_claims = [one for one in self.settlements if (one.client, one.invoked) in claims]
+        return Counter(asked.outcome or "unknown" for one in with_claims for asked in one.asked)
+
+    @property
     def seeks(self) -> list[Sought]:
         """All seeks."""
         return [one for one in self.operations if isinstance(one, Sought)]
@@ -282,6 +291,7 @@ class GroupHistory(Record):
         served = Counter(one.group for one in self.claims if one.groups and one.given)
         if served:
             yield f"claims of several groups were served by: {_told(served)}"
+            yield f"and have settled: {_told(self.settled_by_claims)}"
         yield f"faults: {_told(Counter(fault.kind for fault in self.faults))}"
 
     def events(self) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from hashlib import blake2b
 from itertools import count
 from random import Random
@@ -36,6 +36,7 @@ from queuey.model.reading.start import Start
 from queuey.model.reading.window import Merge
 from queuey.model.timeid import from_seconds
 from tests.histories.groups.history import (
+    Asked,
     Claimed,
     End,
     Fault,
@@ -78,7 +79,7 @@ from tests.storage.cassandra.store_support import StoreSubject
 
 
 class World:
-    """One queue, its groups, two front ends, and all clients.
+    """One queue or several, their groups, two front ends, and all clients.
 
     :param subject: whose store it is; it answers at once.
     :param tables: if given, states of groups are in these tables of Cassandra; else the store has them.
@@ -103,11 +104,14 @@ class World:
         self._steps = 0
         self._ahead = 0.0
         self._groups: dict[str, Group] = {}
+        self._homes: dict[str, Queue] = {}
         self._numbers = count()
         self._fronts = [self._front() for _ in range(fronts)]
         self._hands = [Hand(mind, 0) for mind in minds(plans, seed, 2, 2.0)]
-        self._hands += [Hand(SenderMind(f"p{n}", Random(f"p{n} of {seed}"), 0.3), 0) for n in range(2)]
-        self._queue = self._make()
+        self._queues = self._make()
+        for queue in self._queues:
+            names = [f"p{n}" if queue == QUEUE else f"p{n}-{queue}" for n in range(2)]
+            self._hands += [Hand(SenderMind(name, Random(f"{name} of {seed}"), 0.3, queue), 0) for name in names]
 
     @property
     def fates(self) -> Counter[Fate]:
@@ -133,21 +137,32 @@ class World:
         random = Random(f"front end {number} of {self._seed}")  # of its own: some of it may go on after its end
         return front_of(number, store, self._subject.clock, self.wall, random)
 
-    def _make(self) -> Queue:
-        """The queue, that of dead letters, and the groups."""
+    def _make(self) -> dict[str, Queue]:
+        """The queues, that of dead letters, and the groups."""
         self._calls.broken = False
         policies = GivenPolicies(lambda: {APPLICATION: POLICY})
         store = self._subject.store
         bytes = self._random.randbytes
         retries = Retries(self._subject.clock, bytes)
         directory = QueueDirectory(store, policies, GroupRows(store.states, bytes, store.groups), retries)
-        queue, _ = result_of(directory.create(APPLICATION, QUEUE, QueueChanges(partitions=PARTITIONS)))
+        found: dict[str, Queue] = {}
+        for name in dict.fromkeys(plan.queue or QUEUE for plan in self._plans):
+            found[name], _ = result_of(directory.create(APPLICATION, name, QueueChanges(partitions=PARTITIONS)))
         result_of(directory.create(APPLICATION, DEAD, QueueChanges()))
         for plan in self._plans:
+            queue = self._homes[plan.name] = found[plan.queue or QUEUE]
             made = self._fronts[0].groups.put(queue, plan.name, changes_of(plan), lambda _: None)
             self._groups[plan.name], _ = self._finish(made)
         self._calls.broken = True
-        return queue
+        return found
+
+    def queue(self, name: str | None) -> Queue:
+        """A queue by its name, or the only one."""
+        return self._queues[name or QUEUE]
+
+    def home(self, group: str) -> Queue:
+        """The queue of a group."""
+        return self._homes[group]
 
     def _finish(self, waiting: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> T:
         """Let calls take their turns until this is answered."""
@@ -241,12 +256,12 @@ class World:
                 told = self._failed(hand, intent, busy[1], result) if isinstance(result, Failure) else result
                 self._over(hand, intent, told)
 
-        doing = _Doing(self, hand, self._fronts[hand.front], self._queue, busy[1])
+        doing = _Doing(self, hand, self._fronts[hand.front], busy[1])
         Deferred.fromCoroutine(doing.do(intent)).addBoth(over)
 
     def _over(self, hand: Hand, intent: Intent, told: Told) -> None:
         hand.busy = None
-        self.history.add(told.operation)
+        self.history.add(told.operation, *told.settled)
         hand.mind.heard(intent, told)
 
     def _failed(self, hand: Hand, intent: Intent, invoked: float, failure: Failure) -> Told:
@@ -261,13 +276,15 @@ class World:
 
     def _unknown(self, hand: Hand, intent: Intent, invoked: float, outcome: Outcome) -> Told:
         """What is noted of what has no answer, or a bad one."""
-        doing = _Doing(self, hand, self._fronts[hand.front], self._queue, invoked)
-        return Told(doing.operation(intent, outcome))
+        doing = _Doing(self, hand, self._fronts[hand.front], invoked)
+        return Told(doing.operation(intent, outcome), settled=doing.settled(intent, outcome))
 
     # The end
 
     def _end(self) -> End:
-        found = [stored_of(message) for message in self._all(self._queue, PARTITIONS)]
+        found = [
+            stored_of(queue, message) for queue in self._queues.values() for message in self._all(queue, PARTITIONS)
+        ]
         (dead,) = result_of(self._subject.store.describe(APPLICATION, (DEAD,)))
         assert dead is not None
         letters = [
@@ -275,7 +292,7 @@ class World:
             for message in self._all(dead, 1)
         ]
         aside = {
-            name: sum(one.set_aside for one in self._finish(self._fronts[0].groups.lag(self._queue, group)))
+            name: sum(one.set_aside for one in self._finish(self._fronts[0].groups.lag(self._homes[name], group)))
             for name, group in self._groups.items()
         }
         return End(found, letters, aside)
@@ -294,12 +311,18 @@ class World:
 class _Doing:
     """One thing that a client asks of a front end."""
 
-    def __init__(self, world: World, hand: Hand, front: Front, queue: Queue, invoked: float) -> None:
+    def __init__(self, world: World, hand: Hand, front: Front, invoked: float) -> None:
         self._world = world
         self._hand = hand
         self._front = front
-        self._queue = queue
         self._invoked = invoked
+
+    @property
+    def _queue(self) -> Queue:
+        """The queue of the group that it is done to."""
+        plan = self._hand.mind.plan
+        assert plan is not None
+        return self._world.home(plan.name)
 
     async def do(self, intent: Intent) -> Told:
         """Ask.
@@ -324,7 +347,7 @@ class _Doing:
         mind, process = self._hand.mind, f"f{self._hand.front}"
         told: dict[str, Any] = {"invoked": self._invoked, "ended": self._world.now(), "outcome": outcome}
         if isinstance(intent, ToPost):
-            return Send(process, QUEUE, intent.key, intent.bodies, reuse=False, status=0, **told)
+            return Send(process, intent.queue or QUEUE, intent.key, intent.bodies, reuse=False, status=0, **told)
         assert mind.plan is not None
         told |= {"client": mind.name, "process": process, "group": mind.plan.name}
         if isinstance(intent, ToClaim):
@@ -336,6 +359,21 @@ class _Doing:
             return Sought(**told, to=intent.to or f"{intent.ago} s ago")
         return Redriven(**told)
 
+    def settled(
+        self, intent: Intent, outcome: Outcome, answered: Mapping[str, tuple[Asked, ...]] | None = None
+    ) -> tuple[Settled, ...]:
+        """What is noted of the settlements of a claim, as it ends now.
+
+        :param answered: what was asked, with the outcomes, by group; ``None`` if they are not known.
+        """
+        mind, process = self._hand.mind, f"f{self._hand.front}"
+        settle = intent.settle if isinstance(intent, ToClaim) else ()
+        ended = self._world.now() if settle else 0.0
+        return tuple(
+            Settled(mind.name, process, group, self._invoked, ended, outcome, (answered or {}).get(group, asked))
+            for group, asked in settle
+        )
+
     def _ok(self, intent: Intent, **found: Any) -> Told:
         """It went well, and this is the answer."""
         return Told(attrs.evolve(self.operation(intent, Outcome.OK), **found))
@@ -344,9 +382,9 @@ class _Doing:
         drafts = [Draft(Content(body.encode()), 3600, key=key_of(body)) for body in intent.bodies]
         digest = blake2b("\0".join(intent.bodies).encode(), digest_size=32).digest()
         once = Once(blake2b(intent.key.encode(), digest_size=32).digest(), digest, "", 3600)
-        done = await self._front.messages.append_once(self._queue, drafts, once)
+        done = await self._front.messages.append_once(self._world.queue(intent.queue), drafts, once)
         stored = tuple(
-            Stored(Spot(QUEUE, address.partition), address.id, body)
+            Stored(Spot(intent.queue or QUEUE, address.partition), address.id, body)
             for address, body in zip(done.addresses, intent.bodies, strict=True)
         )
         return self._ok(intent, status=201, stored=stored, duplicate=done.duplicate)
@@ -363,24 +401,31 @@ class _Doing:
         if intent.groups:
             return await self._claim_of_several(intent, claiming)
         answer = await self._front.groups.claim(self._queue, group, claiming)
-        gifts = tuple(map(given_of, answer.deliveries))
+        gifts = tuple(given_of(self._queue, one) for one in answer.deliveries)
         return self._ok(intent, given=gifts, blocked=answer.blocked)
 
     async def _claim_of_several(self, intent: ToClaim, claiming: Claiming) -> Told:
-        sources = [ClaimSource(self._queue, await self._front.groups.find(self._queue, name)) for name in intent.groups]
+        sources, settle = [], dict(intent.settle)
+        for name in intent.groups:
+            queue = self._world.home(name)
+            group = await self._front.groups.find(queue, name)
+            sources.append(ClaimSource(queue, group, None, _settlings(settle.get(name, ()))))
         try:
             at, answer = await self._front.groups.claims_of_many.claim(sources, claiming, strict=not intent.fair)
         except SourceFailed as failed:
             raise failed.error from None
-        gifts = tuple(map(given_of, answer.deliveries))
-        return self._ok(intent, group=intent.groups[at or 0], given=gifts, blocked=answer.blocked)
+        gifts = tuple(given_of(sources[at or 0].queue, one) for one in answer.deliveries)
+        told = self._ok(intent, group=intent.groups[at or 0], given=gifts, blocked=answer.blocked)
+        outcomes = iter(answer.outcomes)
+        answered = {
+            name: tuple(attrs.evolve(one, outcome=next(outcomes).value) for one in settle[name])
+            for name in intent.groups
+            if name in settle
+        }
+        return attrs.evolve(told, settled=self.settled(intent, Outcome.OK, answered))
 
     async def _settle(self, group: Group, intent: ToSettle) -> Told:
-        asked = [
-            Settling(Action(one.action), one.receipt, float(one.span) if one.action in ("retry", "extend") else None)
-            for one in intent.asked
-        ]
-        outcomes = await self._front.groups.settle(self._queue, group, asked)
+        outcomes = await self._front.groups.settle(self._queue, group, _settlings(intent.asked))
         answered = [attrs.evolve(one, outcome=got.value) for one, got in zip(intent.asked, outcomes, strict=True)]
         return self._ok(intent, asked=tuple(answered))
 
@@ -393,3 +438,10 @@ class _Doing:
         since = None if intent.ago is None else from_seconds(self._world.wall() - intent.ago)
         answer = await self._front.groups.redrive(self._queue, group, Redriving(since=since, after=intent.after))
         return Told(self._ok(intent, moved=answer.moved).operation, answer.next)
+
+
+def _settlings(asked: Sequence[Asked]) -> tuple[Settling, ...]:
+    return tuple(
+        Settling(Action(one.action), one.receipt, float(one.span) if one.action in ("retry", "extend") else None)
+        for one in asked
+    )

@@ -21,7 +21,7 @@ from queuey.core.waiting import Waits
 from queuey.interfaces import IStore
 from queuey.model.applications.policy import Policy
 from queuey.model.messages.message import Message
-from queuey.model.queues.queue import Guarantee
+from queuey.model.queues.queue import Guarantee, Queue
 from queuey.model.timeid import to_seconds
 from tests.contracts.subject import Subject
 from tests.histories.groups.history import (
@@ -101,13 +101,13 @@ def changes_of(plan: Plan) -> GroupChanges:
     return GroupChanges(**attrs.asdict(plan.settings, recurse=False))
 
 
-def given_of(one: Delivery) -> Given:
+def given_of(queue: Queue, one: Delivery) -> Given:
     until = 0.0 if one.until is None else to_seconds(one.until)
-    return given(stored_of(one.message), one.receipt, one.deliveries, one.lease, until)
+    return given(stored_of(queue, one.message), one.receipt, one.deliveries, one.lease, until)
 
 
-def stored_of(message: Message) -> Stored:
-    return Stored(Spot(QUEUE, message.partition), message.id, message.content.body.decode())
+def stored_of(queue: Queue, message: Message) -> Stored:
+    return Stored(Spot(queue.name, message.partition), message.id, message.content.body.decode())
 
 
 def result_of(waiting: Deferred[T]) -> T:

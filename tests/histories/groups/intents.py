@@ -13,6 +13,7 @@ from tests.histories.groups.history import Asked
 class ToClaim:
     """:ivar lease: ``None`` is the group's; ``max_bytes`` and ``partitions``: ``None`` is not to say.
     :ivar groups: of a claim of several; ``fair``: in any order, and not in this one.
+    :ivar settle: what a claim of several settles first, by group.
     """
 
     limit: int
@@ -23,6 +24,7 @@ class ToClaim:
     key: str | None = None
     groups: tuple[str, ...] = ()
     fair: bool = False
+    settle: tuple[tuple[str, tuple[Asked, ...]], ...] = ()
 
 
 @attrs.frozen
@@ -57,10 +59,13 @@ class Rest:
 
 @attrs.frozen
 class ToPost:
-    """:ivar bodies: of messages that are stored together, under one key."""
+    """:ivar bodies: of messages that are stored together, under one key.
+    :ivar queue: ``None`` if there is only one.
+    """
 
     key: str
     bodies: tuple[str, ...]
+    queue: str | None = None
 
 
 Intent = ToClaim | ToSettle | ToSeek | ToRedrive | ToPost

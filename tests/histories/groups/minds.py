@@ -69,10 +69,12 @@ class Told:
     """What came of it.
 
     :ivar next: where a redrive has to go on.
+    :ivar settled: what became of the settlements of a claim.
     """
 
     operation: Operation | Send
     next: str | None = None
+    settled: tuple[Settled, ...] = ()
 
     @property
     def unknown(self) -> bool:
@@ -197,6 +199,10 @@ class WorkerMind:
             key,
         )
 
+    def settlement(self) -> tuple[Asked, ...]:
+        """What it would settle now, to be settled by a claim."""
+        return self._settlement().asked if self._held else ()
+
     def _settlement(self) -> ToSettle:
         some = self._random.sample(list(self._held.values()), self._random.randint(1, len(self._held)))
         asked = {given.receipt: self._asked(given) for given in some[:10]}
@@ -228,9 +234,10 @@ class SenderMind:
     plan = None
     over = False
 
-    def __init__(self, name: str, random: Random, pause: float) -> None:
+    def __init__(self, name: str, random: Random, pause: float, queue: str | None = None) -> None:
         """:param pause: seconds between two posts, in the mean."""
         self.name = name
+        self._queue = queue
         self._random = random
         self._pause = pause
         self._again: ToPost | None = None
@@ -247,7 +254,8 @@ class SenderMind:
             return Rest(self._random.uniform(0, 2 * self._pause))
         self._number += 1
         key = f"{self.name}-{self._number}"
-        return ToPost(key, tuple(f"{key}/{place}" for place in range(self._random.choice((1, 1, 1, 2, 4)))))
+        bodies = tuple(f"{key}/{place}" for place in range(self._random.choice((1, 1, 1, 2, 4))))
+        return ToPost(key, bodies, self._queue)
 
     def heard(self, intent: Intent, told: Told) -> None:
         """See Mind."""

@@ -389,9 +389,17 @@ MUTANTS: Final = (
     Mutant("a producer's key that is ignored", "several_ids", "plain", ((MessageExchange, "append_once", as_if_new),)),
     Mutant("receipts without a seal", "forgeries", "plain", ((Receipts, "_seal", unsealed),)),
     Mutant("another secret", "disowned", "plain", ((settling, "Receipts", with_another_secret),)),
-    Mutant("a repeat by any group", "repeats", "plain dead aside", (broken_claims.ANY,)),
+    Mutant("a repeat by any group", "repeats", "plain dead aside", (broken_claims.ANY,), steps=2000),
     Mutant(
         "a claim that takes of all", "lost_at_most_once", "once plain", (broken_claims.ALL, *unanswered(Kind.WRITE))
+    ),
+    Mutant("a claim that settles nothing", "remembered", "plain dead aside", (broken_claims.NONE,)),
+    Mutant(
+        "settlements that a refused claim does not tell of",
+        "lost",
+        "plain dead aside",
+        (broken_claims.UNSAID,),
+        steps=3000,
     ),
     Mutant("a refusal that is none", "unexpected", "plain", ((Calls, "_meet", refuses_what_it_does),)),
 )

@@ -8,8 +8,8 @@ from typing import Final
 
 import attrs
 
-from tests.histories.groups.history import Claimed, Plan
-from tests.histories.groups.intents import Intent, Rest, ToClaim
+from tests.histories.groups.history import Asked, Claimed, Plan
+from tests.histories.groups.intents import Intent, Rest, ToClaim, ToSettle
 from tests.histories.groups.minds import (
     KEYED,
     LONGEST,
@@ -23,9 +23,13 @@ from tests.histories.groups.minds import (
     Told,
     WorkerMind,
 )
+from tests.live.cassandra.histories import Outcome
 
 SEVERAL: Final = 0.4
 """How often such a client claims of several groups, of 1."""
+
+SETTLES: Final = 0.6
+"""How often such a claim settles what the client has of one of its groups, of 1."""
 
 MOST: Final = 4
 """Groups of one claim at the most."""
@@ -69,13 +73,22 @@ class SeveralMind:
             key=key,
             groups=tuple(plan.name for plan in some),
             fair=self._random.random() < 0.5,
+            settle=tuple((plan.name, asked) for plan in some if (asked := self._settlement(plan))),
         )
+
+    def _settlement(self, plan: Plan) -> tuple[Asked, ...]:
+        if plan.at_most_once or self._random.random() > SETTLES:
+            return ()
+        return self._minds[plan.name].settlement()
 
     def heard(self, intent: Intent, told: Told) -> None:
         """See Mind."""
         if not (isinstance(intent, ToClaim) and intent.groups):
             self._minds[self.plan.name].heard(intent, told)
             return
+        for settled in told.settled:
+            if settled.outcome is Outcome.OK:
+                self._minds[settled.group].heard(ToSettle(settled.asked), Told(settled))
         if told.unknown:
             if intent.key is not None and self._random.random() < PERSISTENT:
                 self._again = intent

@@ -78,6 +78,10 @@ class View:
                 if not asked.forged:
                     self.wishes[_place(request.group, asked.given)].append(Wish(request, asked))
 
+    def acknowledged_of(self, plan: Plan) -> Sequence[Stored]:
+        """The acknowledged messages of a group's queue."""
+        return [one for one in self.acknowledged if plan.queue in (None, one.spot.queue)]
+
     def is_new(self, claim: Claimed) -> bool:
         """Whether nothing was asked under its key before."""
         return claim.key is None or self._firsts[claim.key] is claim

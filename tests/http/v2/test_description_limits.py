@@ -244,6 +244,7 @@ NUMBERS: Mapping[str, list[str]] = {
     "schemas/PushHeaders": [f"at most {PUSH_HEADERS}", f"of {MAX_HEADER_BYTES} bytes"],
     "listAttempts": [f"The last {MAX_ATTEMPTS}"],
     "settleMessages": [f"at most {MAX_RECEIPTS}."],
+    "schemas/ClaimOfMany/properties/from/items/properties/settle/anyOf/0": [f"at most {MAX_RECEIPTS} receipts"],
 }
 """Limits in descriptions."""
 

@@ -8,7 +8,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from queuey_client import Client
+from queuey_client import Client, Delivery
 from tests import tried
 from tests.live.cassandra.fronts import SETTLE
 from tests.live.cassandra.test_frontends import ManyCase
@@ -71,11 +71,11 @@ class ClaimsTests(ManyCase):
     def work(self, port: int, done: list[str]) -> None:
         """Claim and acknowledge until nothing has come for a while."""
         with Client(f"http://127.0.0.1:{port}", "queuey", key=KEY) as client:
-            groups = {queue: client.queue(queue).group("w") for queue in ("high", "low")}
-            last = time.monotonic()
+            groups = [(queue, "w") for queue in ("high", "low")]
+            last, claimed = time.monotonic(), list[Delivery]()
             while time.monotonic() - last < QUIET:
-                for delivery in client.claim_many([("high", "w"), ("low", "w")], 20, lease=60, wait=2):
-                    groups[delivery.queue].ack(delivery)
+                claimed = list(client.claim_many(groups, 20, lease=60, wait=2, ack=claimed))
+                for delivery in claimed:
                     done.append(delivery.text)
                     last = time.monotonic()
 

@@ -52,6 +52,14 @@ class PushTests(FrontTestCase):
             self.assertLess(time.monotonic(), until, f"{len(self.receiver.taken)} of {count}")
             time.sleep(0.2)
 
+    def all_listed(self, front: Front, push: str, count: int) -> None:
+        """Wait until the attempts are listed, which are stored about a second after they were made."""
+        until = time.monotonic() + PATIENCE
+        while len(attempts := front.ask("GET", f"{QUEUE}/pushes/{push}/attempts")[1]["attempts"]) < count:
+            self.assertLess(time.monotonic(), until, f"{len(attempts)} of {count}")
+            time.sleep(0.2)
+        self.assertEqual(len(attempts), count)
+
     def test_shared(self) -> None:
         """What is made by one front end is sent by its owner, paused by any, and taken over by the others."""
         first, second, third = self.fronts
@@ -71,8 +79,7 @@ class PushTests(FrontTestCase):
         self.assertEqual(second.ask("POST", f"{QUEUE}/pushes/p0/resume")[0], 200)
         self.all_taken(21 * PUSHES)
         self.assertEqual((set(self.receiver.taken.values()), self.receiver.false), ({1}, 0))
-        attempts = third.ask("GET", f"{QUEUE}/pushes/p0/attempts")[1]["attempts"]
-        self.assertEqual(len(attempts), 21)
+        self.all_listed(third, "p0", 21)
 
     def test_flow(self) -> None:
         """parallel and rate hold for all three together, whichever takes the messages and the changes."""

@@ -22,7 +22,7 @@ from queuey.model.groups.rows import (
     state_key,
 )
 from queuey.model.groups.settings import Group, GroupSettings
-from queuey.model.pushes.settings import MAX_HEADERS, Push, Secret
+from queuey.model.pushes.settings import MAX_HEADERS, Push, Secret, closed_push, open_push, private_part
 from queuey.model.pushes.signatures import MAX_SECRETS
 from queuey.model.pushes.targets import MAX_URL
 from queuey.model.queues.queue import Guarantee, states_prefix
@@ -67,15 +67,19 @@ class RowTests(SynchronousTestCase):
         secrets = tuple(Secret(f"{number:012x}", bytes(300), group.created) for number in range(MAX_SECRETS))
         headers = tuple((f"{number:02}" + "n" * 100, "v" * 102) for number in range(MAX_HEADERS))
         push = Push("https://e.example/" + "a" * (MAX_URL - 18), headers=headers, secrets=secrets)
-        both = attrs.evolve(group, settings=attrs.evolve(group.settings, push=push))
-        value = encode_group(both)
-        self.assertEqual(json.loads(value)["format"], 2)
-        self.assertEqual(decode_group(value, group.queue, group.version), both)
-        self.assertLess(len(value), MAX_STATE)
-        for damaged in ("{}", '{"url": 7}', "[1]"):
-            row = json.loads(value) | {"push": json.loads(damaged)}
-            with self.assertRaises(UnreadableGroup):
-                decode_group(json.dumps(row).encode(), group.queue, "v")
+        private = private_part(push)
+        closed = closed_push(push, private.hex().encode() * 2)  # longer than what encrypts it makes of it
+        self.assertEqual(open_push(closed, private), push)
+        for each, format in ((push, 2), (closed, 3)):
+            both = attrs.evolve(group, settings=attrs.evolve(group.settings, push=each))
+            value = encode_group(both)
+            self.assertEqual(json.loads(value)["format"], format)
+            self.assertEqual(decode_group(value, group.queue, group.version), both)
+            self.assertLess(len(value), MAX_STATE)
+            for damaged in ("{}", '{"url": 7}', "[1]"):
+                row = json.loads(value) | {"push": json.loads(damaged)}
+                with self.assertRaises(UnreadableGroup):
+                    decode_group(json.dumps(row).encode(), group.queue, "v")
 
     @given(GROUPS, st.binary(max_size=4), st.integers(0, 2000), st.integers(0, 4))
     def test_what_is_damaged_is_said_to_be(self, group: Group, piece: bytes, at: int, length: int) -> None:

@@ -204,6 +204,31 @@ test("a claim of several groups says which has served it, and is repeated under 
   await assert.rejects(claimMany(requestsOf(server), [], 1, {}), TypeError);
 });
 
+test("a claim of several groups acks what is done, each message at its group", async () => {
+  const outcomes = [
+    { receipt: "r1", outcome: "acked" },
+    { receipt: "r2", outcome: "stale" },
+  ];
+  const server = serverOf(given("low", "1", "2"), given("high", "3"), json(200, { messages: [], outcomes }));
+  const requests = requestsOf(server);
+  const low = await claimMany(requests, GROUPS, 2, {});
+  const done = [...low, ...(await claimMany(requests, GROUPS, 2, {}))];
+  await claimMany(requests, GROUPS, 2, { ack: done });
+  const { from } = JSON.parse(server.asked[2].body);
+  assert.deepEqual(
+    from.map(({ queue, settle }) => [queue, settle.ack]),
+    [
+      ["high", ["r3"]],
+      ["low", ["r1", "r2"]],
+    ],
+  );
+  assert.deepEqual(
+    done.map((each) => each.lost),
+    [false, true, false],
+  );
+  await assert.rejects(claimMany(requests, GROUPS.slice(0, 1), 1, { ack: done }), TypeError);
+});
+
 test("claims of the same groups have a few keys in force, and none if a group takes none", async () => {
   const clock = new TestClock();
   const server = serverOf(given("low", "1"));

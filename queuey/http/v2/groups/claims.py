@@ -90,7 +90,7 @@ class V2Claims:
 
     async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
         """Claim with a wait; the caller's access is checked again after it."""
-        queue, settled = admitted.queue, _Settled(claiming.settlings)
+        queue, settled = admitted.queue, SettledFirst(claiming.settlings)
         end = functools.partial(settled.end, request)
         try:
             with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end) as may:
@@ -117,8 +117,8 @@ class V2Claims:
             raise
 
 
-class _Settled:
-    """The state of the settlements of a waiting claim. They are stored before the wait, even if the wait fails."""
+class SettledFirst:
+    """The state of settlements that are stored before a claim has its messages, even if the claim fails after that."""
 
     def __init__(self, settlings: Sequence[Settling] | None) -> None:
         self._storing = bool(settlings)
@@ -167,8 +167,11 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> tuple[Claiming, bool]
     return Claiming(**found), parsed
 
 
-def _settle(asked: Members) -> tuple[Settling, ...] | None:
-    """Return the settlements that the body contains; ``None`` if the member is missing or wrong."""
+def settle_of(asked: Members, seen: set[str] | None = None) -> tuple[Settling, ...] | None:
+    """Return the settlements of an object; ``None`` if the member is missing or wrong.
+
+    :param seen: the receipts that the request has had before; those of this object are added.
+    """
     given = asked.value("settle")
     if given is None:
         return None
@@ -177,7 +180,7 @@ def _settle(asked: Members) -> tuple[Settling, ...] | None:
         return None
     inner = asked.within("settle", given)
     inner.only(ACTIONS)
-    return settlings(inner, given)
+    return settlings(inner, given, set() if seen is None else seen)
 
 
 def partitions(asked: Members, queue: Queue) -> tuple[int, ...] | None:
@@ -211,7 +214,7 @@ _MEMBERS: Final[Mapping[str, tuple[str, Callable[[Members, Queue], Any]]]] = {
     "wait": ("wait", lambda asked, _: asked.seconds(fields.WAIT)),
     "max_bytes": ("max_bytes", lambda asked, _: asked.number(fields.MAX_BYTES)),
     "partitions": ("partitions", partitions),
-    "settle": ("settlings", lambda asked, _: _settle(asked)),
+    "settle": ("settlings", lambda asked, _: settle_of(asked)),
 }
 """The members of a claim: the attribute of ``Claiming`` that each sets, and the function that parses it."""
 

@@ -60,7 +60,7 @@ class V2Settlements:
         found = self.groups.cached(queue, group) or await named(self.groups, queue, group)
         given = members(request, ACTIONS)
         wanted = Members(given)
-        asked = settlings(wanted, given)
+        asked = settlings(wanted, given, set())
         wanted.check()
         if request.traced is not UNTRACED:
             request.traced.begin(SETTLE, group)
@@ -101,13 +101,14 @@ def _cut(receipt: str) -> str:
     return quote(receipt[:RECEIPT].encode("utf-8", "replace"), safe=_SAFE)[: RECEIPT - 3] + "..."
 
 
-def settlings(asked: Members, given: Mapping[str, Any]) -> tuple[Settling, ...]:
+def settlings(asked: Members, given: Mapping[str, Any], seen: set[str]) -> tuple[Settling, ...]:
     """Parse the settlements of an object, in their order.
 
     :param asked: collects the errors; the caller checks it.
     :param given: lists of receipts by action.
+    :param seen: the receipts that the request has had before; those of this object are added.
     """
-    found, seen = list[Settling](), set[str]()
+    found = list[Settling]()
     count = 0
     for listed in given.values():
         if type(listed) is list:

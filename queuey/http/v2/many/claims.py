@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 import attrs
@@ -11,7 +11,7 @@ import attrs
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.groups.many_claims import MAX_SOURCES, ClaimSource, Served, SourceFailed
-from queuey.core.groups.values import Claiming
+from queuey.core.groups.values import Claiming, Settling
 from queuey.core.messages import MessageExchange
 from queuey.errors import Forbidden, NeedsCredentials, NoSuchGroup, NoSuchQueue, QueueyError
 from queuey.http.admission.gate import AdmittedToChoice, permit
@@ -21,8 +21,9 @@ from queuey.http.answers.problems import Problem
 from queuey.http.requests.traced import UNTRACED
 from queuey.http.routes import Route
 from queuey.http.v2.application import APPLICATION
-from queuey.http.v2.groups.claims import BEGIN, BLOCKED, deliveries_json, pieces
+from queuey.http.v2.groups.claims import BEGIN, BLOCKED, SettledFirst, deliveries_json, pieces, settle_of
 from queuey.http.v2.groups.groups import guarantee_of, named
+from queuey.http.v2.groups.settlements import MAX_RECEIPTS, outcomes_json
 from queuey.http.v2.inputs import repeats
 from queuey.http.v2.inputs.header_fields import bad_field
 from queuey.http.v2.inputs.parameters import Members, members, refuse_query
@@ -39,7 +40,7 @@ from queuey.model.telemetry.served import RECEIVE
 CLAIMS_OF_MANY: Final = f"{APPLICATION}/claims"
 
 _NAMES: Final = ("from", "order", "limit", "lease", "wait", "max_bytes", "json")
-_SOURCE: Final = ("queue", "group")
+_SOURCE: Final = ("queue", "group", "settle")
 
 _CODES: Final = (
     (NoSuchQueue, "no-such-queue"),
@@ -62,13 +63,20 @@ class ManyClaimWanted:
     """The body of a claim of several groups.
 
     :ivar names: of the queue and of the group of each source.
+    :ivar settlings: the settlements of each source; ``None`` if it does not contain that member.
     :ivar parsed: whether bodies that are JSON are shown as JSON.
     """
 
     names: tuple[tuple[str, str], ...]
+    settlings: tuple[tuple[Settling, ...] | None, ...]
     strict: bool
     claiming: Claiming
     parsed: bool
+
+    @property
+    def all_settlings(self) -> tuple[Settling, ...]:
+        """The settlements of all sources, in their order."""
+        return tuple([one for some in self.settlings for one in some or ()])
 
 
 @attrs.frozen
@@ -95,27 +103,40 @@ class V2ManyClaims:
             asked = attrs.evolve(asked, claiming=claiming)
         if request.traced is not UNTRACED:
             request.traced.begin(RECEIVE)
+        settled = SettledFirst(asked.all_settlings)
+        sources = [
+            ClaimSource(queue, group, None, settlings or ())
+            for queue, group, settlings in zip(queues, groups, asked.settlings, strict=True)
+        ]
         try:
-            served = await self._claimed(request, admitted, asked, list(zip(queues, groups, strict=True)))
+            served = await self._claimed(request, admitted, asked, sources, settled)
         except SourceFailed as failed:
-            raise await self._why(asked, queues, failed) from None
+            raise await self._why(asked, queues, failed.at, settled.of(failed.error)) from None
+        except QueueyError as error:
+            raise settled.of(error) from None
         await _answer(request, asked, served)
 
     async def _claimed(
-        self, request: Request, admitted: AdmittedToChoice, asked: ManyClaimWanted, found: list[tuple[Queue, Group]]
+        self,
+        request: Request,
+        admitted: AdmittedToChoice,
+        asked: ManyClaimWanted,
+        sources: list[ClaimSource],
+        settled: SettledFirst,
     ) -> Served:
-        claims = self.groups.claims_of_many
+        claim = self.groups.claims_of_many.claim
         if not asked.claiming.wait:
-            return await claims.claim([ClaimSource(*one) for one in found], asked.claiming, strict=asked.strict)
+            return await claim(sources, asked.claiming, strict=asked.strict, settled=settled.note)
 
         async def check(queue: Queue) -> None:
             caller = await admitted.prove_again(request)
             now = await self.exchange.as_it_is(queue)
             permit(Operation.CLAIM_MESSAGES, caller, admitted.policy.application, now)
 
-        sources = [ClaimSource(queue, group, lambda queue=queue: check(queue)) for queue, group in found]  # type: ignore[misc]
-        with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES):
-            served = await claims.claim(sources, asked.claiming, strict=asked.strict)
+        sources = [attrs.evolve(source, may=partial(check, source.queue)) for source in sources]
+        end = partial(settled.end, request)
+        with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end):
+            served = await claim(sources, asked.claiming, strict=asked.strict, settled=settled.note)
             if served[0] is None:
                 for at, source in enumerate(sources):
                     try:
@@ -166,16 +187,15 @@ class V2ManyClaims:
                 found[at], _ = await self.groups.put(queue, name, GroupChanges(), lambda _: None)
         return [found[at] for at in range(len(queues))]
 
-    async def _why(self, asked: ManyClaimWanted, queues: list[Queue], failed: SourceFailed) -> Exception:
+    async def _why(self, asked: ManyClaimWanted, queues: list[Queue], at: int, error: QueueyError) -> Exception:
         """Return the error of a claim of which one group has failed."""
-        error = failed.error
         if isinstance(error, NoSuchGroup):
             try:
-                await self.exchange.as_it_is(queues[failed.at])  # if the queue was deleted, that is why
+                await self.exchange.as_it_is(queues[at])  # if the queue was deleted, that is why
             except QueueyError as other:
-                error = other
+                error = other.after(error.applied)
         try:
-            _refuse(asked, {failed.at: error})
+            _refuse(asked, {at: error})
         except Problem as problem:
             return problem
         return error
@@ -196,7 +216,8 @@ def _refuse(asked: ManyClaimWanted, problems: dict[int, QueueyError]) -> None:
                     for at, error in of_kind.items()
                 ]
             )
-            raise Problem(code, found[0]["detail"], errors=found)
+            applied = next(error.applied for error in of_kind.values())
+            raise Problem(code, found[0]["detail"], applied=applied, errors=found)
 
 
 def choice(request: Request, application: str) -> QueueChoice:
@@ -213,7 +234,7 @@ def wanted(request: Request) -> ManyClaimWanted:
     :raise Problem: lists every error.
     """
     asked = Members(members(request, _NAMES))
-    names = _sources(asked)
+    names, settlings = _sources(asked)
     precedence = asked.choice("order", Precedence) or Precedence.STRICT
     limit = asked.number(fields.CLAIM_LIMIT)
     claiming = Claiming(
@@ -224,19 +245,19 @@ def wanted(request: Request) -> ManyClaimWanted:
     )
     parsed = asked.boolean("json")
     asked.check()
-    return ManyClaimWanted(names, precedence is Precedence.STRICT, claiming, parsed)
+    return ManyClaimWanted(names, settlings, precedence is Precedence.STRICT, claiming, parsed)
 
 
-def _sources(asked: Members) -> tuple[tuple[str, str], ...]:
-    """Return the names of the queue and of the group of each source."""
+def _sources(asked: Members) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[Settling, ...] | None, ...]]:
+    """Return the names of the queue and of the group of each source, and the settlements of each."""
     given = asked.value("from")
     if not isinstance(given, list) or not given:
         asked.wrong("from", "is not a list with at least one queue and group")
-        return ()
+        return (), ()
     if len(given) > MAX_SOURCES:
         asked.wrong("from", f"has {len(given)} groups, and may have {MAX_SOURCES}")
-        return ()
-    found: list[tuple[str, str]] = []
+        return (), ()
+    found, settlings, receipts = list[tuple[str, str]](), list[tuple[Settling, ...] | None](), set[str]()
     for at, each in enumerate(given):
         if not isinstance(each, dict):
             asked.wrong(f"from/{at}", "is not an object with queue and group")
@@ -247,7 +268,10 @@ def _sources(asked: Members) -> tuple[tuple[str, str], ...]:
         if names in found and all(names):
             inner.wrong("", "is there twice")
         found.append(names)
-    return tuple(found)
+        settlings.append(settle_of(inner, receipts))
+    if sum([len(some or ()) for some in settlings]) > MAX_RECEIPTS:
+        asked.wrong("from", f"has more than {MAX_RECEIPTS} receipts")
+    return tuple(found), tuple(settlings)
 
 
 def _name(asked: Members, member: str, problem_of: Any) -> str:
@@ -268,7 +292,7 @@ async def _answer(request: Request, asked: ManyClaimWanted, served: Served) -> N
     messages = [delivery.message for delivery in delivered.deliveries]
     if request.traced is not UNTRACED:
         request.traced.received(messages)
-    end = _end(asked.names, served)
+    end = _end(asked, served)
     bodies, contents = sizes(messages)
     if contents <= MAX_AT_ONCE:
         text = f"{BEGIN}{deliveries_json(messages, delivered.deliveries, parsed=asked.parsed)}{end}"
@@ -279,10 +303,16 @@ async def _answer(request: Request, asked: ManyClaimWanted, served: Served) -> N
         await answer_in_pieces(request, HEAD, parts, queues)
 
 
-def _end(names: Sequence[tuple[str, str]], served: Served) -> str:
-    """Return the end of an answer, after the messages: the names of the queue and of the group that gave them."""
+def _end(asked: ManyClaimWanted, served: Served) -> str:
+    """Return the end of an answer, after the messages: the names of the queue and of the group that gave them, and the
+    outcomes of the settlements."""
     at, delivered = served
-    if at is None:
-        return f'],"blocked":"{BLOCKED}"}}\n' if delivered.blocked else "]}\n"
-    queue, group = [encoded(name).decode("ascii").strip() for name in names[at]]
-    return f'],"queue":{queue},"group":{group}}}\n'
+    parts = ["]"]
+    if at is not None:
+        queue, group = [encoded(name).decode("ascii").strip() for name in asked.names[at]]
+        parts.append(f',"queue":{queue},"group":{group}')
+    elif delivered.blocked:
+        parts.append(f',"blocked":"{BLOCKED}"')
+    if any(some is not None for some in asked.settlings):
+        parts.append(f',"outcomes":{outcomes_json(asked.all_settlings, delivered.outcomes)}')
+    return "".join([*parts, "}\n"])

@@ -21,6 +21,7 @@ from queuey.model.pushes.settings import (
     REJECTABLE,
     Format,
     Push,
+    header_bytes,
     header_problem,
     prefix_problem,
 )
@@ -109,7 +110,7 @@ def _headers(asked: Members) -> tuple[tuple[str, str], ...] | None:
         problem = header_problem(name, value)
         if problem is not None:
             asked.wrong("headers", f'"{shown(name)}" {problem}')
-    if len(given) > MAX_HEADERS or sum(len(name) + len(value) for name, value in given.items()) > MAX_HEADER_BYTES:
+    if len(given) > MAX_HEADERS or header_bytes(given.items()) > MAX_HEADER_BYTES:
         asked.wrong("headers", f"has more than {MAX_HEADERS} fields or {MAX_HEADER_BYTES} bytes")
     if len({name.lower() for name in given}) < len(given):
         asked.wrong("headers", "has a name twice, in upper and lower case")
@@ -149,13 +150,13 @@ def _replies(asked: Members) -> str | None:
     return name
 
 
-def push_json(group: Group, report: PushReport, secret: ShownSecret | None = None) -> dict[str, Any]:
+def push_json(push: Push, group: Group, report: PushReport, secret: ShownSecret | None = None) -> dict[str, Any]:
     """Return a push as JSON.
 
+    :param push: as it is shown, see ``PushSealing.shown``.
     :param secret: a new one, whose text is shown.
     """
-    push, of_group = group.settings.push, group.settings
-    assert push is not None
+    of_group = group.settings
     paused, error = push.paused, report.attempts[0].error if report.attempts else None
     state, since = state_of(push, report)
     return {

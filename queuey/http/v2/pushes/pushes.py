@@ -69,7 +69,8 @@ class V2Pushes:
         """List all pushes of a queue, sorted by name."""
         found = await self.pushes.names(admitted.queue)
         reports = await in_parallel(found, self.pushes.report)
-        listed = [push_json(group, report) for group, report in zip(found, reports, strict=True)]
+        shown = self.pushes.shown
+        listed = [push_json(shown(group), group, report) for group, report in zip(found, reports, strict=True)]
         request.answer(200, HEAD, json_line({"pushes": listed}))
 
     async def show(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:
@@ -90,7 +91,7 @@ class V2Pushes:
             raise in_body(error) from None
         headers = (location(admitted.queue, "pushes", found.name),) if made else ()
         report = PushReport() if made else await self.pushes.report(found)
-        document = push_json(found, report, secret)
+        document = push_json(self.pushes.shown(found), found, report, secret)
         request.answer(201 if made else 200, (*HEAD, etag(found.version), *headers), json_line(document))
 
     async def patch(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:
@@ -117,7 +118,7 @@ class V2Pushes:
 
 async def answer_push(pushes: PushDirectory, request: Request, group: Group) -> None:
     """Answer with a push and its state."""
-    document = push_json(group, await pushes.report(group))
+    document = push_json(pushes.shown(group), group, await pushes.report(group))
     request.answer(200, (*HEAD, etag(group.version)), json_line(document))
 
 

@@ -255,7 +255,7 @@ class RefusalsTests(ManyClaimsCase):
     """What is refused."""
 
     def test_bodies(self) -> None:
-        one = {"queue": "high", "group": "w"}
+        one, two = {"queue": "high", "group": "w"}, {"queue": "low", "group": "w"}
         for asked, places in (
             ({}, ["/from"]),
             ({"from": []}, ["/from"]),
@@ -267,6 +267,16 @@ class RefusalsTests(ManyClaimsCase):
             ),
             ({"from": [one], "order": "random", "limit": 0}, ["/order", "/limit"]),
             ({"from": [one], "settle": {}}, ["/settle"]),
+            ({"from": [{**one, "settle": ["r"]}]}, ["/from/0/settle"]),
+            ({"from": [{**one, "settle": {"ack": "r", "x": []}}]}, ["/from/0/settle/x", "/from/0/settle/ack"]),
+            (
+                {"from": [{**one, "settle": {"ack": ["r"]}}, {**two, "settle": {"retry": ["r"]}}]},
+                ["/from/1/settle/retry/0"],
+            ),
+            (
+                {"from": [{**each, "settle": {"ack": [f"{each} {at}" for at in range(501)]}} for each in (one, two)]},
+                ["/from"],
+            ),
         ):
             response = self.ask("POST", "/v2/app/claims", {**OWNER, **JSON}, json.dumps(asked).encode())
             problem = self.expect(400, response)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.again import again
 from tests.http.v1.test_stores import OnCassandra, OnSQLite
-from tests.http.v2.many import test_claims
+from tests.http.v2.many import test_claims, test_settle_and_claim
 
 again(
     __name__,
@@ -13,5 +13,7 @@ again(
         test_claims.ServedTests,
         test_claims.WaitingTests,
         test_claims.KeysTests,
+        test_settle_and_claim.SettleTests,
+        test_settle_and_claim.WaitTests,
     ),
 )
