@@ -60,6 +60,13 @@ class TerminalTests(CommandTestCase):
         self.assertRegex(shown, r"post to q.*\d+/20")
         self.assertNotIn("/20", self.terminal("queuey post q x --count 2 --progress")[1])
 
+    def test_interrupted_progress(self) -> None:
+        """Ctrl-C ends the bar too, and the cursor is shown again."""
+        self.client.queue("q").ensure()
+        status, shown = self.terminal("queuey post q 'n {n}' --count 500 --rate 10", (r"\d+/500", CTRL_C))
+        self.assertEqual(status, 130)
+        self.assertGreater(shown.rindex("\x1b[?25h"), shown.rindex("\x1b[?25l"))
+
     def test_top(self) -> None:
         """It is drawn again and again; a key changes the order."""
         for number, name in enumerate(("a", "b"), 1):
