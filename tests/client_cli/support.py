@@ -53,7 +53,7 @@ def streamed(**more: Any) -> Any:
 
 def runner() -> CliRunner:
     """A runner that keeps standard error apart; click 8.1, the last for Python 3.9, does so only if it is asked to."""
-    apart = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
+    apart: Any = {"mix_stderr": False} if "mix_stderr" in inspect.signature(CliRunner).parameters else {}
     return CliRunner(**apart)
 
 

@@ -95,6 +95,20 @@ class TerminalTests(CommandTestCase):
         self.assertRegex(shown, r"\d\d:\d\d:\d\d +7 messages +#+")
 
 
+class EarlySignalTests(SynchronousTestCase):
+    """A signal that comes before the command itself has begun."""
+
+    def test_interrupted(self) -> None:
+        """It is said in a word, as later on; no traceback is shown."""
+        program = (
+            "import os, signal, sys\nfrom queuey_client.cli import program\n"
+            "def root():\n    os.kill(os.getpid(), signal.SIGINT)\n"
+            "program.root = root\nsys.exit(program.main(['queues', 'ls']))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", "queuey: interrupted\n"))
+
+
 class ImportTests(SynchronousTestCase):
     """What a command imports, which bounds how soon it begins."""
 

@@ -99,7 +99,7 @@ class Command(click.Command):
 
 
 class _Group(click.Group):
-    """A group that prints its help if no command is named, with the status of wrong arguments in every release of click."""
+    """A group that prints its help if no command is named. The status is the same with every release of click."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the arguments of the group itself."""
