@@ -9,7 +9,7 @@
 # What the other parts, which make test-long runs, need:
 #   live, around, workers  also what `make promtool`, `make samples` and `make debian-root` install on Debian, and Go
 #   cassandra              also promtool
-#   python3.X              that Python, on PATH or below the folder of pyenv; skipped if there is none
+#   python3.X, client3.9   that Python, on PATH or below the folder of pyenv; skipped if there is none
 
 SHELL = /bin/sh
 .DEFAULT_GOAL = all

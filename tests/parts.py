@@ -113,6 +113,7 @@ AROUND = (
     "tests.live.test_first_run",
     "tests.live.test_generated_clients",
     "tests.live.test_javascript",
+    "tests.live.test_progress",
     "tests.live.test_push_receivers",
     "tests.live.test_readme",
     "tests.live.test_sqs_celery",
@@ -134,8 +135,13 @@ def other_pythons() -> Iterator[tuple[str, str]]:
     own = f"{sys.version_info.major}.{sys.version_info.minor}"
     for version in VERSIONS:
         if version != own:
-            found = subprocess.run(["sh", ROOT / "tests" / "pythons.sh", version], capture_output=True, text=True)
-            yield version, found.stdout.strip()
+            yield version, found_python(version)
+
+
+def found_python(version: str) -> str:
+    """Return an interpreter of a version that can make a virtual environment, or nothing."""
+    found = subprocess.run(["sh", ROOT / "tests" / "pythons.sh", version], capture_output=True, text=True)
+    return found.stdout.strip()
 
 
 def suite(
@@ -195,6 +201,27 @@ def python_part(version: str, python: str, folder: Path) -> Part:
         suite(str(home / "bin" / "python"), folder / name, suites(EXPLORED), True),
     )
     missing = "" if python else f"no Python {version} here that can make a virtual environment"
+    return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
+
+
+CLIENT_PYTHON = "3.9"
+"""The oldest Python that the client is for; the daemon needs a newer one."""
+
+CLIENT_SUITES = ("tests.client", "tests.client_cli")
+WITH_DAEMON = ("tests.client.test_beside_the_daemon",)
+"""The tests of the client that import the daemon."""
+
+
+def client_python_part(folder: Path) -> Part:
+    """The tests of the client under the oldest Python that it is for."""
+    python, name = found_python(CLIENT_PYTHON), f"client{CLIENT_PYTHON}"
+    home = ROOT / ".venvs" / name
+    names = [each for suite in CLIENT_SUITES for each in _apart(suite, WITH_DAEMON)]
+    steps = (
+        (sys.executable, "-m", "tests.environments", python, str(home), str(ROOT / "tests" / "client" / "needs.txt")),
+        suite(str(home / "bin" / "python"), folder / name, names, True),
+    )
+    missing = "" if python else f"no Python {CLIENT_PYTHON} here that can make a virtual environment"
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
@@ -264,5 +291,6 @@ def lanes(folder: Path, long: bool) -> list[list[Part]]:
     ]
     if long:
         found += [[python_part(version, python, folder)] for version, python in other_pythons()]
+        found.append([client_python_part(folder)])
         found.append([workers_part(folder)])
     return found

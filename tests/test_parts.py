@@ -114,7 +114,7 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual(sorted(names(lanes(FOLDER, False))), sorted([*HOUSE, *SUITES]))
         long = names(lanes(FOLDER, True))
         others = [f"python{version}" for version in VERSIONS if f"{version}." not in f"{platform.python_version()}."]
-        more = ["coverage", "workers", *others]
+        more = ["coverage", "workers", "client3.9", *others]
         self.assertEqual(sorted(long), sorted([*HOUSE, *SUITES, *more]))
         self.assertLess(max(long.index("unit"), long.index("http")), long.index("coverage"))
 

@@ -203,7 +203,7 @@ def restore_queue(
     name: str,
     new_name: str,
     now: Callable[[], float],
-    on_messages: Callable[[int], object] = lambda count: None,
+    on_messages: Callable[[int, int], object] = lambda count, total: None,
 ) -> Restored:
     """Put the messages of a queue into a daemon, those that it does not have.
 
@@ -211,7 +211,7 @@ def restore_queue(
     as it had in the backup, at least. Messages live as long as they would have.
 
     :param now: the wall clock, in seconds since 1970.
-    :param on_messages: is called after each batch with the number of messages so far.
+    :param on_messages: is called after each batch with the number of messages so far, and of all that the backup has.
     :raise RestoringFailed: what was put until then is there; it may be done again.
     :raise Unavailable: the backup cannot be read.
     """
@@ -219,11 +219,12 @@ def restore_queue(
     if queue is None:
         raise RestoringFailed(f'The backup has no queue "{name}" of the application "{client.application}".')
     _prepare(client, queue, new_name)
+    total = archive.count(queue)
     put = there = 0
     for some in _batches(archive.messages(queue, from_seconds(now())), now):
         done = _restore(client, new_name, some, now)
         put, there = put + done.put, there + done.there
-        on_messages(put + there)
+        on_messages(put + there, total)
     return Restored(put, there)
 
 

@@ -7,6 +7,8 @@ import { call } from "./rpc.js";
 
 const LIMIT = 50;
 const BEHIND = 900;
+/** Seconds after which messages that no consumer takes are shown, though another group gets messages of the queue. */
+const UNREAD = 60;
 const SORTS = [
   ["stored", "busiest: stored"], ["given", "busiest: sent"], ["acked", "busiest: acknowledged"], ["name", "name"],
 ];
@@ -109,7 +111,7 @@ function filters(page, report) {
         "select",
         { "data-change": "show" },
         option("all", "all", state.show),
-        option("behind", "falls behind", state.show),
+        option("behind", "behind, or not consumed", state.show),
         option("dead", "with dead letters", state.show),
       ),
     ),
@@ -122,6 +124,13 @@ function about({ state }, report) {
   return `${shownOf(state, report).length} queues, ${what}`;
 }
 
+/** Whether a group has messages for consumers, and none takes them: nothing is in work, and either nothing is sent from
+ * the queue, or (to another group) something is, and a message has waited for a minute. */
+function isUnread(group, queue) {
+  if (!(group.behind > group.waiting) || group.in_flight > 0) return false;
+  return !(queue.rates?.given > 0) || (group.oldest && now() - seconds(group.oldest) > UNREAD);
+}
+
 /** What is wrong with a queue, and how that is shown. */
 export function stateOf(queue) {
   if (queue.closed) return ["closed", "idle"];
@@ -129,8 +138,10 @@ export function stateOf(queue) {
   if (groups.some((group) => group.set_aside > 0)) return ["set aside", "dead"];
   const late = groups.some((group) => group.behind > 0 && group.oldest && now() - seconds(group.oldest) > BEHIND);
   if (late || groups.some((group) => group.behind >= 1000)) return ["falls behind", "behind"];
+  if (groups.some((group) => isUnread(group, queue))) return ["not consumed", "behind"];
   const moves = queue.rates && (queue.rates.stored > 0 || queue.rates.given > 0);
-  return moves ? ["keeps up", "ok"] : ["idle", "idle"];
+  if (groups.length && queue.groups.some((group) => group.behind === null)) return ["not known", "idle"];
+  return moves ? [groups.length ? "keeps up" : "active", "ok"] : ["idle", "idle"];
 }
 
 function shownOf(state, report) {

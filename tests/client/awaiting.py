@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, Union
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey_client import Answer, Ask, NoAnswer
 from queuey_client.tx import Client, Queue
 
-Reply = Answer | NoAnswer | Deferred[Answer]
+Reply = Union[Answer, NoAnswer, Deferred[Answer]]
 
 
 class AsyncServer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Union
 from urllib.parse import parse_qs, urlsplit
 
 import attrs
@@ -13,7 +13,7 @@ from queuey_client import Answer, Ask, NoAnswer, Opened
 from tests.client.support import Server, message, problem
 
 STABLE = {"stable_until": "2025-11-26T12:14:43.2112434Z"}
-Piece = bytes | NoAnswer | None
+Piece = Union[bytes, NoAnswer, None]
 
 
 def lines(*documents: Mapping[str, Any]) -> bytes:
@@ -73,7 +73,7 @@ class Incoming:
         self.closed = True
 
 
-Connection = Answer | NoAnswer | Sequence[Piece]
+Connection = Union[Answer, NoAnswer, Sequence[Piece]]
 
 
 class LiveServer(Server):

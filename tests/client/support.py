@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Union
 
 from queuey_client import Answer, Ask, NoAnswer, Queue, Retry
 from queuey_client.core.queue_calls import QueueCalls
@@ -14,7 +14,7 @@ from queuey_client.sync.transport import Driver
 KEY = "f25bfb8fe200475c8a0532a9cbe7651e"
 ROOT = "http://server/v2/shop"
 
-Reply = Answer | NoAnswer | Callable[[Ask], Answer]
+Reply = Union[Answer, NoAnswer, Callable[[Ask], Answer]]
 
 
 def answer(document: object = None, status: int = 200, **headers: str) -> Answer:

@@ -10,7 +10,6 @@ from types import ModuleType
 
 from twisted.trial.unittest import SynchronousTestCase
 
-import queuey
 import queuey_client
 from queuey_client import aio, tx
 
@@ -87,10 +86,6 @@ class FacesTests(SynchronousTestCase):
         for module in (queuey_client, aio, tx):
             self.assertEqual([name for name in module.__all__ if not hasattr(module, name)], [])
             self.assertEqual(len(set(module.__all__)), len(module.__all__))
-
-    def test_versions(self) -> None:
-        """The client has the daemon's."""
-        self.assertEqual(queuey_client.__version__, queuey.__version__)
 
     def test_python_3_9(self) -> None:
         """Every module can be read by it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from itertools import islice
 from typing import Any
 
@@ -197,7 +197,7 @@ class ReaderTests(SynchronousTestCase):
 
     def test_starts(self) -> None:
         """The server is asked for what the user has asked for."""
-        since = datetime(2026, 1, 1, tzinfo=UTC)
+        since = datetime(2026, 1, 1, tzinfo=timezone.utc)
         cursors = MemoryCursors()
         cursors.places["r"] = "mine"
         for options, wanted in (

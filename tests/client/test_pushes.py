@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -85,7 +85,7 @@ class PushTests(SynchronousTestCase):
         queue = server.queue()
         push = queue.push("billing")
         info = push.info()
-        self.assertEqual(info.since, datetime(2025, 11, 26, 12, 14, 43, 169873, tzinfo=UTC))
+        self.assertEqual(info.since, datetime(2025, 11, 26, 12, 14, 43, 169873, tzinfo=timezone.utc))
         self.assertEqual((info.state, info.failures, info.last_error, info.blocked), ("failing", 12, "timeout", None))
         self.assertEqual([queue.pushes(), push.pause(), push.resume()], [[info], info, info])
         asked = [("GET", ""), ("GET", None), ("POST", "/pause"), ("POST", "/resume")]

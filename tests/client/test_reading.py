@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import tempfile
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -44,7 +44,7 @@ class MessagesTests(SynchronousTestCase):
     def test_page_by_page(self) -> None:
         """From each cursor to the next; ``since`` counts for the first page."""
         server = Server(page(1, 2, more=True), LOST, page(3))
-        since = datetime(2026, 1, 1, tzinfo=UTC)
+        since = datetime(2026, 1, 1, tzinfo=timezone.utc)
         found = [each.text for each in server.queue().messages(since=since)]
         self.assertEqual(found, ["body 1", "body 2", "body 3"])
         first, second, again = asked(server)
@@ -141,7 +141,7 @@ class FollowTests(SynchronousTestCase):
 
     def test_from_a_time_or_a_place(self) -> None:
         """And a reader with a place goes on there instead."""
-        start = datetime(2026, 1, 1, tzinfo=UTC)
+        start = datetime(2026, 1, 1, tzinfo=timezone.utc)
         server = Server(page(1), page(1), page(1))
         next(server.queue().follow(start=start))
         next(server.queue().follow(start="place"))

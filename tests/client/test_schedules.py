@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 from typing import Any
 
 from twisted.internet.defer import Deferred, succeed
@@ -70,8 +70,8 @@ class ScheduleTests(SynchronousTestCase):
         queue = server.queue()
         schedule = queue.schedule("nightly")
         info = schedule.info()
-        self.assertEqual(info.next, datetime(2025, 11, 27, 1, 30, tzinfo=UTC))
-        self.assertEqual(info.since, datetime(2025, 11, 26, 1, 30, tzinfo=UTC))
+        self.assertEqual(info.next, datetime(2025, 11, 27, 1, 30, tzinfo=timezone.utc))
+        self.assertEqual(info.since, datetime(2025, 11, 26, 1, 30, tzinfo=timezone.utc))
         self.assertEqual((info.state, info.failures, info.last_error), ("failing", 12, "storage-full"))
         self.assertEqual((info.last_posted, info.missed, info.timezone), (None, "skip", "Europe/Berlin"))
         self.assertEqual(queue.schedules(), [info])

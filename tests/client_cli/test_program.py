@@ -7,7 +7,6 @@ from importlib.metadata import EntryPoint
 
 import click
 
-from queuey.cli import command
 from queuey_client.cli import joining
 from queuey_client.cli.failures import MAX_TEXT
 from queuey_client.cli.program import LAZY, SECTIONS, root
@@ -65,6 +64,7 @@ class HelpTests(CommandTestCase):
 
     def test_without_arguments(self) -> None:
         self.assertIn("Usage: queuey", self.fail_with(2))
+        self.assertIn("Usage: queuey queues", self.fail_with(2, "queues"))
 
     def test_version(self) -> None:
         self.assertEqual(self.succeed("--version"), f"queuey {__version__}\n")
@@ -133,25 +133,6 @@ class StatusTests(CommandTestCase):
 
 class JoiningTests(CommandTestCase):
     """The daemon's commands."""
-
-    def test_arguments_are_passed_on(self) -> None:
-        self.assertIn("nowhere.ini: cannot be read", self.fail_with(1, "check", "nowhere.ini"))
-        self.assertRegex(self.succeed("keys", "new", "shop"), "shop = sha256:[0-9a-f]{64}\n")
-
-    def test_help_is_their_own(self) -> None:
-        printed = self.succeed("check", "--help")
-        self.assertIn("--settings-only", printed)
-        self.assertNotIn("QUEUEY_CONTEXT", printed)
-
-    def test_wrong_arguments(self) -> None:
-        self.assertIn("usage: queuey check", self.fail_with(2, "check", "--fly"))
-
-    def test_all_of_them_join(self) -> None:
-        """Each name is a command of the daemon's package, and described here."""
-        there = joining.joined()
-        self.assertEqual({point.load() for point in there.values()}, {command})
-        self.assertLessEqual(set(there), set(joining.KNOWN))
-        self.assertLessEqual({"check", "keys", "backup", "restore-queue", "copy", "schema", "ops"}, set(there))
 
     def test_missing(self) -> None:
         self.patch(joining, "joined", dict)

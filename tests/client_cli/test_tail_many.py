@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from queuey_client import Answer, Ask
 from queuey_client.cli.following_many import MAX_QUEUES
@@ -17,7 +17,7 @@ from tests.client.live_support import Connection, LiveServer, begun, came, caugh
 from tests.client.support import answer, message, page, problem
 from tests.client.test_many import many
 from tests.client.test_many_following import came as came_to
-from tests.client_cli.support import QUEUE, CommandTestCase
+from tests.client_cli.support import QUEUE, CommandTestCase, runner
 
 ABSENT = problem("not-found", 404)
 SHOWN = ("--columns", "queue,body")
@@ -49,7 +49,7 @@ class TailManyTests(CommandTestCase):
 
     def tail(self, *arguments: str, connections: Sequence[Connection] = (), replies: Sequence[Any] = ()) -> Result:
         self.live = WatchedServer(*connections, replies=replies)
-        return CliRunner().invoke(root(), ["tail", *arguments], obj=Settings(self.environment, self.live))
+        return runner().invoke(root(), ["tail", *arguments], obj=Settings(self.environment, self.live))
 
     def test_one_live_read(self) -> None:
         """However many queues there are, there is one request and one thread."""
@@ -63,7 +63,7 @@ class TailManyTests(CommandTestCase):
 
     def test_the_last_messages_first(self) -> None:
         """Those of all queues, the oldest first; what came meanwhile is printed once."""
-        now = datetime.now(UTC) + timedelta(days=1)
+        now = datetime.now(timezone.utc) + timedelta(days=1)
         late = {**message(2), "timestamp": now.isoformat()}
         replies = [many(next="p0"), listed("log-b"), page(messages=[late]), page(1)]
         pieces = [lines(begun(), {"message": {**late, "queue": "a"}, "next": "p2"}, came_to("log-b", 3))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime, timezone
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,7 +24,7 @@ class DurationTests(SynchronousTestCase):
 
 class MomentTests(SynchronousTestCase):
     def test_times(self) -> None:
-        wanted = datetime(2026, 1, 31, 12, 0, 0, 500000, UTC)
+        wanted = datetime(2026, 1, 31, 12, 0, 0, 500000, timezone.utc)
         for text in ("2026-01-31T12:00:00.5Z", "2026-01-31T12:00:00.5000000Z", "2026-01-31T13:00:00.500+01:00"):
             self.assertEqual(moment_of(text, NOW), wanted)
         self.assertEqual(moment_of("2026-01-31T12:00:00.5", NOW), wanted)

@@ -90,6 +90,23 @@ def takes_signals(group: int) -> bool:
     return False
 
 
+def is_connected(group: int, port: int) -> bool:
+    """Tell whether a process of a process group has a connection to a port of this machine: its command is at work.
+
+    Until then it may still import what it needs, and has not installed the handlers of signals that a worker has.
+    """
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    sockets = {f"socket:[{row[9]}]" for row in rows if row[2].endswith(f":{port:04X}") and row[3] == "01"}
+    for folder in Path("/proc").glob("[0-9]*/fd"):
+        with contextlib.suppress(OSError):
+            if os.getpgid(int(folder.parent.name)) == group:
+                for file in folder.iterdir():
+                    with contextlib.suppress(OSError):
+                        if os.readlink(file) in sockets:
+                            return True
+    return False
+
+
 class CommandTestCase(SynchronousTestCase):
     """A home of its own, and a daemon without queues."""
 
@@ -165,8 +182,8 @@ class CommandTestCase(SynchronousTestCase):
             text=True,
         )
         try:
-            wait_until(lambda: takes_signals(process.pid), f"{text} does not begin to work")
-            time.sleep(0.5)
+            wait_until(lambda: takes_signals(process.pid), f"{text} does not begin")
+            wait_until(lambda: is_connected(process.pid, self.port), f"{text} does not begin to work")
             os.killpg(process.pid, signal.SIGINT)
             _, words = process.communicate(timeout=LIMIT)
         finally:

@@ -60,6 +60,13 @@ class TerminalTests(CommandTestCase):
         self.assertRegex(shown, r"post to q.*\d+/20")
         self.assertNotIn("/20", self.terminal("queuey post q x --count 2 --progress")[1])
 
+    def test_interrupted_progress(self) -> None:
+        """Ctrl-C ends the bar too, and the cursor is shown again."""
+        self.client.queue("q").ensure()
+        status, shown = self.terminal("queuey post q 'n {n}' --count 500 --rate 10", (r"\d+/500", CTRL_C))
+        self.assertEqual(status, 130)
+        self.assertGreater(shown.rindex("\x1b[?25h"), shown.rindex("\x1b[?25l"))
+
     def test_top(self) -> None:
         """It is drawn again and again; a key changes the order."""
         for number, name in enumerate(("a", "b"), 1):
@@ -86,6 +93,20 @@ class TerminalTests(CommandTestCase):
         self.client.queue("q").post_all(["x"] * 7)
         _, shown = self.terminal("queuey tail q --graph --since 1m --count 7")
         self.assertRegex(shown, r"\d\d:\d\d:\d\d +7 messages +#+")
+
+
+class EarlySignalTests(SynchronousTestCase):
+    """A signal that comes before the command itself has begun."""
+
+    def test_interrupted(self) -> None:
+        """It is said in a word, as later on; no traceback is shown."""
+        program = (
+            "import os, signal, sys\nfrom queuey_client.cli import program\n"
+            "def root():\n    os.kill(os.getpid(), signal.SIGINT)\n"
+            "program.root = root\nsys.exit(program.main(['queues', 'ls']))"
+        )
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT)
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (130, "", "queuey: interrupted\n"))
 
 
 class ImportTests(SynchronousTestCase):

@@ -143,6 +143,28 @@ class PersonTests(DashboardCase):
         browser.click("button", "Groups before")
         self.groups("g0", "g1", "g2", "g3")
 
+    def test_a_queue_that_is_not_consumed(self) -> None:
+        """It does not "keep up" because it is posted to: a group has messages, and no consumer takes them."""
+        self.http("PUT", "orders", {})
+        self.sign_in()
+        self.http("POST", "orders/messages", body=b"x")
+        self.state("active")
+        self.http("PUT", "orders/groups/billing", {"start": "oldest"})
+        for _ in range(5):
+            self.http("POST", "orders/messages", body=b"x")
+        self.state("not consumed")
+        claimed = self.claim(10)
+        self.state("keeps up")
+        self.http("POST", "orders/groups/billing/settlements", {"ack": [one["receipt"] for one in claimed]})
+        self.http("POST", "orders/messages", body=b"x")
+        self.http("POST", "orders/groups/billing/settlements", {"ack": [one["receipt"] for one in self.claim(10)]})
+        self.state("keeps up")
+
+    def state(self, text: str) -> None:
+        """Wait until the row of the queue ``orders`` has a state."""
+        shown = "document.querySelector('tr[data-key=\"queuey/orders\"] .state')?.textContent"
+        self.browser.wait(lambda: self.browser.run(shown) == text, f"the queue is not {text}")
+
     def groups(self, *names: str) -> None:
         """Wait until these groups are shown, and no others."""
         shown = "[...document.querySelectorAll('.group')].map((group) => group.dataset.key)"

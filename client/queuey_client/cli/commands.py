@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from queuey_client.cli.failures import WRONG_ARGUMENTS
 from queuey_client.cli.settings import Settings
 
 CONTEXT_SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -97,7 +98,18 @@ class Command(click.Command):
         formatter.write_text("Options that every command takes, such as --json: see queuey --help.")
 
 
-class LazyGroup(click.Group):
+class _Group(click.Group):
+    """A group that prints its help if no command is named. The status is the same with every release of click."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments of the group itself."""
+        if not args and self.no_args_is_help and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True, color=ctx.color)
+            raise click.exceptions.Exit(WRONG_ARGUMENTS)
+        return super().parse_args(ctx, args)
+
+
+class LazyGroup(_Group):
     """A group whose commands are imported when they are used.
 
     :param lazy: the module and the attribute of each command, and what it does in a few words.
@@ -129,7 +141,7 @@ class LazyGroup(click.Group):
             formatter.write_dl(self.rows(self.list_commands(ctx)))
 
 
-class Subcommands(click.Group):
+class Subcommands(_Group):
     """A group of commands of one module, such as ``queues``."""
 
     command_class = Command

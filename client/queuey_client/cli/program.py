@@ -136,6 +136,10 @@ def main(argv: Sequence[str]) -> int:
         return shell_complete(root(), {"obj": Settings()}, "queuey", COMPLETE, instruction)
     try:
         return invoke(root(), argv, Settings())
+    except KeyboardInterrupt:
+        # A signal that came before the command began, or while its last words were said.
+        complain("interrupted")
+        return INTERRUPTED
     finally:
         _ignore_signals()
 

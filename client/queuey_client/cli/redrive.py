@@ -79,7 +79,8 @@ def redrive(
     chosen = reason is not None or bool(headers) or grep is not None
     output = settings.output
     if not (chosen or dry_run or rate or limit):
-        moved = target.redrive(ids, since=since, until=until, all=everything)
+        with Progress(settings.progress(progress), f"redrive {queue}", len(ids) or None) as bar:
+            moved = target._driver.run(target._calls.redrive(ids, since, until, everything, bar.update))
         output.record({"moved": moved})
         return
     letters = _letters(settings, queue, group, target.info().dead_letter, since, until)

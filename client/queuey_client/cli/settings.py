@@ -232,11 +232,12 @@ class Settings:
     def progress(self, wanted: bool | None, prints: bool = False) -> bool:
         """Tell whether progress is shown: as asked for, else on a terminal.
 
-        :param prints: whether the command prints meanwhile, which would be mixed with the bar on one terminal.
+        :param prints: whether the command prints meanwhile. On the terminal on which it prints there is no bar, even if
+            one is asked for: each would overwrite parts of the other.
         """
-        if wanted is not None:
-            return wanted
-        return sys.stderr.isatty() and not self.quiet and not (prints and sys.stdout.isatty())
+        if prints and sys.stdout.isatty():
+            return False
+        return sys.stderr.isatty() and not self.quiet if wanted is None else wanted
 
     @property
     def interactive(self) -> bool:

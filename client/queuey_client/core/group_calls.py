@@ -236,9 +236,17 @@ class GroupCalls:
         yield from self.session.exchange(call)
 
     def redrive(
-        self, ids: Sequence[str], since: datetime | None, until: datetime | None, everything: bool
+        self,
+        ids: Sequence[str],
+        since: datetime | None,
+        until: datetime | None,
+        everything: bool,
+        on_moved: Callable[[int], object] = lambda moved: None,
     ) -> Steps[int]:
-        """Take dead letters back, however many calls that takes."""
+        """Take dead letters back, however many calls that takes.
+
+        :param on_moved: is called after each call with the number of messages that were moved so far.
+        """
         if bool(ids) + (since is not None or until is not None) + everything != 1:
             raise ValueError("say which dead letters: ids, a time (since, until), or all=True")
         wanted: dict[str, Any] = {"all": True} if everything else {}
@@ -257,6 +265,7 @@ class GroupCalls:
                 answer: Answer = yield from self.session.exchange(call)
                 some, after = result_of(answer, lambda document: (int(document["moved"]), document.get("next")))
                 moved += some
+                on_moved(moved)
                 if after is None:
                     break
         return moved

@@ -24,6 +24,7 @@ from queuey.storage.sqlite.database.copying import copy, sync
 from queuey.storage.sqlite.database.files import BUSY, DATABASE, check_library
 
 _SUMS: Final = "SELECT count(*), coalesce(sum(messages), 0), (SELECT last FROM clock) FROM tallies"
+_COUNT: Final = "SELECT messages FROM tallies WHERE queue = ?"
 _LIVING: Final = """
     SELECT id, expires, content_type, headers, body FROM messages
     WHERE queue = ? AND partition = ? AND expires > ? ORDER BY id
@@ -205,6 +206,14 @@ class Archive:
         """
         with self._reading():
             return queues.find(self._connection, application, name)
+
+    def count(self, queue: Queue) -> int:
+        """Return the number of its messages, among which may be expired ones.
+
+        :raise Unavailable: the file is damaged.
+        """
+        with self._reading():
+            return int(self._connection.execute(_COUNT, (queue.incarnation,)).get or 0)
 
     def messages(self, queue: Queue, now: Ticks) -> Iterator[Message]:
         """Its messages that have not expired, partition by partition in the order of their ids, one at a time.
