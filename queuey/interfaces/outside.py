@@ -137,7 +137,7 @@ class ISeals(Interface):
         :raise Unsealable: none of them fits.
         """
 
-    def sealed_anew(sealed: bytes) -> bytes | None:
+    def resealed(sealed: bytes) -> bytes | None:
         """Decrypt a secret with one of the keys, and encrypt it with the first key.
 
         :return: ``None`` if it is encrypted with the first key already.

@@ -45,7 +45,7 @@ class Seals:
             pass
         raise Unsealable("The secrets were sealed with a key that the settings do not have any more.")
 
-    def sealed_anew(self, sealed: bytes) -> bytes | None:
+    def resealed(self, sealed: bytes) -> bytes | None:
         """See ISeals."""
         secret = self.unseal(sealed)
         assert self._first is not None

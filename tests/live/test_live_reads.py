@@ -23,7 +23,9 @@ from tests.live.test_workers import WorkersCase
 ROUNDS: Final = tried(2, 20)
 """How often a daemon is ended while messages come."""
 
-STREAMS: Final = 300
+STREAMS: Final = tried(300, 5000)
+"""Live reads when a daemon is to stop."""
+
 STOP_TIMEOUT: Final = 20
 """Seconds in which a daemon that is to stop has to end, in the settings of these tests."""
 
@@ -91,15 +93,11 @@ class RestartTests(LiveTestCase):
 
     @runs_in("test")
     def test_stop_with_many(self) -> None:
-        """A daemon that is stopped ends all live reads whole, and says when to come back; it need not cut any."""
+        """A daemon that is to stop ends all live reads whole, and says when to come back; it need not cut any. When it
+        is back, they all come back to their places, and miss nothing."""
         daemon = self.serve()
         make_queue(self.port, "q")
-        connections = []
-        for _ in range(STREAMS):
-            connection = socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
-            self.addCleanup(connection.close)
-            connection.sendall(encode_request("GET", EVENTS, HEADERS))
-            connections.append(connection)
+        connections = [self.connected() for _ in range(STREAMS)]
         received = [begun(connection) for connection in connections]
         began = time.monotonic()
         daemon.send(signal.SIGTERM)
@@ -118,7 +116,22 @@ class RestartTests(LiveTestCase):
         self.assertGreaterEqual(min(retries), 500)
         self.assertLessEqual(max(retries), 15_000)
         self.assertGreater(max(retries) - min(retries), 5000)
+        daemon = self.serve()
+        status, answer = ask(self.port, "POST", "/v2/queuey/queues/q/messages", b"meanwhile")
+        self.assertEqual(status, 201, answer)
+        back = [self.connected(place_of(data)) for data in received]
+        for connection in back:
+            self.assertEqual(begun(connection).count(b'"body":"meanwhile"'), 1)
+        self.assertEqual(daemon.signal(signal.SIGTERM), 0)
         sys.stdout.write(f"{STREAMS} live reads and the daemon ended within {seconds:.2f} s\n")
+
+    def connected(self, place: str | None = None) -> socket.socket:
+        """Begin a live read."""
+        connection = socket.create_connection(("127.0.0.1", self.port), TIMEOUT)
+        self.addCleanup(connection.close)
+        fields = HEADERS if place is None else {**HEADERS, "Last-Event-ID": place}
+        connection.sendall(encode_request("GET", EVENTS, fields))
+        return connection
 
     def test_revoked_key(self) -> None:
         """A key that is taken out of the settings ends its live reads; those of another key go on."""
@@ -153,6 +166,12 @@ class RestartTests(LiveTestCase):
         other.stopped.set()
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
         other.finish()
+
+
+def place_of(received: bytes) -> str:
+    """Return the last place that a live read has sent."""
+    places: list[bytes] = re.findall(rb"^id: (\S+)$", received, re.MULTILINE)
+    return places[-1].decode("ascii")
 
 
 def begun(connection: socket.socket) -> bytes:

@@ -79,13 +79,13 @@ async def _seal(pushes: PushDirectory, place: PushPlace) -> _Done | str:
         group = await means.groups.read(queue, place.name)
         if group.settings.push is None:
             return _Done.GONE
-        if means.sealing.sealed_anew(group.settings.push) is None:
+        if means.sealing.resealed(group.settings.push) is None:
             return _Done.CURRENT
 
         def edited(current: Push | None) -> Push:
             if current is None:
                 raise NoSuchPush("The group of that name has no push.")
-            return means.sealing.sealed_anew(current) or current
+            return means.sealing.resealed(current) or current
 
         await pushes.changed(queue, group, GroupChanges(push=edited), lambda _: None)
     except (NoSuchQueue, NoSuchGroup, NoSuchPush):

@@ -50,10 +50,7 @@ class _Changed(QueueyError):
 
 @attrs.frozen
 class _Current:
-    """A push as it is now.
-
-    :ivar stored: the push as it is stored.
-    """
+    """A push as it is now; ``stored`` is the push as it is stored."""
 
     queue: Queue
     group: Group
@@ -261,10 +258,9 @@ class PushRunner:
             if not taken and not slots.has_room(application):
                 raise _Changed("All requests that may be made at the same time are under way.")
             _, now, as_now = await self._found()
-            if self._stopping or now.gid != current.group.gid or as_now != current.stored:
-                raise _Changed("The push was changed.")
-            if self._opened(as_now) != current.opened:
-                raise _Changed("The keys that open the push were changed.")
+            same = now.gid == current.group.gid and as_now == current.stored and self._opened(as_now) == current.opened
+            if self._stopping or not same:
+                raise _Changed("The push, or a key that opens it, was changed.")
             self._means.check(await self._means.policies.policy_for(application), as_now)
 
         lease = current.stored.timeout + MARGIN

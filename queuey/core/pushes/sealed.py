@@ -109,7 +109,7 @@ class PushSealing:
             return found, attrs.evolve(found, url=current.url, headers=current.headers, sealed=current.sealed)
         return found, closed_push(found, self.seal(private_part(found)))
 
-    def sealed_anew(self, push: Push) -> Push | None:
+    def resealed(self, push: Push) -> Push | None:
         """Seal everything secret of a push with the first key.
 
         :param push: as it is stored.
@@ -117,8 +117,8 @@ class PushSealing:
         :raise Unsealable: there is no key, or something cannot be opened.
         """
         seals = self._seals()
-        private = seals.seal(private_part(push)) if push.sealed is None else seals.sealed_anew(push.sealed)
-        secrets = [(one, seals.sealed_anew(one.sealed)) for one in push.secrets]
+        private = seals.seal(private_part(push)) if push.sealed is None else seals.resealed(push.sealed)
+        secrets = [(one, seals.resealed(one.sealed)) for one in push.secrets]
         if private is None and all(sealed is None for _, sealed in secrets):
             return None
         found = closed_push(push, private) if push.sealed is None and private is not None else push

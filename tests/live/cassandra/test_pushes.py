@@ -53,12 +53,15 @@ class PushTests(FrontTestCase):
             time.sleep(0.2)
 
     def all_listed(self, front: Front, push: str, count: int) -> None:
-        """Wait until the attempts are listed, which are stored about a second after they were made."""
-        until = time.monotonic() + PATIENCE
-        while len(attempts := front.ask("GET", f"{QUEUE}/pushes/{push}/attempts")[1]["attempts"]) < count:
-            self.assertLess(time.monotonic(), until, f"{len(attempts)} of {count}")
+        """Wait until the attempts are listed, which are stored about a second after they were made. On a busy machine
+        there are others beside those of which the endpoint took the message."""
+        until, taken = time.monotonic() + PATIENCE, list[Any]()
+        while len(taken) < count:
+            self.assertLess(time.monotonic(), until, f"{len(taken)} of {count}")
+            attempts = front.ask("GET", f"{QUEUE}/pushes/{push}/attempts")[1]["attempts"]
+            taken = [one for one in attempts if one["error"] is None]
             time.sleep(0.2)
-        self.assertEqual(len(attempts), count)
+        self.assertEqual(len(taken), count)
 
     def test_shared(self) -> None:
         """What is made by one front end is sent by its owner, paused by any, and taken over by the others."""
