@@ -70,7 +70,9 @@ class MessageExchange:
             return ()
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
-        ids = await self._write(queue, self.store.append(queue, messages, terms), _bodies(messages), messages)
+        offered = self._offer(queue, messages)
+        writing = self.store.append(queue, messages, terms)
+        ids = await self._write(queue, writing, _bodies(messages), messages, offered)
         return _addresses(messages, ids)
 
     @coroutine
@@ -89,8 +91,9 @@ class MessageExchange:
         messages = spread(drafts, settings.partitions, self.choose)
         alone = messages[0] if len(messages) == 1 else None
         bodies = _bodies(messages) if alone is None else (alone.content.body,)
+        offered = queue.incarnation in self.waits.listeners and self._offer(queue, messages)
         writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
-        ids = yield ShieldedWrite(writing, partial(self._stored, queue, bodies, messages))
+        ids = yield ShieldedWrite(writing, partial(self._stored, queue, bodies, messages, offered))
         return _addresses(messages, ids) if alone is None else (Address(alone.partition, ids[0]),)
 
     @deferred
@@ -106,8 +109,9 @@ class MessageExchange:
         self._check_once(queue)
         messages = spread(drafts, queue.settings.partitions, self.choose)
         queue, terms = await self._ready(queue, 0 if counted else len(drafts))
+        offered = self._offer(queue, messages)
         writing = self.store.append_once(queue, messages, terms, once)
-        return await self._write(queue, writing, _bodies(messages), messages)
+        return await self._write(queue, writing, _bodies(messages), messages, offered)
 
     @coroutine
     def post_once(
@@ -121,8 +125,10 @@ class MessageExchange:
             self.rates.messages(policy, queue.name, len(drafts))
         settings = queue.settings
         messages = spread(drafts, settings.partitions, self.choose)
+        offered = queue.incarnation in self.waits.listeners and self._offer(queue, messages)
         writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
-        appended: Appended = yield ShieldedWrite(writing, partial(self._stored, queue, _bodies(messages), messages))
+        on_done = partial(self._stored, queue, _bodies(messages), messages, offered)
+        appended: Appended = yield ShieldedWrite(writing, on_done)
         return appended
 
     @deferred
@@ -320,18 +326,41 @@ class MessageExchange:
             queue = await standing(self.store, queue, policy)
         return queue, policy.write_terms(queue.settings.consistency)
 
+    def _offer(self, queue: Queue, written: Sequence[NewMessage]) -> bool:
+        """Wake the claims that wait for messages which are about to be appended, if the store may run both together.
+
+        :return: whether it may: then the claims need not be woken once the messages are stored.
+        """
+        if queue.incarnation not in self.waits.listeners or not self.store.groups.follow_writes():
+            return False
+        self.waits.offer(queue.incarnation, written)
+        return True
+
     def _write(
-        self, queue: Queue, writing: Deferred[T], bodies: Sequence[bytes], written: Sequence[NewMessage] = ()
+        self,
+        queue: Queue,
+        writing: Deferred[T],
+        bodies: Sequence[bytes],
+        written: Sequence[NewMessage] = (),
+        offered: bool = False,
     ) -> Deferred[T]:
         """Shield a write; when it has ended, count it and wake waiting readers, even if the client has hung up.
 
         :param bodies: of the messages that it stores.
         :param written: the messages, if they are new ones.
+        :param offered: see ``_offer``.
         """
 
-        return shield(writing, partial(self._stored, queue, bodies, written))
+        return shield(writing, partial(self._stored, queue, bodies, written, offered))
 
-    def _stored(self, queue: Queue, bodies: Sequence[bytes], written: Sequence[NewMessage], result: object) -> None:
+    def _stored(
+        self,
+        queue: Queue,
+        bodies: Sequence[bytes],
+        written: Sequence[NewMessage],
+        offered: bool,
+        result: object,
+    ) -> None:
         """Count the messages of a write that has ended, and wake waiting readers.
 
         :param result: of the write; a repeat of an earlier one counts no message.
@@ -339,7 +368,7 @@ class MessageExchange:
         if bodies and self.received is not None and not (type(result) is Appended and result.duplicate):
             self.received.count(queue, bodies)
         later = self.settles and queue.settings.consistency is not Consistency.WEAK
-        self.waits.wake(queue.incarnation, written, only_fresh=later)
+        self.waits.wake(queue.incarnation, written, only_fresh=later, offered=offered)
 
 
 def _bodies(messages: Sequence[NewMessage]) -> Sequence[bytes]:

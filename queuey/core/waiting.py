@@ -40,6 +40,7 @@ class Waits:
     one of them has not looked at; if there is one, all readers look.
 
     :ivar clock: the clock of the timers.
+    :ivar listeners: those of each queue that has some, by its incarnation; see ``listen``.
     :ivar seats: limits how many may wait; a reader takes a seat before it waits.
     :ivar look_every: seconds between two reads of that timer; ``None`` if the store reports every arrival.
     """
@@ -52,7 +53,7 @@ class Waits:
         self.clock = clock
         self.seats = WaitLimits()
         self._queues: dict[int, _Awaited] = {}
-        self._listeners: dict[int, tuple[Listener, ...]] = {}
+        self.listeners: dict[int, tuple[Listener, ...]] = {}
         self._deadlines = Deadlines(clock)
         self.look_every = subscribe(self.wake)
         self._ended = False
@@ -68,27 +69,40 @@ class Waits:
         """Number of waiting readers."""
         return sum([queue.readers for queue in self._queues.values()])
 
-    def wake(self, incarnation: int, written: Sequence[NewMessage] = (), *, only_fresh: bool = False) -> None:
+    def wake(
+        self,
+        incarnation: int,
+        written: Sequence[NewMessage] = (),
+        *,
+        only_fresh: bool = False,
+        offered: bool = False,
+    ) -> None:
         """Schedule a wake-up of every reader that waits for a queue, for the next reactor turn.
 
         :param written: the new messages; empty: anything, in any partition.
         :param only_fresh: whether only readers of unstable messages (``fresh``) need to look.
+        :param offered: whether ``offer`` has called the listeners already.
         """
         if self._of_all is not None:
             self._of_all(incarnation, only_fresh)
-        if not self._queues and not self._listeners:
+        if not self._queues and not self.listeners:
             return
         queue = self._queues.get(incarnation)
         if queue is not None and only_fresh and not queue.fresh:
             queue = None
-        listeners = None if only_fresh else self._listeners.get(incarnation)
+        listeners = None if only_fresh or offered else self.listeners.get(incarnation)
         if queue is None and listeners is None:
             return
-        partitions = {message.partition for message in written if not message.delay} if written else None
+        partitions = _partitions(written) if written else None
         if queue is not None:
             queue.tell(partitions)
         if listeners is not None:
             _tell_all(listeners, partitions)
+
+    def offer(self, incarnation: int, written: Sequence[NewMessage]) -> None:
+        """Call the listeners of a queue before new messages are handed to the store: see
+        ``IGroupStore.follow_writes``."""
+        _tell_all(self.listeners.get(incarnation, ()), _partitions(written))
 
     def listen_to_all(self, listener: AnyListener | None) -> None:
         """Call a listener at once for all that arrives in any queue; there is one such listener, or none."""
@@ -99,19 +113,19 @@ class Waits:
 
         :param partitions: of the queue; ``None``: any.
         """
-        _tell_all(self._listeners.get(incarnation, ()), partitions)
+        _tell_all(self.listeners.get(incarnation, ()), partitions)
 
     def listen(self, incarnation: int, listener: Listener) -> None:
         """Call a listener at once for all that arrives in a queue and is stable, or disappears, until ``leave``."""
-        self._listeners[incarnation] = (*self._listeners.get(incarnation, ()), listener)
+        self.listeners[incarnation] = (*self.listeners.get(incarnation, ()), listener)
 
     def leave(self, incarnation: int, listener: Listener) -> None:
         """Stop calling a listener."""
-        left = tuple([other for other in self._listeners[incarnation] if other != listener])
+        left = tuple([other for other in self.listeners[incarnation] if other != listener])
         if left:
-            self._listeners[incarnation] = left
+            self.listeners[incarnation] = left
         else:
-            del self._listeners[incarnation]
+            del self.listeners[incarnation]
 
     def set_deadline(self, waiter: Expiring, seconds: float) -> None:
         """Call ``waiter.expire()`` at its deadline, or when all waits end, until ``clear_deadline``."""
@@ -312,6 +326,11 @@ class _Awaited:
         self._looking = None
         if self._waiters and self._looks is None:
             self._look_later()
+
+
+def _partitions(written: Sequence[NewMessage]) -> set[int]:
+    """Return the partitions of new messages that are not delayed."""
+    return {message.partition for message in written if not message.delay}
 
 
 def _tell_all(listeners: Sequence[Listener], partitions: Set[int] | None) -> None:

@@ -89,6 +89,15 @@ class IGroupStore(Interface):
             no message of that partition.
         """
 
+    def follow_writes() -> bool:
+        """Announce claims that will run in the next turn of the reactor, for messages that are appended in this one.
+
+        Call it before the append. A store that returns ``True`` does both in one transaction if it can.
+
+        :return: whether such a claim gets these messages although their append is not answered yet. If not, claim once
+            it is.
+        """
+
     def look(queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """Read the state of one partition as it is stored now.
 

@@ -149,6 +149,7 @@ class LayeredGroups:
     """The groups of a layer."""
 
     def __init__(self, layer: StoreLayer, groups: IGroupStore) -> None:
+        self.follow_writes = groups.follow_writes
         self.run = layer.around(RUN_GROUP, groups.run)
         self.look = layer.around(LOOK_GROUP, groups.look)
         self.end = layer.around(END_GROUP, groups.end)

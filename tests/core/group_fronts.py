@@ -111,6 +111,10 @@ class CutGroups:
         """See IGroupStore."""
         return self._cut.call(lambda: self._groups.run(queue, group, terms, commands))
 
+    def follow_writes(self) -> bool:
+        """See IGroupStore; the calls that are held up lose their order."""
+        return False
+
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
         return self._cut.call(lambda: self._groups.look(queue, group, partition, ids))

@@ -115,7 +115,7 @@ class LinesCase(SynchronousTestCase):
 
     def assert_nothing_left(self) -> None:
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        self.assertEqual((self.wait_queues._by_group, self.waits._listeners, self.waits.waiting), ({}, {}, 0))
+        self.assertEqual((self.wait_queues._by_group, self.waits.listeners, self.waits.waiting), ({}, {}, 0))
 
 
 class WakingTests(LinesCase):

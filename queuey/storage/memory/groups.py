@@ -52,6 +52,10 @@ class MemoryGroups(GroupData):
         """See IGroupStore."""
         return self._data.when_open(lambda: self._run(queue, group, terms, commands))
 
+    def follow_writes(self) -> bool:
+        """See IGroupStore; here an append is answered at once."""
+        return False
+
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
         return self._data.when_open(lambda: self._look(queue, group, partition, ids))

@@ -64,6 +64,10 @@ class SharedGroups:
         """See IGroupStore."""
         return self._link.ask(GROUP_CALLS["run"], (queue, group, terms, commands), True)
 
+    def follow_writes(self) -> bool:
+        """See IGroupStore; appends are sent at the end of a turn, and may come after the commands of that turn."""
+        return False
+
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
         return self._link.ask(GROUP_CALLS["look"], (queue, group, partition, ids), False)

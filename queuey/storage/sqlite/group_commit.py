@@ -166,6 +166,7 @@ class GroupCommit(Generic[C]):
         self._took = 0.0
         self._repeats = False
         self._expected = 0
+        self._held = False
         self._timer: Timer | None = None
         self._finish: Callable[[], None] = _nothing
         self._end: Job[C] = Job(_nothing, (), {})
@@ -199,9 +200,13 @@ class GroupCommit(Generic[C]):
         self.waiting += 1
         if first:
             self._runner.gathered(self)
-        elif len(self._gathered) == self._expected:
+        elif len(self._gathered) == self._expected and not self._held:
             self.hand_over()
         return job.answer
+
+    def hold(self) -> None:
+        """Keep the next job until the end of this turn at least, because others will follow that belong to it."""
+        self._held = True
 
     def patience(self) -> float | None:
         """Return how many seconds the jobs that begin to gather wait for more; called by the runner.
@@ -212,7 +217,7 @@ class GroupCommit(Generic[C]):
         if self._closed:
             return 0
         if self._one_before and self.waiting == 1:
-            return None
+            return 0 if self._held else None
         if self._repeats:
             return 0  # the next batch begins without a pause: what waits here would miss it
         if self.waiting > len(self._gathered):
@@ -233,7 +238,7 @@ class GroupCommit(Generic[C]):
         """Give the worker what has gathered; called in the reactor."""
         if self._timer is not None:
             self._stop_waiting()
-        jobs, self._gathered, self._expected = self._gathered, [], 0
+        jobs, self._gathered, self._expected, self._held = self._gathered, [], 0, False
         for start in range(0, len(jobs), self._most):
             self._waiting.put(jobs[start : start + self._most])
 

@@ -43,6 +43,11 @@ class SQLiteGroups:
         """See IGroupStore."""
         return self._writing.submit(run, queue, group, terms, commands)
 
+    def follow_writes(self) -> bool:
+        """See IGroupStore; jobs run in the order in which they were submitted."""
+        self._writing.hold()
+        return True
+
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
         return self._writing.submit(look, queue, group, partition, ids)

@@ -179,6 +179,10 @@ class UnreliableGroups:
         groups = self._store().groups
         return self._calls.hold(self._front, Kind.COMMAND, lambda: groups.run(queue, group, terms, commands))
 
+    def follow_writes(self) -> bool:
+        """See IGroupStore; the calls that are held up lose their order."""
+        return False
+
     def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> Deferred[View]:
         """See IGroupStore."""
         groups = self._store().groups

@@ -85,6 +85,29 @@ class HandingOverTests(SynchronousTestCase):
         self.run_pile()
         self.successResultOf(closed)
 
+    def test_one_that_is_held_for_others(self) -> None:
+        self.submit("a")
+        self.tick()
+        self.run_pile()
+        self.batch.hold()
+        self.submit("b")
+        self.assertEqual((self.patience, self.handed_over), ([0], 0))
+        self.submit("c")
+        self.tick()
+        self.run_pile()
+        self.assertEqual(self.worker.batches, [1, 2])
+
+    def test_the_last_one_expected_is_held_for_others(self) -> None:
+        self.slow()
+        self.submit("de")
+        self.batch.hold()
+        self.submit("f")
+        self.assertEqual(self.handed_over, 0)
+        self.submit("g")
+        self.tick()
+        self.run_pile()
+        self.assertEqual(self.worker.batches, [3, 4])
+
     def slow(self) -> None:
         """Three jobs on a slow disk, answered."""
         self.took = 0.1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import apsw
 from twisted.internet.defer import Deferred
 
 from queuey.model.applications.policy import Ack
@@ -73,6 +74,61 @@ class GroupsCase(HeldCase):
         (answer,) = self.run_one(command).answers
         assert isinstance(answer, SettleAnswer)
         return answer.outcomes
+
+
+class SameBatchTests(GroupsCase):
+    """Claims in the write batch that stores messages."""
+
+    def post_and_take(self, text: bytes) -> tuple[Deferred[Any], Deferred[Ran]]:
+        """Append a message and claim one, in one write batch that the test runs."""
+        self.assertTrue(self.store.groups.follow_writes())
+        self.subject.hold()
+        appended = self.append(text)
+        ran = self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), 1, LEASE, 1 << 20),))
+        return appended, ran
+
+    def bodies(self, ran: Deferred[Ran]) -> list[bytes]:
+        (answer,) = self.successResultOf(ran).answers
+        assert isinstance(answer, TakeAnswer)
+        return [message.content.body for share in answer.shares for message in share.messages if message is not None]
+
+    def test_a_message_of_the_same_batch(self) -> None:
+        """It is claimed whether or not the state of the group is cached, and in a queue that was empty."""
+        for text in (b"1", b"2", b"3"):
+            appended, ran = self.post_and_take(text)
+            self.subject.release()
+            self.successResultOf(appended)
+            self.assertEqual(self.bodies(ran), [text])
+        self.assertEqual(self.numbers(9), [])
+
+    def test_a_batch_that_fails(self) -> None:
+        """A message that could not be stored is not claimed, and a later one under the same id is."""
+        connection = self.writer._connection
+        self.numbers(1)
+        connection.authorizer = lambda operation, table, *_: int((operation, table) == (apsw.SQLITE_INSERT, "messages"))
+        appended, ran = self.post_and_take(b"1")
+        self.subject.release()
+        self.failureResultOf(appended)
+        self.assertEqual(self.bodies(ran), [])
+        connection.authorizer = None
+        self.assertEqual(self.numbers(9), [])
+        self.post(2)
+        self.assertEqual(self.numbers(9), [0, 1])
+
+    def test_what_is_read_ahead_of_a_batch_that_was_rolled_back(self) -> None:
+        """A group does not keep messages that were written and then rolled back."""
+        self.numbers(1)
+        appended, ran = self.post_and_take(b"1")
+
+        def defect(*_: object) -> None:
+            raise ValueError
+
+        self.store._writing.submit(defect).addErrback(lambda failure: failure.trap(ValueError))
+        self.subject.release()
+        self.successResultOf(appended)
+        self.assertEqual(self.bodies(ran), [b"1"])
+        self.assertEqual((self.shown(), self.counted()), ([b"1"], 1))
+        self.assertEqual(self.numbers(9), [])
 
 
 class ReadAheadTests(GroupsCase):

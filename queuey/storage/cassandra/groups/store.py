@@ -103,6 +103,10 @@ class CassandraGroups:
             raise (error.after("partly") if answers else error) from None
         return Ran(tuple(answers), told)
 
+    def follow_writes(self) -> bool:
+        """See IGroupStore; a message may be claimed once it is below the stable time."""
+        return False
+
     @deferred
     async def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> View:
         """See IGroupStore."""

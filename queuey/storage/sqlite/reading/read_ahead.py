@@ -190,7 +190,7 @@ class ReadAhead:
             self._next = FIRST
         most = min(MOST, max(self._next, limit))
         self._next = min(MOST, 4 * self._next)
-        self.seen = source.stored_last
+        self.seen = source.readable(queue)
         upper = upper_bound(self.seen)
         found = source.bulk.read(Range(queue, partition, reach, upper, False, most), source.clock, one_more=True)
         messages: Sequence[Message]
@@ -222,14 +222,16 @@ class Source:
     """The functions of the writing thread that reading ahead needs.
 
     :ivar clock: the time of the transaction.
-    :ivar stored_last: the stable time of the last commit: what is above it may not be in the database yet.
     :ivar reading: the database.
     """
 
     clock: Ticks
-    stored_last: Ticks
     bulk: Bulk
     reading: apsw.Connection
+
+    def readable(self, queue: int) -> Ticks:
+        """Return the stable time up to which the database has all messages of a queue, in this transaction."""
+        raise NotImplementedError
 
     def newest(self, queue: int) -> Ticks:
         """The stable time up to which something may have come to a queue."""

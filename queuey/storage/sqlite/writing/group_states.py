@@ -105,10 +105,12 @@ class GroupStates(Source, GroupData):
         """See GroupData."""
         return self._writer.clock
 
-    @property
-    def stored_last(self) -> Ticks:  # type: ignore[override]
-        """See Source."""
-        return self._writer.stored_last
+    def readable(self, queue: int) -> Ticks:
+        """See Source; what this batch has appended to the queue is written first."""
+        if self.arrivals[queue] <= self._writer.stored_last:
+            return self._writer.stored_last
+        self._writer.queues.flush()
+        return self._writer.last
 
     # What commands ask
 

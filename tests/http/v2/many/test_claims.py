@@ -106,7 +106,7 @@ class WaitingTests(ManyClaimsCase):
 
     def assert_nothing_left(self) -> None:
         self.assertEqual(self.assembly.waits.waiting, 0)
-        self.assertEqual(self.assembly.waits._listeners, {})
+        self.assertEqual(self.assembly.waits.listeners, {})
 
     def test_the_first_serves(self) -> None:
         for queue, text in (("low", "1"), ("high", "2")):
