@@ -34,7 +34,18 @@ from queuey_client.core.reading import GapWarning
 from queuey_client.core.retry import Retry
 from queuey_client.core.schedule_values import ScheduleInfo
 from queuey_client.core.steps import Answer, Ask, NoAnswer, NotStreaming, Opened
-from queuey_client.core.values import Delivery, Draft, GroupInfo, Lag, Message, Page, QueueCounts, QueueInfo, Stored
+from queuey_client.core.values import (
+    Delivery,
+    Draft,
+    GroupInfo,
+    Lag,
+    Message,
+    Page,
+    QueueCounts,
+    QueueInfo,
+    Redriven,
+    Stored,
+)
 from queuey_client.core.verdicts import Reject, RetryLater, Verdict
 from queuey_client.sync.client import Client
 from queuey_client.sync.deliveries import Deliveries
@@ -82,6 +93,7 @@ __all__ = [
     "QueueInfo",
     "QueueReplaced",
     "QueueyError",
+    "Redriven",
     "Reject",
     "Retry",
     "RetryLater",

@@ -17,7 +17,7 @@ async def main():
     async with Client(application="queuey", key=KEY) as client:
         if sys.argv[1:] == ["redrive"]:
             group = client.queue("payments").group("bookkeepers")
-            print("taken back:", await group.redrive(all=True))
+            print("taken back:", (await group.redrive(all=True)).moved)
             return
         async for letter in client.queue("failed-payments").messages():
             about = letter.headers["queuey-dead-letter"]

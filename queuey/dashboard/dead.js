@@ -76,22 +76,29 @@ async function redrive(page, which, words) {
     `${plan.next ? "At least " : ""}${number(plan.moved)} can be claimed again by ${group}, as if they had never been given.`,
     plan.copies ? `The originals of ${number(plan.copies)} are gone: a copy is posted, which other groups are not given.` : "",
     plan.missing ? `${number(plan.missing)} are no dead letters of this group any more.` : "",
+    ...stay(plan.left),
   ].filter(Boolean);
-  if (!plan.moved) return void (await ask({ title: "Nothing to redrive", text, action: "Good" }));
+  if (!plan.moved && !plan.next) return void (await ask({ title: "Nothing to redrive", text, action: "Good" }));
   if (!(await ask({ title: `Redrive ${words} to ${state.about.queue} / ${group}?`, text, word: group, action: "Redrive" }))) return;
   let moved = 0;
+  const left = {};
   let done;
   for (let after; ; ) {
     done = await page.call("groups.redrive", { ...state.about, ...which, ...(after ? { after } : {}) });
     if (!done) break; // what went wrong was said
     moved += done.moved;
+    for (const [why, count] of Object.entries(done.left)) left[why] = (left[why] || 0) + count;
     after = done.next;
     if (!after) break;
   }
   state.chosen.clear();
-  if (done) say(`${number(moved)} messages were given back to ${group}.`);
+  if (done) say([`${number(moved)} messages were given back to ${group}.`, ...stay(left)].join(" "));
   await list(page, {});
 }
+
+/** A sentence for each reason why dead letters stay. */
+const stay = (left) =>
+  Object.entries(left).map(([why, count]) => `${number(count)} stay: their originals are gone, and the queue takes no copies (${why}).`);
 
 export function draw(page) {
   const { state } = page;

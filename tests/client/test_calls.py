@@ -16,6 +16,7 @@ from queuey_client import (
     NotPromised,
     QueueReplaced,
     QueueyError,
+    Redriven,
     Stale,
     Unavailable,
 )
@@ -248,10 +249,15 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual((len(error.outcomes), error.stale), (1001, ["1"]))
 
     def test_redrive(self) -> None:
-        """It asks as often as needed."""
-        server = Server(answer({"moved": 2, "next": "n"}), answer({"moved": 1, "next": None}))
+        """It asks as often as needed, and adds up."""
+        answers = (
+            {"moved": 2, "left": {"queue-closed": 1}, "next": "m"},
+            {"moved": 0, "left": {"queue-closed": 2, "too-large": 1}, "next": "n"},
+            {"moved": 1, "next": None},
+        )
+        server = Server(*[answer(each) for each in answers])
         group = server.queue().group("g")
-        self.assertEqual(group.redrive(all=True), 3)
+        self.assertEqual(group.redrive(all=True), Redriven(3, {"queue-closed": 3, "too-large": 1}))
         self.assertEqual(server.sent(), {"all": True, "after": "n"})
         self.assertRaises(ValueError, group.redrive)
         server = Server(answer({"moved": 2, "next": "n"}), answer({"moved": 1, "next": None}))

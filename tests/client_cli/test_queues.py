@@ -196,6 +196,13 @@ class RedriveTests(CommandTestCase):
         replies = (answer({"moved": 2, "next": "x"}), answer({"moved": 1, "next": None}))
         self.assertEqual(self.succeed("redrive", "orders", "billing", "--all", replies=replies), "moved\t3\n")
 
+    def test_some_left(self) -> None:
+        """The number is printed, the reason said, and the exit status is not 0."""
+        for moved, status in ((2, 7), (0, 1)):
+            replies = (answer({"moved": moved, "left": {"queue-closed": 3}, "next": None}),)
+            words = self.fail_with(status, "redrive", "orders", "billing", "--all", replies=replies)
+            self.assertIn("(queue-closed: 3)", words)
+
     def test_chosen(self) -> None:
         self.assertEqual(self.moved("--all", "--reason", "time"), [1, 3])
         self.assertEqual(self.moved("--all", "--header", "kind=b"), [2])

@@ -117,7 +117,7 @@ class GroupTestCase(MessagesTestCase):
     def redriven(self, group: str = "g", **members: Any) -> int:
         """How many dead letters are taken back, all at once."""
         answer = self.expect(200, self.ask_redrive(members, group))
-        self.assertEqual((list(answer), answer["next"]), (["moved", "next"], None))
+        self.assertEqual((list(answer), answer["left"], answer["next"]), (["moved", "left", "next"], {}, None))
         return int(answer["moved"])
 
     def start(self, group: str = "g", body: bytes = b'{"wait": 20}', **fields: str) -> Connection:

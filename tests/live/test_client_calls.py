@@ -6,7 +6,7 @@ import time
 import urllib.request
 from urllib.parse import quote
 
-from queuey_client import Client, Draft, Gap, Invalid, NotAllowed, NotFound, Retry, Stale
+from queuey_client import Client, Draft, Gap, Invalid, NotAllowed, NotFound, Redriven, Retry, Stale
 from tests.live.clients import KEY, ask
 from tests.live.test_daemon import LiveTestCase
 
@@ -121,7 +121,7 @@ class CallTests(LiveTestCase):
         group.reject(delivery, reason="why")
         (letter,) = dead.messages()
         self.assertEqual(letter.headers["queuey-dead-letter"]["reason"], "why")
-        self.assertEqual(group.redrive(all=True), 1)
+        self.assertEqual(group.redrive(all=True), Redriven(1, {}))
         self.assertEqual([each.id for each in group.claim()], [delivery.id])
         self.assertEqual(sum(each.behind for each in group.info().lag), 1)
 

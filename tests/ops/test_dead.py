@@ -71,7 +71,7 @@ class DeadTests(DeadCase):
     def test_a_redrive_by_ids(self) -> None:
         self.give_up("1", "2")
         ids = [one["id"] for one in self.listed()["dead_letters"]]
-        expected = {"moved": 1, "copies": 0, "missing": 0, "dry_run": True, "next": None}
+        expected = {"moved": 1, "copies": 0, "missing": 0, "left": {}, "dry_run": True, "next": None}
         self.assertEqual(self.redrive(ids=ids[:1], dry_run=True), expected)
         self.assertEqual(self.audited(), [])
         self.assertEqual(self.redrive(ids=ids[:1]), {**expected, "dry_run": False})

@@ -110,11 +110,12 @@ export class Group {
     await this.#post("seek", body, { safe: !isEnd(to), signal });
   }
 
-  /** Take dead letters back, however many calls that takes; resolves to how many. */
+  /** Take dead letters back, however many calls that takes; resolves to `{ moved, left }`. */
   async redrive({ ids = [], since, until, all = false, signal } = {}) {
     const ways = Number(ids.length > 0) + Number(since !== undefined || until !== undefined) + Number(all);
     if (ways !== 1) throw new TypeError("say which dead letters: ids, a time (since, until), or all: true");
     let moved = 0;
+    const left = {};
     for (let at = 0; at < Math.max(ids.length, 1); at += MAX_RECEIPTS) {
       const some = ids.length ? ids.slice(at, at + MAX_RECEIPTS) : undefined;
       let after;
@@ -122,10 +123,11 @@ export class Group {
         const wanted = { ids: some, since: placeText(since), until: placeText(until), all: all || undefined, after };
         const found = resultOf(await this.#post("redrive", compact(wanted), { signal }), (document) => document);
         moved += found.moved;
+        for (const [why, number] of Object.entries(found.left ?? {})) left[why] = (left[why] ?? 0) + number;
         after = found.next ?? undefined;
       } while (after !== undefined);
     }
-    return moved;
+    return { moved, left };
   }
 
   /** Let a function work on messages, `concurrency` of them at once; `run()` of the result begins. */

@@ -7,6 +7,12 @@ import type { Handle, Worker, WorkerOptions } from "./worker.js";
 export type Receipts = Delivery | string | (Delivery | string)[];
 export type Outcomes = [receipt: string, outcome: string][];
 
+/** How many dead letters were taken back, and how many stay, by the reason: their queue takes no copies of them. */
+export interface Redriven {
+  moved: number;
+  left: Record<string, number>;
+}
+
 export interface Settlement {
   ack?: string[];
   retry?: { receipt: string; delay?: number }[];
@@ -40,10 +46,10 @@ export class Group {
   settle(settlement: Settlement, options?: CallOptions): Promise<Outcomes>;
   /** Go on from another place. */
   seek(to: "oldest" | "newest" | Date | Place, options?: CallOptions & { partitions?: number[] }): Promise<void>;
-  /** Take dead letters back; resolves to how many. Say which: `ids`, a time, or `all`. */
+  /** Take dead letters back. Say which: `ids`, a time, or `all`. */
   redrive(
     options: CallOptions & { ids?: string[]; since?: Date | string; until?: Date | string; all?: boolean },
-  ): Promise<number>;
+  ): Promise<Redriven>;
   /** Let a function work on messages; `run()` of the result begins. */
   worker(handle: Handle, options?: WorkerOptions): Worker;
 }

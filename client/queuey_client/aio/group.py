@@ -11,7 +11,7 @@ from queuey_client.awaiting.deliveries import AsyncDeliveries
 from queuey_client.awaiting.driver import AsyncDriver
 from queuey_client.core.group_calls import ClaimOptions, GroupCalls, Settlement, receipts_of
 from queuey_client.core.retry import Seconds
-from queuey_client.core.values import Delivery, GroupInfo, Place
+from queuey_client.core.values import Delivery, GroupInfo, Place, Redriven
 from queuey_client.core.verdicts import Verdict
 
 Outcomes = Sequence[tuple[str, str]]
@@ -81,7 +81,7 @@ class Group:
         since: datetime | None = None,
         until: datetime | None = None,
         all: bool = False,
-    ) -> int:
+    ) -> Redriven:
         """Take dead letters back, however many calls that takes."""
         return await self._driver.run(self._calls.redrive(ids, since, until, all))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from itertools import islice
@@ -14,14 +15,14 @@ import click
 
 from queuey_client.cli import completing
 from queuey_client.cli.commands import Command
-from queuey_client.cli.failures import Failure
+from queuey_client.cli.failures import PARTLY, REFUSED, Failure
 from queuey_client.cli.printing import document_of
 from queuey_client.cli.progress import Progress
 from queuey_client.cli.settings import Settings
 from queuey_client.cli.times import MOMENT
 from queuey_client.core.group_calls import MAX_RECEIPTS
 from queuey_client.core.reading import FollowOptions, ReadOptions
-from queuey_client.core.values import Message
+from queuey_client.core.values import Message, Redriven
 from queuey_client.sync.queue import Queue
 
 HEADER = "queuey-dead-letter"
@@ -80,8 +81,8 @@ def redrive(
     output = settings.output
     if not (chosen or dry_run or rate or limit):
         with Progress(settings.progress(progress), f"redrive {queue}", len(ids) or None) as bar:
-            moved = target._driver.run(target._calls.redrive(ids, since, until, everything, bar.update))
-        output.record({"moved": moved})
+            redriven = target._driver.run(target._calls.redrive(ids, since, until, everything, bar.update))
+        _finish(settings, redriven)
         return
     letters = _letters(settings, queue, group, target.info().dead_letter, since, until)
     wanted = _Wanted(ids, reason, headers, grep)
@@ -90,7 +91,7 @@ def redrive(
         rows = ((_row(each), document_of(each)) for each in found)
         output.rows(("id", "timestamp", "original", "deliveries", "reason"), rows)
         return
-    moved = 0
+    moved, left = 0, Counter[str]()
     size = MAX_RECEIPTS if rate is None else max(1, min(MAX_RECEIPTS, int(rate)))
     with Progress(settings.progress(progress), f"redrive {queue}", limit) as bar:
         while True:
@@ -98,11 +99,27 @@ def redrive(
             part = [each.id for each in islice(found, size)]
             if not part:
                 break
-            moved += target.redrive(part)
+            some = target.redrive(part)
+            moved += some.moved
+            left.update(some.left)
             bar.update(moved)
             if rate is not None and len(part) == size:
                 time.sleep(max(0.0, len(part) / rate - (time.monotonic() - began)))
-    output.record({"moved": moved})
+    _finish(settings, Redriven(moved, left))
+
+
+def _finish(settings: Settings, redriven: Redriven) -> None:
+    """Print how many dead letters were moved.
+
+    :raise Failure: some were left.
+    """
+    settings.output.record({"moved": redriven.moved})
+    if redriven.left:
+        numbers = ", ".join(f"{why}: {number}" for why, number in sorted(redriven.left.items()))
+        raise Failure(
+            f"some dead letters were left: their originals are gone, and the queue takes no copies of them ({numbers})",
+            status=PARTLY if redriven.moved else REFUSED,
+        )
 
 
 class _Wanted:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -19,12 +20,12 @@ from queuey_client.core.encoding import (
     time_text,
 )
 from queuey_client.core.errors import Invalid, Stale, outcomes_of
-from queuey_client.core.parsing import deliveries_of, group_info, result_of
+from queuey_client.core.parsing import deliveries_of, group_info, redriven_of, result_of
 from queuey_client.core.queue_calls import ensured, removed
 from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.session import Session
 from queuey_client.core.steps import Answer, Call, Steps
-from queuey_client.core.values import Delivery, GroupInfo
+from queuey_client.core.values import Delivery, GroupInfo, Redriven
 
 MAX_RECEIPTS = 1000
 """Receipts of one settlement."""
@@ -242,7 +243,7 @@ class GroupCalls:
         until: datetime | None,
         everything: bool,
         on_moved: Callable[[int], object] = lambda moved: None,
-    ) -> Steps[int]:
+    ) -> Steps[Redriven]:
         """Take dead letters back, however many calls that takes.
 
         :param on_moved: is called after each call with the number of messages that were moved so far.
@@ -254,7 +255,7 @@ class GroupCalls:
             wanted["since"] = time_text(since)
         if until is not None:
             wanted["until"] = time_text(until)
-        moved = 0
+        moved, left = 0, Counter[str]()
         for at in range(0, max(len(ids), 1), MAX_RECEIPTS):
             if ids:
                 wanted["ids"] = list(ids[at : at + MAX_RECEIPTS])
@@ -263,9 +264,10 @@ class GroupCalls:
                 document = wanted if after is None else {**wanted, "after": after}
                 call = Call("POST", f"{self.path}/redrive", (), {"Content-Type": JSON}, compact(document))
                 answer: Answer = yield from self.session.exchange(call)
-                some, after = result_of(answer, lambda document: (int(document["moved"]), document.get("next")))
-                moved += some
+                some, after = result_of(answer, redriven_of)
+                moved += some.moved
+                left.update(some.left)
                 on_moved(moved)
                 if after is None:
                     break
-        return moved
+        return Redriven(moved, dict(left))

@@ -21,6 +21,7 @@ from queuey_client.core.values import (
     Place,
     QueueCounts,
     QueueInfo,
+    Redriven,
     Stored,
 )
 
@@ -150,6 +151,11 @@ def _queue_counts(document: Mapping[str, Any]) -> QueueCounts:
         None if oldest is None else time_of(oldest),
         document["approximate"],
     )
+
+
+def redriven_of(document: Mapping[str, Any]) -> tuple[Redriven, str | None]:
+    """Read the answer to one request of a redrive, and from where the next request goes on."""
+    return Redriven(int(document["moved"]), document.get("left") or {}), document.get("next")
 
 
 def group_info(document: Mapping[str, Any]) -> GroupInfo:

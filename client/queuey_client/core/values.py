@@ -97,6 +97,19 @@ class Delivery(Message):
 
 
 @dataclass(frozen=True)
+class Redriven:
+    """The result of a redrive.
+
+    :ivar moved: number of messages that can be claimed again.
+    :ivar left: number of dead letters that stay where they are, by the reason, such as ``queue-closed``: their original
+        messages are gone, and the queue takes no copies of them.
+    """
+
+    moved: int
+    left: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class Stored:
     """What became of a write.
 

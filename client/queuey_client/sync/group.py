@@ -8,7 +8,7 @@ from typing import Any
 
 from queuey_client.core.group_calls import ClaimOptions, GroupCalls, Settlement, receipts_of
 from queuey_client.core.retry import Seconds
-from queuey_client.core.values import Delivery, GroupInfo, Place
+from queuey_client.core.values import Delivery, GroupInfo, Place, Redriven
 from queuey_client.core.verdicts import Verdict
 from queuey_client.sync.deliveries import Deliveries
 from queuey_client.sync.transport import Driver
@@ -97,7 +97,7 @@ class Group:
         since: datetime | None = None,
         until: datetime | None = None,
         all: bool = False,
-    ) -> int:
+    ) -> Redriven:
         """Take dead letters back, however many calls that takes.
 
         .. code-block:: python
@@ -105,7 +105,7 @@ class Group:
            orders.group("billing").redrive(all=True)
 
         :param ids: of the dead letters; or ``since`` and ``until``, when they became that; or ``all``.
-        :return: how many.
+        :return: how many, and how many stay because their queue takes no copies of them.
         """
         return self._driver.run(self._calls.redrive(ids, since, until, all))
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from queuey_client.awaiting.deliveries import AsyncDeliveries
 from queuey_client.core.group_calls import ClaimOptions, GroupCalls, Settlement, receipts_of
 from queuey_client.core.retry import Seconds
-from queuey_client.core.values import Delivery, GroupInfo, Place
+from queuey_client.core.values import Delivery, GroupInfo, Place, Redriven
 from queuey_client.core.verdicts import Verdict
 from queuey_client.tx.driver import Driver
 from queuey_client.tx.worker import Worker
@@ -83,7 +83,7 @@ class Group:
         since: datetime | None = None,
         until: datetime | None = None,
         all: bool = False,
-    ) -> Deferred[int]:
+    ) -> Deferred[Redriven]:
         """Take dead letters back, however many calls that takes."""
         return self._driver.run(self._calls.redrive(ids, since, until, all))
 

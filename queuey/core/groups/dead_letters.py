@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from queuey.core.activity import STORED, QueueCounts
 from queuey.core.groups.rows import in_parallel
+from queuey.core.groups.values import WhyLeft
 from queuey.core.waiting import Waits
 from queuey.deferreds import deferred, shield
 from queuey.errors import (
@@ -36,6 +38,16 @@ from queuey.model.messages.message import Address, Content, Message, NewMessage
 from queuey.model.messages.once import Once
 from queuey.model.queues.queue import Consistency, Queue
 from queuey.model.timeid import MessageId
+
+_REFUSED: Final = (BodyTooLarge, NotPromised, QueueClosed, StorageFull)
+"""The errors of an append that concern one message: it stays where it is, and the work goes on with the others."""
+
+_WHY: Final[Mapping[type[QueueyError], WhyLeft]] = {
+    BodyTooLarge: WhyLeft.TOO_LARGE,
+    NotPromised: WhyLeft.NOT_PROMISED,
+    QueueClosed: WhyLeft.QUEUE_CLOSED,
+    StorageFull: WhyLeft.STORAGE_FULL,
+}
 
 
 def is_for_others(message: Message, gid: bytes) -> bool:
@@ -103,7 +115,7 @@ class DeadLetters:
         place = (address.partition - 1) % to.settings.partitions + 1
         try:
             await self._append(to, place, dead_letter(original.content, letter), key)
-        except (NoSuchQueue, QueueClosed, NotPromised, BodyTooLarge, StorageFull):
+        except (NoSuchQueue, *_REFUSED):
             return Result.MISSING  # it cannot be written now: the message stays in the group and is retried later
         return Result.DONE
 
@@ -114,9 +126,7 @@ class DeadLetters:
         if source is None or letter is None:
             return Result.DONE  # the process that removed it made the message deliverable
         if await self.find_one(queue, address) is None:
-            try:
-                await self.copy(queue, group, address.partition, source, letter)
-            except QueueClosed:
+            if await self.copy(queue, group, address.partition, source, letter) is not None:
                 return Result.GONE  # the dead letter stays where it is
             await self.remove(source, (place,))
             return Result.GONE
@@ -148,15 +158,20 @@ class DeadLetters:
             rest = slice.rest
         return found
 
-    async def copy(self, queue: Queue, group: Group, partition: int, source: Queue, letter: Message) -> None:
+    async def copy(self, queue: Queue, group: Group, partition: int, source: Queue, letter: Message) -> WhyLeft | None:
         """Append a copy of a dead letter that only this group receives, because the original message no longer exists.
 
         :param partition: the partition of the original message.
         :param source: the dead-letter queue.
+        :return: why no copy can be stored; ``None`` if it was stored.
         """
         weak = queue.settings.consistency is Consistency.WEAK
         key = copy_key(group.gid, source.incarnation, Address(letter.partition, letter.id))
-        await self._append(queue, partition, copy_for(letter.content, group.gid), None if weak else key)
+        try:
+            await self._append(queue, partition, copy_for(letter.content, group.gid), None if weak else key)
+        except _REFUSED as error:
+            return _WHY[type(error)]
+        return None
 
     async def _append(self, queue: Queue, partition: int, content: Content, key: bytes | None) -> None:
         """Append a message with the default lifetime of its queue.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -11,9 +12,9 @@ from twisted.internet.defer import Deferred
 
 from queuey.core.groups.dead_letters import DeadLetters
 from queuey.core.groups.rows import contended
-from queuey.core.groups.values import Redriven, Redriving
+from queuey.core.groups.values import Redriven, Redriving, WhyLeft
 from queuey.deferreds import deferred
-from queuey.errors import InvalidRequest, QueueClosed, Unavailable
+from queuey.errors import InvalidRequest, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.groups.commands import Reopen, ReopenAnswer, TakeBack
 from queuey.model.groups.entries import In, Target, key_hash
@@ -86,37 +87,35 @@ def _parse(text: str | None, by_ids: bool) -> _Place:
 class _Some:
     """The result for some messages.
 
-    :ivar moved, copies, missing: as in ``Redriven``.
+    :ivar moved, copies, missing, left: as in ``Redriven``.
     :ivar full: whether the limit of messages in flight was reached.
-    :ivar closed: why messages whose originals are gone were left: their queue takes no copies of them.
     """
 
     moved: int = 0
     full: bool = False
-    closed: QueueClosed | None = None
     copies: int = 0
     missing: int = 0
+    left: Counter[WhyLeft] = attrs.field(factory=Counter)
 
     def __add__(self, other: _Some) -> _Some:
         return _Some(
             self.moved + other.moved,
             self.full or other.full,
-            self.closed or other.closed,
             self.copies + other.copies,
             self.missing + other.missing,
+            self.left + other.left,
         )
+
+    def again(self) -> _Some:
+        """Return the result for messages that the next call looks at again: it counts those that are not moved."""
+        return attrs.evolve(self, missing=0, left=Counter())
 
     def until(self, next: _Place | None) -> Redriven:
         """Return the result of a call that ends here.
 
         :param next: where another call goes on.
         """
-        return Redriven(self.moved, None if next is None else next.text(), self.copies, self.missing)
-
-    def check(self) -> None:
-        """Raise ``QueueClosed`` if messages were left because of it."""
-        if self.closed is not None:
-            raise self.closed.but("partly" if self.moved else "no")
+        return Redriven(self.moved, None if next is None else next.text(), self.copies, self.missing, self.left)
 
 
 @attrs.frozen
@@ -136,11 +135,10 @@ class Redrives:
         """Redrive some messages: dead letters from the group's current dead-letter queue, and set-aside messages.
 
         It is idempotent: a repeated call redrives no message twice. If the limit of messages in flight is reached, it
-        stops and returns a continuation point.
+        stops and returns a continuation point. A dead letter of which no copy can be stored is left and counted.
 
         :return: fails with ``InvalidRequest`` if ``after`` is not a continuation point of an earlier call,
-            ``NoSuchGroup``, ``NoSuchQueue``, or ``QueueClosed`` or ``Unavailable``, whose ``applied`` describes all
-            messages together.
+            ``NoSuchGroup``, ``NoSuchQueue``, or ``Unavailable``, whose ``applied`` describes all messages together.
         """
         place = _parse(asked.after, asked.addresses is not None)
         letters = await self._letter_queue(queue, group)
@@ -186,10 +184,10 @@ class Redrives:
         done, end = _Some(), min(first + asked.limit, len(addresses))
         for start in range(first, end, _AT_ONCE):
             some = addresses[start : min(start + _AT_ONCE, end)]
-            done += await self._those_at(queue, group, letters, asked, some)
-            if done.full:
-                return done.until(_Place(ids=start))
-        done.check()
+            found = await self._those_at(queue, group, letters, asked, some)
+            if found.full:
+                return (done + found.again()).until(_Place(ids=start))
+            done += found
         return done.until(None if end >= len(addresses) else _Place(ids=end))
 
     async def _those_at(
@@ -243,11 +241,10 @@ class Redrives:
         if len(ours) > asked.limit:
             ours, over = ours[: asked.limit], False
             next = Position(ours[-1].message.id, ours[-1].message.partition)
-        done += await self._take_back(queue, group, letters, ours, dry=asked.dry)
-        done.check()
-        if done.full:
-            return done.until(_Place(letters=place))
-        return done.until(None if over else _Place(letters=next))
+        taken = await self._take_back(queue, group, letters, ours, dry=asked.dry)
+        if taken.full:
+            return (done + taken.again()).until(_Place(letters=place))
+        return (done + taken).until(None if over else _Place(letters=next))
 
     # Dead letters
 
@@ -272,8 +269,10 @@ class Redrives:
             originals = {letter.original for letter in some[start : start + _AT_ONCE]}
             found = await self.moves.find(queue, originals)
             there += sum(letter.original in found for letter in some[start : start + _AT_ONCE])
-        copies = 0 if queue.closed is not None else len(some) - there
-        return _Some(there + copies, copies=copies)
+        gone = len(some) - there
+        if queue.closed is not None:
+            return _Some(there, left=+Counter({WhyLeft.QUEUE_CLOSED: gone}))
+        return _Some(there + gone, copies=gone)
 
     async def _take_back_to(
         self, queue: Queue, group: Group, letters: Queue, partition: int, some: Sequence[_Letter]
@@ -303,14 +302,13 @@ class Redrives:
     async def _copy(self, queue: Queue, group: Group, partition: int, letters: Queue, letter: _Letter) -> _Some:
         """Append a copy for the group if the original message is gone and the dead letter still exists.
 
-        The dead letter stays if the queue is closed.
+        The dead letter stays if no copy of it can be stored, because the queue is closed or full, for example.
         """
         if await self.moves.find_one(letters, letter.address) is None:
             return _Some()
-        try:
-            await self.moves.copy(queue, group, partition, letters, letter.message)
-        except QueueClosed as error:
-            return _Some(closed=error)
+        refused = await self.moves.copy(queue, group, partition, letters, letter.message)
+        if refused is not None:
+            return _Some(left=Counter((refused,)))
         await self.moves.remove(letters, (letter.address,))
         return _Some(1, copies=1)
 

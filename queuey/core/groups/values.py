@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import enum
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
@@ -143,6 +144,18 @@ class Redriving:
     dry: bool = False
 
 
+class WhyLeft(enum.Enum):
+    """Why a redrive left a dead letter where it is: its original message is gone, and no copy can be stored.
+
+    The values are words that clients see.
+    """
+
+    QUEUE_CLOSED = "queue-closed"
+    NOT_PROMISED = "not-promised"
+    STORAGE_FULL = "storage-full"
+    TOO_LARGE = "too-large"
+
+
 @attrs.frozen
 class Redriven:
     """The result of a redrive.
@@ -151,9 +164,15 @@ class Redriven:
     :ivar copies: number of these that are copies, because the original messages no longer exist.
     :ivar missing: number of the given addresses that have no dead letter and no message that was set aside.
     :ivar next: the continuation point for another call; ``None`` if all messages are done.
+    :ivar left: number of dead letters that stay where they are, by the reason; ``next`` does not come back to them.
     """
 
     moved: int
     next: str | None
     copies: int = 0
     missing: int = 0
+    left: Mapping[WhyLeft, int] = attrs.field(factory=dict)
+
+    def left_words(self) -> dict[str, int]:
+        """Return ``left`` by the words that clients see, in their alphabetical order."""
+        return dict(sorted((why.value, number) for why, number in self.left.items()))

@@ -79,8 +79,8 @@ class SqsMoves:
     @deferred
     async def _run(self, source: Queue, task: MoveTask, target: Queue | None, may: May) -> None:
         try:
-            unknown = await self._everything(source, task.id, task.rate, target, may)
-            status, reason = ("FAILED", UNKNOWN_SOURCE) if unknown else ("COMPLETED", "")
+            reason = await self._everything(source, task.id, task.rate, target, may)
+            status = "FAILED" if reason else "COMPLETED"
         except _Stopped:
             status, reason = "CANCELLED", ""
         except QueueyError as error:
@@ -108,27 +108,27 @@ class SqsMoves:
         await self.states.change(source, changed)
         return found[0]
 
-    async def _everything(self, source: Queue, id: str, rate: int, target: Queue | None, may: May) -> bool:
-        """Move all messages; return whether some had to stay because it is not known where they came from."""
+    async def _everything(self, source: Queue, id: str, rate: int, target: Queue | None, may: May) -> str:
+        """Move all messages; return why some had to stay, or an empty text."""
         every = tuple(range(1, source.settings.partitions + 1))
         place, upper = OLDEST, Position(lower_bound(from_seconds(self.now())))
-        unknown, patience = False, _PATIENCE
+        why, patience = "", _PATIENCE
         while True:
             policy = await self.exchange.policies.policy_for(source.application)
             merge = Merge(every, place, max(place, upper), limit=min(rate or MAX_SLICE, MAX_SLICE))
             slice = await self.exchange.first(source, merge, policy)
             some = slice.messages
-            number = await (self._back(source, some, may) if target is None else self._to(source, some, target))
-            unknown = unknown or (target is None and number < len(some))
+            number, left = await (self._back(source, some, may) if target is None else self._to(source, some, target))
+            why = why or left or (UNKNOWN_SOURCE if number < len(some) else "")
             task = await self.note(source, id, lambda one, more=number: self._seen(one, more))  # type: ignore[misc]
             if task.status == "CANCELLING":
                 raise _Stopped
             if slice.over:
-                return unknown
+                return why
             if slice.position == place:
                 patience -= 1
                 if not patience:
-                    return unknown
+                    return why
             if rate or slice.position == place:
                 await deferLater(self.clock, max(number / rate if rate else 1.0, 0.01))
             place = slice.position
@@ -136,21 +136,23 @@ class SqsMoves:
     def _seen(self, task: MoveTask, more: int) -> MoveTask:
         return attrs.evolve(task, moved=task.moved + more, seen=int(self.now() * 1000))
 
-    async def _back(self, source: Queue, messages: Sequence[Message], may: May) -> int:
-        """Give messages back to the groups that gave them up; return how many."""
+    async def _back(self, source: Queue, messages: Sequence[Message], may: May) -> tuple[int, str]:
+        """Give messages back to the groups that gave them up; return how many, and why the others were left if their
+        queue takes no copies of them."""
         by_group: dict[tuple[str, str, bytes], list[Address]] = {}
         for message in messages:
             letter = letter_of(message.content)
             if letter is not None:
                 place = (letter.queue, letter.group, letter.gid)
                 by_group.setdefault(place, []).append(Address(message.partition, message.id))
-        done = 0
+        done, why = 0, ""
         for (name, group, gid), addresses in by_group.items():
             found = await self._origin(source, name, group, gid)
             if found is not None:
                 may(found[0])
-                done += await self._redrive(*found, addresses)
-        return done
+                number, left = await self._redrive(*found, addresses)
+                done, why = done + number, why or left
+        return done, why
 
     async def _origin(self, source: Queue, name: str, group: str, gid: bytes) -> tuple[Queue, Group] | None:
         try:
@@ -160,18 +162,20 @@ class SqsMoves:
             return None
         return (queue, found) if found.gid == gid and found.settings.dead_letter == source.name else None
 
-    async def _redrive(self, queue: Queue, group: Group, addresses: Sequence[Address]) -> int:
-        done, after = 0, None
+    async def _redrive(self, queue: Queue, group: Group, addresses: Sequence[Address]) -> tuple[int, str]:
+        done, after, why = 0, None, ""
         for _ in range(_PATIENCE):
             redriven = await self.groups.redrive(queue, group, Redriving(tuple(addresses), after=after))
             done += redriven.moved
+            words = ", ".join(redriven.left_words())
+            why = why or (f"The queue that messages are moved to takes no copies of some: {words}." if words else "")
             if redriven.next is None:
-                return done
+                return done, why
             after = redriven.next
             await deferLater(self.clock, 1.0)
         raise Unavailable("The queue that messages are moved to has too many messages in flight.")
 
-    async def _to(self, source: Queue, messages: Sequence[Message], target: Queue) -> int:
+    async def _to(self, source: Queue, messages: Sequence[Message], target: Queue) -> tuple[int, str]:
         """Move messages to another queue: store each there, once whatever happens, and then remove it here."""
 
         @deferred
@@ -190,7 +194,7 @@ class SqsMoves:
         await in_parallel(messages, copy, at_once=1)
         if messages:
             await self.exchange.remove(source, [Address(one.partition, one.id) for one in messages])
-        return len(messages)
+        return len(messages), ""
 
 
 def _defect(failure: Failure) -> None:

@@ -130,6 +130,7 @@ def redriven(result: Redriven, *, dry: bool) -> dict[str, Any]:
         "moved": result.moved,
         "copies": result.copies,
         "missing": result.missing,
+        "left": result.left_words(),
         "dry_run": dry,
         "next": result.next,
     }

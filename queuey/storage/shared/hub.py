@@ -203,11 +203,10 @@ class OwnerEnd(Frames):
         if kind == FromWorker.APPEND:
             self._append(*_lone(body))
         elif kind == FromWorker.CANCEL:
-            under_way = self._under_way.pop(number, None)
-            if under_way is not None:
+            if (under_way := self._under_way.pop(number, None)) is not None:
                 under_way.cancel()
             else:
-                self._flow.forget(number)
+                self._forget(number)
         elif kind == FromWorker.READY:
             self._has_let_go(number)
         elif kind == FromWorker.RENEW:
@@ -308,8 +307,7 @@ class OwnerEnd(Frames):
         while self._sending and not self._lost and self.unsent < PORTION:
             first = self._sending[0]
             try:
-                portion = first.next()
-                if portion:
+                if portion := first.next():
                     self._send_alone(first.number, FromOwner.PORTION, encoded(portion))
                     continue
                 self.send(first.number, FromOwner.ANSWER, first.rest)
@@ -317,6 +315,13 @@ class OwnerEnd(Frames):
                 self._failed(Failure(), first.number)
             self._sending.popleft()
             self._flow.leave(first.number)
+
+    def _forget(self, number: int) -> None:
+        """Forget a call that has not begun, or what is left of its answer: its caller is gone."""
+        self._flow.forget(number)
+        for each in [each for each in self._sending if each.number == number]:
+            self._sending.remove(each)
+            self._flow.leave(number)
 
     def drained(self) -> None:
         """See Frames."""

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from queuey.model.queues.sqs_queue import MAX_SILENCE
+from tests.http.group_support import PATCH
 from tests.http.sqs.support import SqsTestCase
 
 
@@ -92,6 +93,19 @@ class MovingTests(SqsTestCase):
         self.assertEqual((task["Status"], task["FailureReason"]), ("FAILED", "CouldNotDetermineMessageSource"))
         self.assertEqual(task["ApproximateNumberOfMessagesMoved"], 1)
         self.assertEqual([one["Body"] for one in self.received(self.dead)], ["by hand"])
+
+    def test_back_to_a_closed_queue(self) -> None:
+        """It takes no copies: those whose originals are gone stay, and the task says why; the others move."""
+        self.die(3)
+        name = self.work.rpartition("/")[2]
+        page = self.expect(200, self.send("GET", f"/queues/{name}/messages"))
+        self.assertEqual(self.send("DELETE", f"/queues/{name}/messages/{page['messages'][0]['id']}").status, 204)
+        self.expect(200, self.send("PATCH", f"/queues/{name}", {"closed": True}, content_type=PATCH))
+        self.start()
+        self.clock.pump([1] * 5)
+        (task,) = self.tasks()
+        self.assertEqual((task["Status"], task["ApproximateNumberOfMessagesMoved"]), ("FAILED", 2))
+        self.assertIn("takes no copies of some: queue-closed", task["FailureReason"])
 
     def die_beside(self, number: int) -> None:
         for n in range(number):

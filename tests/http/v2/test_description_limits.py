@@ -193,6 +193,7 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/PushAttempts/properties/attempts": {"maxItems": MAX_ATTEMPTS},
     "schemas/PushTest/properties/milliseconds": COUNT,
     "schemas/Redrive/properties/ids": {"minItems": 1, "maxItems": MAX_IDS},
+    "schemas/Redriven/properties/left/additionalProperties": {"minimum": 1},
     "schemas/Redriven/properties/moved": COUNT,
     "schemas/Problem/properties/status": {"minimum": 400, "maximum": 599},
     "schemas/Problem/properties/line": {"minimum": 1},

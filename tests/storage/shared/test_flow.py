@@ -319,13 +319,15 @@ class ClaimTests(SlowCase):
         self.assertFalse(self.slow.begun)
 
     def test_a_caller_who_has_gone(self) -> None:
-        """The rest of the answer is of no use, and does no harm."""
+        """The owner forgets the rest of the answer at once, and begins the next claim."""
         self.post(LARGE, 36)
         claim = self.claim()
         self.one.answers.held = True
         self.slow.answer()
+        self.assertTrue(self.one.end._sending)
         claim.cancel()
         self.failureResultOf(claim, CancelledError)
+        self.assertFalse(self.one.end._sending)
         self.one.answers.let_through()
         after = self.claim()
         self.slow.answer()

@@ -124,7 +124,7 @@ test("claims and settles", async () => {
   assert.ok(error instanceof Stale);
   assert.deepEqual(error.stale, [b.receipt]);
   assert.deepEqual(await texts(dead.messages()), ["c"]);
-  assert.equal(await group.redrive({ all: true }), 1);
+  assert.deepEqual(await group.redrive({ all: true }), { moved: 1, left: {} });
   assert.deepEqual(
     (await group.claim(1, { wait: 1 })).map((each) => each.text),
     ["c"],

@@ -79,7 +79,8 @@ class V2Moving:
             redriven = await self.groups.redrive(admitted.queue, found, asked)
         except InvalidRequest as error:
             raise in_body(error) from None
-        request.answer(200, HEAD, json_line({"moved": redriven.moved, "next": redriven.next}))
+        answer = {"moved": redriven.moved, "left": redriven.left_words(), "next": redriven.next}
+        request.answer(200, HEAD, json_line(answer))
 
 
 def _place(asked: Members, queue: Queue) -> Start | Ticks | Cursor:
