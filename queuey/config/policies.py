@@ -13,6 +13,7 @@ from queuey.config.kinds import BOOLEAN, Kind, member, number, optional, parts, 
 from queuey.config.mistakes import Mistake, nearest, shown
 from queuey.config.pushes import hosts
 from queuey.model import fields
+from queuey.model.aws_accounts import ALLOWED_ACCOUNT, account_is_good
 from queuey.model.policy import Policy
 from queuey.model.queue import Consistency, Guarantee
 
@@ -26,6 +27,12 @@ def _create_queues(found: str, base: Path) -> bool:
     if found not in (_EXPLICIT, _ON_WRITE):
         raise Mistake(f"{shown(found)} is not known", nearest(found, (_EXPLICIT, _ON_WRITE)))
     return found == _ON_WRITE
+
+
+def _account(found: str, base: Path) -> str:
+    if not account_is_good(found):
+        raise Mistake(f"{shown(found)} is not an account")
+    return found
 
 
 def _key(attribute: str, kind: Kind[Any], name: str = "") -> Key[Any]:
@@ -67,6 +74,7 @@ POLICY: Final = {
     "push": _key("push", BOOLEAN),
     "push_hosts": _key("push_hosts", PUSH_HOSTS),
     "sqs": _key("sqs", BOOLEAN),
+    "sqs_account": _key("sqs_account", optional(Kind(ALLOWED_ACCOUNT, _account))),
 }
 """What an application is promised and allowed, by attribute of a policy."""
 

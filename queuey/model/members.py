@@ -14,6 +14,7 @@ from typing import Any, Final
 import attrs
 
 from queuey.model import fields, origins
+from queuey.model.aws_accounts import ALLOWED_ACCOUNT, account_is_good
 from queuey.model.fields import Number
 from queuey.model.policy import Policy
 from queuey.model.pushes.targets import MAX_HOSTS, host_problem
@@ -123,6 +124,12 @@ def _hosts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _account(value: Any) -> str:
+    if not isinstance(value, str) or not account_is_good(value):
+        raise ValueError("is not an account")
+    return value
+
+
 def _number(field: Number, limit: bool) -> Member:
     """Return the member for a number."""
     return Member(field.name, field.name, limit, "number", field.allowed, field.of_json, _as_it_is)
@@ -164,6 +171,7 @@ MEMBERS: Final = (
     Member("push", "push", False, "boolean", "true, false", _boolean, _as_it_is),
     Member("push_hosts", "push_hosts", False, "array", f"at most {MAX_HOSTS} names and addresses, or *", _hosts, list),
     Member("sqs", "sqs", False, "boolean", "true, false", _boolean, _as_it_is),
+    Member("sqs_account", "sqs_account", False, "string", ALLOWED_ACCOUNT, _account, _as_it_is),
     *(_number(field, True) for field in fields.LIMITS),
     attrs.evolve(_number(fields.MAX_BODY, True), allowed="1 byte to the max_body of [server]"),
 )

@@ -14,6 +14,7 @@ from queuey.http.sqs.names import name_of_url
 from queuey.http.wire import Request
 from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
 from queuey.model.access import Operation
+from queuey.model.aws_accounts import account_of
 from queuey.model.policy import Policy
 from queuey.model.queue import Queue
 
@@ -37,6 +38,11 @@ class Caller:
     def application(self) -> str:
         """The application that has signed the request."""
         return self.signer.application
+
+    @property
+    def account(self) -> str:
+        """The account of the application, of 12 digits."""
+        return self.policy.sqs_account or account_of(self.application)
 
     @property
     def principals(self) -> frozenset[str]:

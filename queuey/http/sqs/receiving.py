@@ -112,7 +112,7 @@ class SqsReceiving:
                 system["MessageDeduplicationId"] = one.details.deduplication
                 system["SequenceNumber"] = sequence_number(message.id)
             if one.dead_from is not None:
-                system["DeadLetterQueueSourceArn"] = arn(caller.signer.region, caller.application, one.dead_from)
+                system["DeadLetterQueueSourceArn"] = arn(caller.signer.region, caller.account, one.dead_from)
             shown = {name: value for name, value in system.items() if "All" in names or name in names}
             if shown:
                 found["Attributes"] = shown
