@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from typing import Final
 from urllib.parse import urlsplit
 
 from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase
 
-ACCOUNT = "000000000000"
+ACCOUNT: Final = "000000000000"
 
 
 class AccountTests(SqsTestCase):
