@@ -116,7 +116,7 @@ class SqsReceiving:
             system = {
                 "SenderId": one.details.sender or caller.application,
                 "SentTimestamp": str(one.sent),
-                "ApproximateReceiveCount": str(delivery.deliveries),
+                "ApproximateReceiveCount": str(one.deliveries + delivery.deliveries),
                 "ApproximateFirstReceiveTimestamp": str(int(self.now() * 1000)),
             }
             if one.details.trace:
