@@ -16,7 +16,7 @@ class FifoTests(SqsTestCase):
     def put(self, url: str, body: str, group: str = "1", id: str | None = None, **more: Any) -> None:
         self.sent(url, body, MessageGroupId=group, MessageDeduplicationId=id or body.replace(" ", "-"), **more)
 
-    def bodies(self, url: str) -> list[str]:
+    def taken(self, url: str) -> list[str]:
         return [one["Body"] for one in self.received(url)]
 
     def delete(self, url: str, one: Any) -> None:
@@ -25,17 +25,17 @@ class FifoTests(SqsTestCase):
     def test_no_delay_of_a_message_is_that_of_the_queue(self) -> None:
         url = self.fifo(DelaySeconds="2", ContentBasedDeduplication="true")
         self.sent(url, "message-1", MessageGroupId="1", DelaySeconds=0)
-        self.assertEqual(self.bodies(url), [])
+        self.assertEqual(self.taken(url), [])
         self.clock.advance(3)
-        self.assertEqual(self.bodies(url), ["message-1"])
+        self.assertEqual(self.taken(url), ["message-1"])
 
     def test_a_group_that_was_empty(self) -> None:
         url = self.fifo()
         self.put(url, "Message 1", "g1")
         self.delete(url, self.received(url)[0])
-        self.assertEqual(self.bodies(url), [])
+        self.assertEqual(self.taken(url), [])
         self.put(url, "Message 2", "g1")
-        self.assertEqual(self.bodies(url), ["Message 2"])
+        self.assertEqual(self.taken(url), ["Message 2"])
 
     def test_one_message_of_a_group_stays_hidden(self) -> None:
         """Those before it are given, and none after it."""
@@ -48,7 +48,7 @@ class FifoTests(SqsTestCase):
             handle = found[place]["ReceiptHandle"]
             self.call("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=handle, VisibilityTimeout=4)
             self.clock.advance(1.5)
-            self.assertEqual(self.bodies(url), ["foo", "bar", "baz"][:place])
+            self.assertEqual(self.taken(url), ["foo", "bar", "baz"][:place])
 
     def test_deleted_within_a_longer_time(self) -> None:
         url = self.fifo(VisibilityTimeout="1")
@@ -57,21 +57,21 @@ class FifoTests(SqsTestCase):
         self.call("ChangeMessageVisibility", QueueUrl=url, ReceiptHandle=one["ReceiptHandle"], VisibilityTimeout=5)
         self.clock.advance(1.5)
         self.delete(url, one)
-        self.assertEqual(self.bodies(url), [])
+        self.assertEqual(self.taken(url), [])
 
     def test_scopes_of_ids(self) -> None:
         """With the scope of a group, whatever the throughput is, an id is of its group alone."""
         url = self.fifo(DeduplicationScope="messageGroup")
         self.put(url, "Test", "group1", "same")
         self.put(url, "Test", "group2", "same")
-        self.assertEqual(len(self.bodies(url)), 2)
+        self.assertEqual(len(self.taken(url)), 2)
         other = self.made("p.fifo", FifoQueue="true", ContentBasedDeduplication="true")
         self.put(other, "Test", "group1", "same")
         self.put(other, "Test", "group2", "same")
         (one,) = self.received(other)
         self.delete(other, one)
         self.put(other, "Test", "group1", "same")
-        self.assertEqual(self.bodies(other), [])
+        self.assertEqual(self.taken(other), [])
 
     def test_attributes_of_the_system(self) -> None:
         url = self.fifo(VisibilityTimeout="0")
