@@ -3,7 +3,8 @@
 Messages a second that boto3 sends, receives and deletes, each by a request of its own and by tens, with one client and
 with four; the processor time that the server takes for each; and tasks of Celery a second, sent by one process and run
 by a worker with two. All take turns. Queuey has every message on the disk before it answers, and checks signatures;
-ElasticMQ has them in memory, or also in files of H2, and moto in memory. In the end no queue may have a message left.
+ElasticMQ has them in memory, or also in files of H2, and moto in memory. In the end no queue of Queuey may have
+a message left; of a peer it is printed.
 
     python -m bench.sqs [ROUNDS [SECONDS [TASKS]]]
 """

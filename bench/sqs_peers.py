@@ -37,6 +37,8 @@ LIMIT: Final = 120.0
 START: Final = 60.0
 """Seconds that a server may take to start."""
 
+OURS: Final = "queuey"
+
 ANYONE: Final = AwsKey("testing", "testing")
 """The credentials for servers that check none."""
 
@@ -97,12 +99,15 @@ class Server:
         return sum(int(found[name]) for name in names)
 
     def check(self, queue: str) -> None:
-        """Compare what a queue has left with what it should: nothing.
+        """Compare what a queue has left with what it should: nothing. A peer that has lost a deletion is named.
 
-        :raise SystemExit: it has messages.
+        :raise SystemExit: Queuey has messages.
         """
         if left := self.left(queue):
-            raise SystemExit(f"{self.name} has {left} messages left in a queue whose messages were all deleted")
+            text = f"{self.name} has {left} messages left in a queue whose messages were all deleted"
+            if self.name == OURS:
+                raise SystemExit(text)
+            print(text, flush=True)
 
     def processor(self) -> float:
         """Return the seconds of processor time that the server has taken so far."""
@@ -187,7 +192,7 @@ def queuey(stack: ExitStack, folder: Path) -> Server:
     port = free_port()
     command = queuey_command(folder, port, more="[application:bench]\nsqs = true\n")
     process = stack.enter_context(serving(command, port, folder / "servers.log"))
-    return Server("queuey", f"http://127.0.0.1:{port}", aws_key(digest_of(KEY)), process.pid)
+    return Server(OURS, f"http://127.0.0.1:{port}", aws_key(digest_of(KEY)), process.pid)
 
 
 def elasticmq(stack: ExitStack, folder: Path, *, stored: bool) -> Server | None:

@@ -82,6 +82,7 @@ CHANGES = {
     "ports": "8080",
     "max_requests": "1",
     "sqs": "yes",
+    "sqs_account": "210987654321",
     "keys": "another-long-key",
     "max_queues": "1",
     "max_bytes": "1MiB",

@@ -39,6 +39,16 @@ class SqsTests(SettingsTestCase):
         self.assertEqual(needs_restart(self.load(""), settings), ("[sqs] listen",))
         self.assertEqual(self.load("").sqs.listen, ())
 
+    def test_account(self) -> None:
+        (plain,) = self.load(APPLICATION).applications
+        self.assertIsNone(plain.policy.sqs_account)
+        settings = self.load(f"{APPLICATION}sqs_account = 000000000000\n")
+        self.assertEqual(settings.applications[0].policy.sqs_account, "0" * 12)
+        self.assertIn("sqs_account = 000000000000", settings.describe())
+        for text in ("1", "1" * 13, "12345678901x", "١" * 12, "-12345678901"):
+            (problem,) = self.problems(f"{APPLICATION}sqs_account = {text}\n")
+            self.assertIn("is not an account; allowed: 12 digits", problem)
+
     def test_mistakes(self) -> None:
         for text, expected in (
             ("[sqs]\nsignatures = no\n", "[sqs] signatures: 'no' is not known"),

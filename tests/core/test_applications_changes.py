@@ -102,6 +102,17 @@ class ChangingTests(ApplicationsCase):
             )
             self.assertEqual(list(failure.value.problems), ["identities"], wrong)
 
+    def test_an_account(self) -> None:
+        self.set(self.a, sqs=True, sqs_account="000000000000")
+        self.assertEqual(self.policy(self.a).sqs_account, "0" * 12)
+        for wrong in ("", "1" * 11, 10**11, ["1" * 12]):
+            failure = self.failureResultOf(
+                self.a.registry.set("shop", {"sqs_account": wrong}, None, True), InvalidRequest
+            )
+            self.assertEqual(list(failure.value.problems), ["sqs_account"], wrong)
+        self.set(self.a, sqs_account=None)
+        self.assertIsNone(self.policy(self.a).sqs_account)
+
     def test_rates(self) -> None:
         self.set(self.a, request_rate=0.5, request_burst=3)
         policy = self.policy(self.a)

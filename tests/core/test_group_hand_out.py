@@ -8,12 +8,12 @@ import apsw
 from twisted.internet.defer import CancelledError, Deferred
 
 from queuey.errors import Unavailable
-from queuey.model.message import Content, Draft
-from queuey.model.once import Once
+from queuey.model.messages.message import Content, Draft
+from queuey.model.messages.once import Once
 from queuey.model.timeid import SECOND, Ticks
 from queuey.storage.sqlite import SQLiteStore
 from queuey.storage.sqlite.group_commit import Job
-from queuey.storage.sqlite.writer import Writer
+from queuey.storage.sqlite.writing.writer import Writer
 from tests.core.group_support import GroupCase, Subject, begun, bodies
 from tests.storage.quick import quick_directory
 from tests.storage.subjects import HeldSubject

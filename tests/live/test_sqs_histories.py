@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import socket
 import tempfile
+import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
+from typing import Any, Final
 
+from botocore.exceptions import BotoCoreError
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import LONG, runs_in
@@ -14,7 +18,8 @@ from tests.histories.clients import new_seed
 from tests.histories.groups.crew import ServerClock
 from tests.histories.groups.daemons import OneDaemon
 from tests.histories.groups.history import GroupHistory
-from tests.live.aws.fifo import Field
+from tests.histories.sqs.clients import UnansweredError
+from tests.live.aws.fifo import Field, client
 from tests.live.aws.support import ALLOWED
 
 ROUNDS = 12 if LONG else 3
@@ -22,6 +27,43 @@ ROUNDS = 12 if LONG else 3
 
 CALM = 2.0
 """Seconds between two of them."""
+
+
+BODY: Final = b'{"Messages":[{"MessageId":"some"}]}'
+ANSWER: Final = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nX-Last: 1\r\n\r\n" % len(BODY) + BODY
+"""An answer to a receive."""
+
+
+class CutAnswerTests(SynchronousTestCase):
+    """The client of histories takes no answer that was cut, wherever that was, for an answer without messages."""
+
+    def received(self, answer: bytes) -> Any:
+        """What the client makes of an answer after which the connection ends."""
+        with socket.create_server(("127.0.0.1", 0)) as listener, closing(client(listener.getsockname()[1])) as sqs:
+            server = threading.Thread(target=self.serve, args=(listener, answer))
+            server.start()
+            try:
+                return sqs.receive_message(QueueUrl="http://127.0.0.1/1/q")
+            finally:
+                server.join()
+
+    def serve(self, listener: socket.socket, answer: bytes) -> None:
+        connection, _ = listener.accept()
+        with connection, connection.makefile("rb") as given:
+            size = 0
+            for line in iter(given.readline, b"\r\n"):
+                name, _, value = line.partition(b":")
+                size = int(value) if name.lower() == b"content-length" else size
+            given.read(size)
+            connection.sendall(answer)
+
+    @runs_in("test")
+    def test_cut(self) -> None:
+        self.assertEqual(self.received(ANSWER)["Messages"], [{"MessageId": "some"}])
+        head = len(ANSWER) - len(BODY)
+        for size in (0, 12, head - 20, head - 14, head - 2, head, head + 2, len(ANSWER) - 1):
+            with self.assertRaises((UnansweredError, BotoCoreError), msg=repr(ANSWER[:size])):
+                self.received(ANSWER[:size])
 
 
 class HistoryTests(SynchronousTestCase):

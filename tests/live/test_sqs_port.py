@@ -14,9 +14,9 @@ from urllib.parse import urlsplit
 import boto3
 from botocore.config import Config
 
-from queuey.http.sqs.names import account
 from queuey.model.applications.application import digest_of
 from queuey.model.applications.aws_keys import aws_key
+from queuey.model.applications.aws_accounts import account_of
 from tests.live.clients import KEY, ask
 from tests.live.running import LIMIT, free_port, write_settings
 from tests.live.test_daemon import LiveTestCase, wait_until
@@ -58,7 +58,7 @@ class PortTests(LiveTestCase):
         self.assertIn(f"clients of SQS are served on 127.0.0.1:{plain}, 127.0.0.1:{secure}", log.read_text())
         here, there = self.client(f"http://127.0.0.1:{plain}"), self.client(f"https://127.0.0.1:{secure}")
         url = here.create_queue(QueueName="q")["QueueUrl"]
-        self.assertEqual(url, f"http://127.0.0.1:{plain}/{account('queuey')}/q")
+        self.assertEqual(url, f"http://127.0.0.1:{plain}/{account_of('queuey')}/q")
         secure_url = there.get_queue_url(QueueName="q")["QueueUrl"]
         self.assertEqual(urlsplit(secure_url)[:2], ("https", f"127.0.0.1:{secure}"))
         for number in range(4):

@@ -15,6 +15,7 @@ from queuey.config.mistakes import Mistake, nearest, shown
 from queuey.model import fields
 from queuey.model.applications.policy import Policy
 from queuey.model.queues.queue import Consistency, Guarantee
+from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
 
 SECTION: Final = "application:NAME"
 
@@ -26,6 +27,12 @@ def _create_queues(found: str, base: Path) -> bool:
     if found not in (_EXPLICIT, _ON_WRITE):
         raise Mistake(f"{shown(found)} is not known", nearest(found, (_EXPLICIT, _ON_WRITE)))
     return found == _ON_WRITE
+
+
+def _account(found: str, base: Path) -> str:
+    if not account_is_good(found):
+        raise Mistake(f"{shown(found)} is not an account")
+    return found
 
 
 def _key(attribute: str, kind: Kind[Any], name: str = "") -> Key[Any]:
@@ -67,6 +74,7 @@ POLICY: Final = {
     "push": _key("push", BOOLEAN),
     "push_hosts": _key("push_hosts", PUSH_HOSTS),
     "sqs": _key("sqs", BOOLEAN),
+    "sqs_account": _key("sqs_account", optional(Kind(ALLOWED_ACCOUNT, _account))),
 }
 """What an application is promised and allowed, by attribute of a policy."""
 

@@ -120,7 +120,7 @@ class Wanted:
         return attrs.evolve(changes, max_deliveries=self.redrive.max_receives, dead_letter=self.redrive.queue)
 
 
-def wanted(given: Mapping[str, str], application: str) -> Wanted:
+def wanted(given: Mapping[str, str], account: str) -> Wanted:
     """Return the attributes that a client gave.
 
     :raise SqsError: one is unknown, or has a value that it cannot have.
@@ -147,7 +147,7 @@ def wanted(given: Mapping[str, str], application: str) -> Wanted:
                 state["per_group"] = value == "messageGroup"
             others[name] = value
         elif name == REDRIVE:
-            redrive = _redrive(value, application)
+            redrive = _redrive(value, account)
         elif name in KEPT:
             if len(value) > MAX_KEPT:
                 raise _bad(name)
@@ -187,7 +187,7 @@ def unknown(name: str) -> SqsError:
     return SqsError("InvalidAttributeName", f"Unknown Attribute {name[:200]}.")
 
 
-def _redrive(value: str, application: str) -> RedrivePolicy:
+def _redrive(value: str, account: str) -> RedrivePolicy:
     if not value:
         return RedrivePolicy(None)
     try:
@@ -199,7 +199,7 @@ def _redrive(value: str, application: str) -> RedrivePolicy:
     if not 1 <= most <= fields.MAX_DELIVERIES.high:
         reason = "Invalid value for maxReceiveCount: must be between 1 and 1000 both inclusive."
         raise out_of_range(value[:300], REDRIVE, reason)
-    name = name_of_arn(target, application) if isinstance(target, str) else None
+    name = name_of_arn(target, account) if isinstance(target, str) else None
     if name is None:
         raise out_of_range(value[:300], REDRIVE, "Invalid value for deadLetterTargetArn.")
     return RedrivePolicy(name, most)
@@ -231,13 +231,13 @@ def check_of_fifo(given: Mapping[str, str], is_fifo: bool) -> None:
         raise unknown(name)
 
 
-def shown(queue: Queue, state: SqsQueue, group: Group | None, region: str, ttl: int) -> dict[str, str]:
+def shown(queue: Queue, state: SqsQueue, group: Group | None, region: str, account: str, ttl: int) -> dict[str, str]:
     """Return the attributes of a queue that need not be counted.
 
     :param ttl: seconds that messages live.
     """
     found = {
-        "QueueArn": arn(region, queue.application, queue.name),
+        "QueueArn": arn(region, account, queue.name),
         "CreatedTimestamp": str(_seconds(queue)),
         "LastModifiedTimestamp": str(max(state.modified, _seconds(queue))),
         "MessageRetentionPeriod": str(ttl),
@@ -252,7 +252,7 @@ def shown(queue: Queue, state: SqsQueue, group: Group | None, region: str, ttl: 
         found.setdefault("DeduplicationScope", "queue")
         found.setdefault("FifoThroughputLimit", "perQueue")
     if group is not None and group.settings.dead_letter is not None:
-        target = arn(region, queue.application, group.settings.dead_letter)
+        target = arn(region, account, group.settings.dead_letter)
         policy = {"deadLetterTargetArn": target, "maxReceiveCount": group.settings.max_deliveries}
         found[REDRIVE] = json.dumps(policy, separators=(",", ":"))
     return found
@@ -266,7 +266,7 @@ def _word(value: bool) -> str:
     return "true" if value else "false"
 
 
-def difference(given: Mapping[str, str], there: Mapping[str, str], application: str) -> str | None:
+def difference(given: Mapping[str, str], there: Mapping[str, str], account: str) -> str | None:
     """Return the name of an attribute that a client wants to have another value than it has; ``None`` for none.
 
     :param given: valid attributes.
@@ -275,7 +275,7 @@ def difference(given: Mapping[str, str], there: Mapping[str, str], application: 
     for name, value in given.items():
         old = there.get(name, "")
         if name == REDRIVE:
-            same = _redrive(value, application) == _redrive(old, application)
+            same = _redrive(value, account) == _redrive(old, account)
         elif name in SWITCHES:
             same = value.lower() == (old or "false")
         else:

@@ -67,7 +67,10 @@ def content(body: str, details: Details) -> Content:
 
 @attrs.frozen
 class Body:
-    """A message as a client of SQS receives it."""
+    """A message as a client of SQS receives it.
+
+    :ivar dead_from: the name of the queue whose dead letter it is, and ``deliveries`` how often it was received there.
+    """
 
     text: str
     details: Details
@@ -75,6 +78,7 @@ class Body:
     message_id: str
     sent: int
     dead_from: str | None
+    deliveries: int
 
 
 def body(message: Message) -> Body:
@@ -95,6 +99,7 @@ def body(message: Message) -> Body:
         message_id(original if origin is None else origin),
         int(to_seconds(ticks_of(original)) * 1000) - details.delay * 1000,
         None if letter is None else letter.queue,
+        0 if letter is None else letter.deliveries,
     )
 
 

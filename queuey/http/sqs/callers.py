@@ -16,6 +16,7 @@ from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
 from queuey.model.applications.access import Operation
 from queuey.model.applications.policy import Policy
 from queuey.model.queues.queue import Queue
+from queuey.model.applications.aws_accounts import account_of
 
 FACTOR: Final = 8
 """How much longer a request may be than a body of the application: JSON may take six bytes for one."""
@@ -37,6 +38,11 @@ class Caller:
     def application(self) -> str:
         """The application that has signed the request."""
         return self.signer.application
+
+    @property
+    def account(self) -> str:
+        """The account of the application, of 12 digits."""
+        return self.policy.sqs_account or account_of(self.application)
 
     @property
     def principals(self) -> frozenset[str]:

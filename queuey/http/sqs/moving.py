@@ -87,7 +87,7 @@ class SqsMoving:
     async def cancel(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """End a task; what it has moved stays moved."""
         id, source_arn = _parsed(given["TaskHandle"])
-        if name_of_arn(source_arn, caller.application) is None:
+        if name_of_arn(source_arn, caller.account) is None:
             raise _not_there("SourceArn")
         source = await self._queue(caller, source_arn, "SourceArn", Operation.DELETE_MESSAGES)
         now, moved = int(self.now() * 1000), 0
@@ -107,7 +107,7 @@ class SqsMoving:
         return {"ApproximateNumberOfMessagesMoved": moved}
 
     async def _queue(self, caller: Caller, text: str, member: str, operation: Operation) -> Queue:
-        name = name_of_arn(text, caller.application)
+        name = name_of_arn(text, caller.account)
         if name is None:
             raise out_of_range(text[:200], member, "It is not the ARN of a queue of this account.")
         try:
@@ -138,7 +138,7 @@ def _shown(task: MoveTask, source: str, caller: Caller) -> dict[str, Any]:
     if task.status == "RUNNING":
         found["TaskHandle"] = _handle(task, source)
     if task.target is not None:
-        found["DestinationArn"] = arn(caller.signer.region, caller.application, task.target)
+        found["DestinationArn"] = arn(caller.signer.region, caller.account, task.target)
     if task.rate:
         found["MaxNumberOfMessagesPerSecond"] = task.rate
     if task.reason:

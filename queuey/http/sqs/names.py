@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from hashlib import sha256
 from typing import Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -15,12 +14,6 @@ _NAME: Final = re.compile(rf"(?=.{{1,{MAX_NAME}}}\Z)[A-Za-z0-9_-]+(?:\.fifo)?", 
 _ARN: Final = re.compile(r"arn:aws[a-z-]{0,20}:sqs:[a-z0-9-]{1,64}:([0-9]{12}):(.{1,400})", re.ASCII)
 
 
-def account(application: str) -> str:
-    """Return the account of an application: twelve digits, as clients expect."""
-    number = int.from_bytes(sha256(f"queuey account {application}".encode()).digest()[:8], "big")
-    return str(10**11 + number % (9 * 10**11))
-
-
 def check_new_name(name: str) -> None:
     """Refuse the name of a queue that is to be made.
 
@@ -30,11 +23,11 @@ def check_new_name(name: str) -> None:
         raise invalid(f"Can only include alphanumeric characters, hyphens, or underscores. 1 to {MAX_NAME} in length")
 
 
-def queue_url(request: Request, application: str, name: str) -> str:
+def queue_url(request: Request, account: str, name: str) -> str:
     """Return the URL of a queue, with the scheme and host by which the client has reached us."""
     host = (request.head.host or b"localhost").decode("latin-1")
     prefix = PATH if request.path.startswith(PATH.encode()) else ""
-    return f"{scheme(request)}://{host}{prefix}/{account(application)}/{quote(name, safe='')}"
+    return f"{scheme(request)}://{host}{prefix}/{account}/{quote(name, safe='')}"
 
 
 def scheme(request: Request) -> str:
@@ -62,12 +55,12 @@ def name_of_url(url: str) -> str:
     return name
 
 
-def arn(region: str, application: str, name: str) -> str:
+def arn(region: str, account: str, name: str) -> str:
     """Return the ARN of a queue."""
-    return f"arn:aws:sqs:{region}:{account(application)}:{name}"
+    return f"arn:aws:sqs:{region}:{account}:{name}"
 
 
-def name_of_arn(text: str, application: str) -> str | None:
-    """Return the name of the queue that an ARN stands for; ``None`` if it is none of the application's."""
+def name_of_arn(text: str, account: str) -> str | None:
+    """Return the name of the queue that an ARN stands for; ``None`` if it is none of the account's."""
     match = _ARN.fullmatch(text)
-    return match[2] if match is not None and match[1] == account(application) else None
+    return match[2] if match is not None and match[1] == account else None

@@ -18,7 +18,7 @@ from queuey.http.sqs import attributes, redrive_allow
 from queuey.http.sqs.attributes import RETENTION, Wanted
 from queuey.http.sqs.callers import Caller
 from queuey.http.sqs.errors import NO_QUEUE, SqsError, invalid, out_of_range
-from queuey.http.sqs.names import account, check_new_name, queue_url
+from queuey.http.sqs.names import check_new_name, queue_url
 from queuey.http.sqs.operations import Members
 from queuey.model.groups.settings import Group
 from queuey.model.queues.queue import Queue
@@ -56,7 +56,7 @@ class SqsAdministration:
         """Make a queue; return the URL of the one that is there if it has the same attributes."""
         name, asked = given["QueueName"], given.get("Attributes", {})
         check_new_name(name)
-        wanted = attributes.wanted(asked, caller.application)
+        wanted = attributes.wanted(asked, caller.account)
         attributes.check_fifo(name, wanted)
         attributes.check_of_fifo(asked, wanted.state.get("fifo", False))
         await self._check_target(caller, wanted, name, wanted.state.get("fifo", False))
@@ -64,7 +64,7 @@ class SqsAdministration:
         check_fits(wanted.of_state(SqsQueue(tags=tags), int(self.now())))
         turn = (caller.application, name)
         await self._turns.take(turn, lambda: self._create(caller, name, asked, wanted, tags))
-        return {"QueueUrl": queue_url(caller.request, caller.application, name)}
+        return {"QueueUrl": queue_url(caller.request, caller.account, name)}
 
     @deferred
     async def _create(
@@ -81,7 +81,7 @@ class SqsAdministration:
         state = await self.states.find(queue)
         if not made and state is not None:
             group = await self.group(queue)
-            different = attributes.difference(asked, self._shown(caller, queue, state, group), caller.application)
+            different = attributes.difference(asked, self._shown(caller, queue, state, group), caller.account)
             if different is not None:
                 raise SqsError(
                     "QueueNameExists",
@@ -112,7 +112,7 @@ class SqsAdministration:
         if state.fifo != fifo:
             reason = "Dead-letter queue must be same type of queue as the source."
             raise out_of_range(target, attributes.REDRIVE, reason)
-        source = f"{account(caller.application)}:{name}"
+        source = f"{caller.account}:{name}"
         if not redrive_allow.allows(state.others.get(redrive_allow.ATTRIBUTE, ""), source):
             reason = f"The {redrive_allow.ATTRIBUTE} of the dead-letter queue does not allow this queue."
             raise out_of_range(target, attributes.REDRIVE, reason)
@@ -127,21 +127,21 @@ class SqsAdministration:
 
     def _shown(self, caller: Caller, queue: Queue, state: SqsQueue, group: Group | None) -> dict[str, str]:
         ttl = queue.settings.ttl or caller.policy.ttl
-        return attributes.shown(queue, state, group, caller.signer.region, ttl)
+        return attributes.shown(queue, state, group, caller.signer.region, caller.account, ttl)
 
     async def url(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """Return the URL of a queue that exists."""
-        if given.get("QueueOwnerAWSAccountId", account(caller.application)) != account(caller.application):
+        if given.get("QueueOwnerAWSAccountId", caller.account) != caller.account:
             raise SqsError("QueueDoesNotExist", NO_QUEUE)
         found = await self.directory.find(caller.application, given["QueueName"])
-        return {"QueueUrl": queue_url(caller.request, caller.application, found.name)}
+        return {"QueueUrl": queue_url(caller.request, caller.account, found.name)}
 
     async def list(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """Return the URLs of queues, in the order of their names."""
         limit, after = given.get("MaxResults", _PAGE), given.get("NextToken", "")
         start = after + "\0" if after else ""
         names = await self.directory.store.names(caller.application, start, limit + 1, given.get("QueueNamePrefix", ""))
-        urls = [queue_url(caller.request, caller.application, name) for name in names[:limit]]
+        urls = [queue_url(caller.request, caller.account, name) for name in names[:limit]]
         found: dict[str, Any] = {"QueueUrls": urls} if urls else {}
         if len(names) > limit and "MaxResults" in given:
             found["NextToken"] = names[limit - 1]
@@ -186,7 +186,7 @@ class SqsAdministration:
     async def change(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Set attributes."""
         asked = given["Attributes"]
-        wanted = attributes.wanted(asked, caller.application)
+        wanted = attributes.wanted(asked, caller.account)
         state = await self.states.find(queue) or SqsQueue()
         if wanted.state.get("fifo", state.fifo) != state.fifo:
             raise attributes.another_type() if state.fifo else attributes.unknown("FifoQueue")
@@ -251,7 +251,7 @@ class SqsAdministration:
             if page.next is None or len(found) > limit:
                 break
             after = page.next
-        urls = [queue_url(caller.request, caller.application, name) for name in found[:limit]]
+        urls = [queue_url(caller.request, caller.account, name) for name in found[:limit]]
         more = {"NextToken": found[limit - 1]} if len(found) > limit and "MaxResults" in given else {}
         return {"queueUrls": urls, **more}
 

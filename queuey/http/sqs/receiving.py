@@ -12,7 +12,8 @@ from twisted.internet.task import deferLater
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges
-from queuey.core.groups.values import Claiming, Delivery
+from queuey.core.groups.values import Claiming, Delivered, Delivery
+from queuey.core.groups.wait_queue import May
 from queuey.core.sqs_queues import SqsQueues
 from queuey.errors import NoSuchGroup
 from queuey.http.sqs import message_attributes
@@ -60,13 +61,27 @@ class SqsReceiving:
         async def may() -> None:
             await self.gate.look_again(caller, queue, Operation.CLAIM_MESSAGES)
 
-        delivered = await self.groups.claim(queue, group, claiming, may if claiming.wait else None)
+        delivered = await self._claim(queue, group, claiming, may)
         if claiming.wait and not delivered.deliveries:
             await may()
         if delivered.blocked and not claiming.wait and not (state or SqsQueue()).fifo:
             raise SqsError("OverLimit", "Too many messages of this queue are in flight.")
         shown = [self._shown(caller, queue, state, given, one) for one in delivered.deliveries]
         return {"Messages": shown} if shown else {}
+
+    async def _claim(self, queue: Queue, group: Group, claiming: Claiming, may: May) -> Delivered:
+        """Take messages, or wait for some.
+
+        A group remembers a bounded number of attempts, each until its leases end. One more gets messages too, but is
+        not remembered: some clients send an id with every receive, and would get none until then.
+        """
+        if claiming.key is not None:
+            found = await self.groups.claim(queue, group, attrs.evolve(claiming, wait=0.0))
+            if found.deliveries or not (found.blocked or claiming.wait):
+                return found
+            if found.blocked:
+                claiming = attrs.evolve(claiming, key=None)
+        return await self.groups.claim(queue, group, claiming, may if claiming.wait else None)
 
     async def pause(self) -> dict[str, Any]:
         """Answer a receive that is one too many: with no message, after a while."""
@@ -101,7 +116,7 @@ class SqsReceiving:
             system = {
                 "SenderId": one.details.sender or caller.application,
                 "SentTimestamp": str(one.sent),
-                "ApproximateReceiveCount": str(delivery.deliveries),
+                "ApproximateReceiveCount": str(one.deliveries + delivery.deliveries),
                 "ApproximateFirstReceiveTimestamp": str(int(self.now() * 1000)),
             }
             if one.details.trace:
@@ -112,7 +127,7 @@ class SqsReceiving:
                 system["MessageDeduplicationId"] = one.details.deduplication
                 system["SequenceNumber"] = sequence_number(message.id)
             if one.dead_from is not None:
-                system["DeadLetterQueueSourceArn"] = arn(caller.signer.region, caller.application, one.dead_from)
+                system["DeadLetterQueueSourceArn"] = arn(caller.signer.region, caller.account, one.dead_from)
             shown = {name: value for name, value in system.items() if "All" in names or name in names}
             if shown:
                 found["Attributes"] = shown

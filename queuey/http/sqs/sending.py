@@ -156,6 +156,8 @@ def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members, *, i
     check_size(caller, size, state.max_size, "cannot be validated" if in_batch else "are invalid")
     group, deduplication = _fifo(state, given, body)
     delay = given.get("DelaySeconds", state.delay)
+    if state.fifo:
+        delay = state.delay  # a message has none of its own but 0, which means that of the queue
     details = Details(found, caller.signer.access_key_id, delay, trace, deduplication or "")
     ttl = queue.settings.ttl or caller.policy.ttl
     draft = Draft(content(body, details), ttl, None, group, delay_of(delay))

@@ -16,6 +16,7 @@ import attrs
 from queuey.model import fields
 from queuey.model.applications import origins
 from queuey.model.applications.policy import Policy
+from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
 from queuey.model.fields import Number
 from queuey.model.pushes.targets import MAX_HOSTS, host_problem
 from queuey.model.queues.queue import Consistency, Guarantee
@@ -124,6 +125,12 @@ def _hosts(value: Any) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _account(value: Any) -> str:
+    if not isinstance(value, str) or not account_is_good(value):
+        raise ValueError("is not an account")
+    return value
+
+
 def _number(field: Number, limit: bool) -> Member:
     """Return the member for a number."""
     return Member(field.name, field.name, limit, "number", field.allowed, field.of_json, _as_it_is)
@@ -165,6 +172,7 @@ MEMBERS: Final = (
     Member("push", "push", False, "boolean", "true, false", _boolean, _as_it_is),
     Member("push_hosts", "push_hosts", False, "array", f"at most {MAX_HOSTS} names and addresses, or *", _hosts, list),
     Member("sqs", "sqs", False, "boolean", "true, false", _boolean, _as_it_is),
+    Member("sqs_account", "sqs_account", False, "string", ALLOWED_ACCOUNT, _account, _as_it_is),
     *(_number(field, True) for field in fields.LIMITS),
     attrs.evolve(_number(fields.MAX_BODY, True), allowed="1 byte to the max_body of [server]"),
 )

@@ -92,7 +92,8 @@ class Policy:
     :ivar signed_urls: whether URLs that were signed with its keys are accepted in place of a key.
     :ivar push: whether it may have pushes, and ``push_hosts`` the hosts that they may call; see
         ``queuey.model.pushes.targets``.
-    :ivar sqs: whether clients of Amazon SQS may use it, with credentials that are made from its keys.
+    :ivar sqs: whether clients of Amazon SQS may use it, with credentials that are made from its keys; and
+        ``sqs_account`` the account that they see, of 12 digits. ``None`` is one that is made from its name.
     """
 
     application: str
@@ -126,6 +127,7 @@ class Policy:
     queue_message_burst: int | None = _limit(fields.QUEUE_MESSAGE_BURST)
     push: bool = False
     push_hosts: tuple[str, ...] = ()
+    sqs_account: str | None = None
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""

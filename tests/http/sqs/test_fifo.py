@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuey.model.groups.entries import MAX_CLAIMS
 from tests.http.sqs.support import SqsTestCase
 
 
@@ -78,6 +79,31 @@ class FifoTests(SqsTestCase):
         first = self.call("ReceiveMessage", **asked)
         self.assertEqual((self.call("ReceiveMessage", **asked), len(first["Messages"])), (first, 1))
         self.assertEqual(self.taken(), [])
+
+    def test_many_attempts(self) -> None:
+        """So many of them are remembered; more get messages as well, and wait for some."""
+        for start in range(0, MAX_CLAIMS, 10):
+            entries = [
+                {"Id": f"{n}", "MessageBody": f"{n}", "MessageGroupId": f"{n}"} for n in range(start, start + 10)
+            ]
+            self.assertEqual(len(self.call("SendMessageBatch", QueueUrl=self.q, Entries=entries)["Successful"]), 10)
+        asked = {"QueueUrl": self.q, "MaxNumberOfMessages": 1}
+        for n in range(MAX_CLAIMS):
+            attempt = {**asked, "ReceiveRequestAttemptId": f"a{n}"}
+            found = self.call("ReceiveMessage", **attempt)["Messages"]
+            self.assertEqual(found[0]["Body"], f"{n}")
+            self.delete(found[0])
+        again = {**asked, "ReceiveRequestAttemptId": "more"}
+        self.assertEqual(self.call("ReceiveMessage", **again)["Messages"][0]["Body"], f"{MAX_CLAIMS}")
+        self.taken(9)
+        self.assertEqual(self.call("ReceiveMessage", **again), {})
+        waiting = self.start_call("ReceiveMessage", **again, WaitTimeSeconds=20)
+        self.put("late")
+        self.clock.advance(1)
+        (late,) = self.answer_of(waiting)["Messages"]
+        self.assertEqual(late["Body"], "late")
+        self.clock.advance(21)
+        self.assertEqual(len({self.call("ReceiveMessage", **again)["Messages"][0]["Body"] for _ in range(3)}), 1)
 
     def test_what_is_not_taken(self) -> None:
         self.fails("MissingRequiredParameterException", "SendMessage", QueueUrl=self.q, MessageBody="x")

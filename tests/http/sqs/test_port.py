@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from queuey.http.sqs.names import account
 from queuey.http.wire import TICK
+from queuey.model.applications.aws_accounts import account_of
 from tests.auth.aws_support import Signing
 from tests.http.api_support import KEY
 from tests.http.responses import Response
@@ -25,7 +25,7 @@ class PortTests(SqsTestCase):
     def test_a_message(self) -> None:
         made = self.asked(self.encoded("CreateQueue", {"QueueName": "q"}))
         url = made.json["QueueUrl"]
-        self.assertEqual(urlsplit(url).path, f"/{account('app')}/q")
+        self.assertEqual(urlsplit(url).path, f"/{account_of('app')}/q")
         sent = self.asked(self.encoded("SendMessage", {"QueueUrl": url, "MessageBody": "hello"}))
         self.assertEqual(sent.status, 200, sent)
         (one,) = self.asked(self.encoded("ReceiveMessage", {"QueueUrl": url})).json["Messages"]
@@ -35,7 +35,7 @@ class PortTests(SqsTestCase):
         self.made("q")
         form = {"content-type": "application/x-www-form-urlencoded"}
         body = b"Action=SendMessage&MessageBody=hello"
-        path = f"/{account('app')}/q"
+        path = f"/{account_of('app')}/q"
         signing = Signing(self.pair, self.clock.seconds(), "POST", path, "", body, more=form)
         answer = self.asked(encode_request("POST", path, signing.fields(), body))
         self.assertEqual(answer.status, 200, answer)

@@ -19,11 +19,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.sqs.errors import CODES
 from queuey.http.sqs.message_attributes import is_text
-from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import OPERATIONS
 from queuey.http.sqs.query import MAX_FIELDS
 from queuey.http.sqs.xml import NAMESPACE, document, error
 from queuey.model.applications.aws_keys import AwsKey
+from queuey.model.applications.aws_accounts import account_of
 from tests.auth.aws_support import Signing
 from tests.http.responses import Response
 from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase
@@ -210,7 +210,7 @@ class QueryTests(QueryTestCase):
         self.assertEqual((task["Status"], task["ApproximateNumberOfMessagesMoved"]), ("COMPLETED", 0))
 
     def test_errors(self) -> None:
-        missing = f"http://localhost/{account('app')}/none"
+        missing = f"http://localhost/{account_of('app')}/none"
         self.fails("QueueDoesNotExist", "SendMessage", QueueUrl=missing, MessageBody="x")
         url = self.call("CreateQueue", QueueName="q")["QueueUrl"]
         text = self.fails("ReceiptHandleIsInvalid", "DeleteMessage", QueueUrl=url, ReceiptHandle="<&>")
@@ -224,14 +224,14 @@ class QueryTests(QueryTestCase):
         self.call("CreateQueue", QueueName="q")
         body = b"Action=SendMessage&MessageBody=x"
         for prefix in ("", "/sqs"):
-            response = self.post_form(body, f"{prefix}/{account('app')}/q")
+            response = self.post_form(body, f"{prefix}/{account_of('app')}/q")
             self.assertEqual(self.parsed("SendMessage", response)["MD5OfMessageBody"], MD5)
-            self.failed_as("QueueDoesNotExist", self.post_form(body, f"{prefix}/{account('app')}/r"))
-            response = self.post_form(b"Action=CreateQueue&QueueName=n", f"{prefix}/{account('app')}/q")
-            url = f"http://localhost{prefix}/{account('app')}/n"
+            self.failed_as("QueueDoesNotExist", self.post_form(body, f"{prefix}/{account_of('app')}/r"))
+            response = self.post_form(b"Action=CreateQueue&QueueName=n", f"{prefix}/{account_of('app')}/q")
+            url = f"http://localhost{prefix}/{account_of('app')}/n"
             self.assertEqual(self.parsed("CreateQueue", response)["QueueUrl"], url)
         self.assertEqual(self.post_form(body, "/").status, 400)
-        for path in ("/123/q", "/12345678901a/q", "/sqs/q", f"/{account('app')}/q/r"):
+        for path in ("/123/q", "/12345678901a/q", "/sqs/q", f"/{account_of('app')}/q/r"):
             data = encode_request("POST", path, {"content-type": FORM}, body)
             self.assertEqual(Connection(self.assembly.site).send(data).response("POST").status, 404, path)
 

@@ -13,8 +13,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from queuey.deferreds import TurnQueue
 from queuey.http.heads.targets import without_secrets
 from queuey.http.sqs.errors import SqsError
-from queuey.http.sqs.names import account
 from queuey.http.sqs.query import MAX_FIELDS, SLICE, fields
+from queuey.model.applications.aws_accounts import account_of
 from tests.auth.aws_support import Signing
 from tests.auth.test_sigv4_presigned import Presigning
 from tests.http.responses import Response
@@ -46,14 +46,14 @@ class GetTests(SqsTestCase):
             answer = self.signed(path, "Action=ListQueues&Version=2012-11-05")
             self.assertEqual((answer.status, answer.header("content-type")), (200, "text/xml"), answer)
             self.assertIn(b"/q</QueueUrl>", answer.body)
-        for path in (f"/{account('app')}/q", "/sqs/1/q"):
+        for path in (f"/{account_of('app')}/q", "/sqs/1/q"):
             self.assertEqual(self.signed(path, "Action=SendMessage&MessageBody=hello").status, 200)
         url = self.made("q")
         self.assertEqual([one["Body"] for one in self.received(url)], ["hello"] * 2)
 
     def test_presigned(self) -> None:
         url = self.made("q")
-        send = self.presigned(f"/{account('app')}/q", ("Action", "SendMessage"), ("MessageBody", "a b+c&d=\u00e9"))
+        send = self.presigned(f"/{account_of('app')}/q", ("Action", "SendMessage"), ("MessageBody", "a b+c&d=\u00e9"))
         answer = self.asked(send, {"Host": "localhost"})
         self.assertEqual((answer.status, answer.header("cache-control")), (200, "no-store"), answer)
         self.assertEqual([one["Body"] for one in self.received(url)], ["a b+c&d=\u00e9"])
@@ -68,7 +68,7 @@ class GetTests(SqsTestCase):
 
     def test_refused(self) -> None:
         self.made("q")
-        for target in ("/?Action=ListQueues", "/sqs", "/sqs/1/q", f"/{account('app')}/q", "/sqs?Action=ListQueues"):
+        for target in ("/?Action=ListQueues", "/sqs", "/sqs/1/q", f"/{account_of('app')}/q", "/sqs?Action=ListQueues"):
             self.refused_as(self.asked(target), 403, b"<Code>MissingAuthenticationToken</Code>")
         self.refused_as(self.asked("/?X-Amz-Signature=0"), 400, b"<Code>IncompleteSignature</Code>")
         self.refused_as(self.signed("/sqs", "Action=Fly"), 400, b"<Code>InvalidAction</Code>")

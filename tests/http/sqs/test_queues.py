@@ -8,9 +8,9 @@ from typing import Any
 
 from queuey import config
 from queuey.http.sqs.errors import CODES
-from queuey.http.sqs.names import account
 from queuey.http.sqs.operations import MISSING
 from queuey.model.telemetry.counts import Counter
+from queuey.model.applications.aws_accounts import account_of
 from tests.http.api_support import SETTINGS
 from tests.http.responses import Response
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
@@ -28,15 +28,15 @@ class QueueTests(SqsTestCase):
 
     def test_made_and_made_again(self) -> None:
         url = self.made("a", VisibilityTimeout="7", DelaySeconds="1")
-        self.assertEqual(url, f"http://localhost/sqs/{account('app')}/a")
-        self.assertRegex(account("app"), "^[0-9]{12}$")
+        self.assertEqual(url, f"http://localhost/sqs/{account_of('app')}/a")
+        self.assertRegex(account_of("app"), "^[0-9]{12}$")
         self.assertEqual(self.made("a", VisibilityTimeout="7"), url)
         self.assertEqual(self.made("a"), url)
         text = self.fails("QueueNameExists", "CreateQueue", QueueName="a", Attributes={"VisibilityTimeout": "8"})
         self.assertIn("VisibilityTimeout", text)
         self.assertEqual(self.call("GetQueueUrl", QueueName="a")["QueueUrl"], url)
         self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="b")
-        owner = {"QueueName": "a", "QueueOwnerAWSAccountId": account("app")}
+        owner = {"QueueName": "a", "QueueOwnerAWSAccountId": account_of("app")}
         self.assertEqual(self.call("GetQueueUrl", **owner)["QueueUrl"], url)
         self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="a", QueueOwnerAWSAccountId="1" * 12)
         self.assertEqual(self.call("DeleteQueue", QueueUrl=url), {})
@@ -45,9 +45,9 @@ class QueueTests(SqsTestCase):
 
     def test_the_url_is_of_the_host_that_was_asked(self) -> None:
         self.path = "/"
-        self.assertEqual(self.made("a"), f"http://localhost/{account('app')}/a")
+        self.assertEqual(self.made("a"), f"http://localhost/{account_of('app')}/a")
         self.path = "/sqs/"
-        self.assertEqual(self.made("a"), f"http://localhost/sqs/{account('app')}/a")
+        self.assertEqual(self.made("a"), f"http://localhost/sqs/{account_of('app')}/a")
 
     def test_the_root_is_for_clients_of_sqs_alone(self) -> None:
         """All other requests find nothing there, as before there was SQS."""
@@ -99,7 +99,7 @@ class QueueTests(SqsTestCase):
     def test_attributes(self) -> None:
         url = self.made("a")
         found = self.attributes(url)
-        self.assertEqual(found["QueueArn"], f"arn:aws:sqs:us-east-1:{account('app')}:a")
+        self.assertEqual(found["QueueArn"], f"arn:aws:sqs:us-east-1:{account_of('app')}:a")
         self.assertEqual(
             {name: found[name] for name in ("DelaySeconds", "MaximumMessageSize", "MessageRetentionPeriod")},
             {"DelaySeconds": "0", "MaximumMessageSize": "1048576", "MessageRetentionPeriod": "345600"},
@@ -142,7 +142,7 @@ class QueueTests(SqsTestCase):
         self.fails("InvalidAttributeName", "GetQueueAttributes", QueueUrl=url, AttributeNames=["Color"])
         self.fails("QueueDoesNotExist", "GetQueueUrl", QueueName="b")
 
-    def policy(self, name: str, most: int = 3, account: str = account("app")) -> str:
+    def policy(self, name: str, most: int = 3, account: str = account_of("app")) -> str:
         return json.dumps({"deadLetterTargetArn": f"arn:aws:sqs:us-east-1:{account}:{name}", "maxReceiveCount": most})
 
     def test_a_redrive_policy(self) -> None:

@@ -10,7 +10,7 @@ import base64
 import json
 from typing import Any, Final
 
-from queuey.http.sqs.names import account
+from queuey.model.applications.aws_accounts import account_of
 from tests.http.sqs.support import SqsTestCase
 from tests.http.sqs.test_query import QueryTestCase
 
@@ -42,7 +42,7 @@ def handle(source: str) -> str:
 
 
 def arn(name: str, owner: str | None = None) -> str:
-    return f"arn:aws:sqs:us-east-1:{owner or account('app')}:{name}"
+    return f"arn:aws:sqs:us-east-1:{owner or account_of('app')}:{name}"
 
 
 ERRORS: Final[tuple[tuple[str, str, str, dict[str, Any]], ...]] = (

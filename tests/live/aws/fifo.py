@@ -36,8 +36,8 @@ NAME: Final = "orders.fifo"
 
 
 def client(port: int) -> Any:
-    """A client of boto3 that tries each call once."""
-    return boto3.client(
+    """A client of boto3 that tries each call once, and takes only whole answers."""
+    found = boto3.client(
         "sqs",
         endpoint_url=f"http://127.0.0.1:{port}/sqs",
         region_name="us-east-1",
@@ -45,6 +45,18 @@ def client(port: int) -> Any:
         aws_secret_access_key=PAIR.secret,
         config=Config(retries={"max_attempts": 0}, connect_timeout=5, read_timeout=30),
     )
+    found.meta.events.register("before-parse.sqs", _check_whole)
+    return found
+
+
+def _check_whole(response_dict: Mapping[str, Any], **_: Any) -> None:
+    """Refuse an answer that was cut. botocore makes an answer without fields, or without members, of it.
+
+    :raise UnansweredError: it was.
+    """
+    length = response_dict["headers"].get("content-length", "")
+    if not length.isdecimal() or int(length) != len(response_dict["body"]):
+        raise UnansweredError
 
 
 def caller(clients: Sequence[Any], random: Random, history: History) -> Call:
@@ -79,21 +91,13 @@ def _ask(sqs: Any, method: str, members: Mapping[str, Any], history: History) ->
         raise UnansweredError from None
     except ClientError as error:
         told = error.response["ResponseMetadata"]
-        if not _is_whole(told) or told["HTTPStatusCode"] == 503:
+        if told["HTTPStatusCode"] == 503:
             raise UnansweredError from None
         code = error.response["Error"]["Code"]
         if told["HTTPStatusCode"] >= 500:
             history.wrong.append(f"{method}: {code}")
         raise RefusedError(code) from None
-    if not _is_whole(answer["ResponseMetadata"]):
-        raise UnansweredError
     return answer
-
-
-def _is_whole(told: Mapping[str, Any]) -> bool:
-    """Whether the head of an answer is whole: of one that was cut, botocore makes one that lacks fields."""
-    length: str = told["HTTPHeaders"].get("content-length", "")
-    return length.isdecimal()
 
 
 class Field:
