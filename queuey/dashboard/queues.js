@@ -8,7 +8,7 @@ import { call } from "./rpc.js";
 const LIMIT = 50;
 const BEHIND = 900;
 /** Seconds after which messages that no consumer takes are shown, though another group gets messages of the queue. */
-const UNREAD = 60;
+const UNREAD = 10;
 const SORTS = [
   ["stored", "busiest: stored"], ["given", "busiest: sent"], ["acked", "busiest: acknowledged"], ["name", "name"],
 ];
@@ -125,7 +125,7 @@ function about({ state }, report) {
 }
 
 /** Whether a group has messages for consumers, and none takes them: nothing is in work, and either nothing is sent from
- * the queue, or (to another group) something is, and a message has waited for a minute. */
+ * the queue, or (to another group) something is, and a message has waited for ten seconds. */
 function isUnread(group, queue) {
   if (!(group.behind > group.waiting) || group.in_flight > 0) return false;
   return !(queue.rates?.given > 0) || (group.oldest && now() - seconds(group.oldest) > UNREAD);
