@@ -15,8 +15,8 @@ import boto3
 from botocore.config import Config
 
 from queuey.model.applications.application import digest_of
-from queuey.model.applications.aws_keys import aws_key
 from queuey.model.applications.aws_accounts import account_of
+from queuey.model.applications.aws_keys import aws_key
 from tests.live.clients import KEY, ask
 from tests.live.running import LIMIT, free_port, write_settings
 from tests.live.test_daemon import LiveTestCase, wait_until

@@ -13,9 +13,9 @@ from queuey.config.kinds import values
 from queuey.config.kinds.kinds import BOOLEAN, Kind, member, number, optional, parts, seconds, text
 from queuey.config.mistakes import Mistake, nearest, shown
 from queuey.model import fields
+from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
 from queuey.model.applications.policy import Policy
 from queuey.model.queues.queue import Consistency, Guarantee
-from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
 
 SECTION: Final = "application:NAME"
 

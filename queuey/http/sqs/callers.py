@@ -14,9 +14,9 @@ from queuey.http.sqs.names import name_of_url
 from queuey.http.wire import Request
 from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
 from queuey.model.applications.access import Operation
+from queuey.model.applications.aws_accounts import account_of
 from queuey.model.applications.policy import Policy
 from queuey.model.queues.queue import Queue
-from queuey.model.applications.aws_accounts import account_of
 
 FACTOR: Final = 8
 """How much longer a request may be than a body of the application: JSON may take six bytes for one."""

@@ -15,8 +15,8 @@ import attrs
 
 from queuey.model import fields
 from queuey.model.applications import origins
-from queuey.model.applications.policy import Policy
 from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
+from queuey.model.applications.policy import Policy
 from queuey.model.fields import Number
 from queuey.model.pushes.targets import MAX_HOSTS, host_problem
 from queuey.model.queues.queue import Consistency, Guarantee

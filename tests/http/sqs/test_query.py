@@ -22,8 +22,8 @@ from queuey.http.sqs.message_attributes import is_text
 from queuey.http.sqs.operations import OPERATIONS
 from queuey.http.sqs.query import MAX_FIELDS
 from queuey.http.sqs.xml import NAMESPACE, document, error
-from queuey.model.applications.aws_keys import AwsKey
 from queuey.model.applications.aws_accounts import account_of
+from queuey.model.applications.aws_keys import AwsKey
 from tests.auth.aws_support import Signing
 from tests.http.responses import Response
 from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase

@@ -9,8 +9,8 @@ from typing import Any
 from queuey import config
 from queuey.http.sqs.errors import CODES
 from queuey.http.sqs.operations import MISSING
-from queuey.model.telemetry.counts import Counter
 from queuey.model.applications.aws_accounts import account_of
+from queuey.model.telemetry.counts import Counter
 from tests.http.api_support import SETTINGS
 from tests.http.responses import Response
 from tests.http.sqs.support import OTHER_PAIR, SQS_SETTINGS, SqsTestCase
