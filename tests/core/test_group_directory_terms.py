@@ -135,7 +135,7 @@ class UnreadableTests(Case):
         key = group_key(self.queue.incarnation, "g")
         row = encode_group(group)
         for value, text in (
-            (row.replace(b'"format":1', b'"format":3'), "another version"),
+            (row.replace(b'"format":1', b'"format":4'), "another version"),
             (row.replace(b'"format":1', b'"format":"x"'), "no number"),
             (row.replace(b'"lease"', b'"release"'), "lease"),
             (row.replace(group.gid.hex().encode(), b"x"), "damaged"),

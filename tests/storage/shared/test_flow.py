@@ -78,7 +78,7 @@ class SlowGroups:
 
     def __init__(self, store: Slow, groups: Any) -> None:
         self._store, self._groups = store, groups
-        self.look, self.end = groups.look, groups.end
+        self.look, self.end, self.follow_writes = groups.look, groups.end, groups.follow_writes
 
     def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
         return self._store.later(lambda: self._groups.run(queue, group, terms, commands))
