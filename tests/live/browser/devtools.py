@@ -130,7 +130,7 @@ class Browser:
             time.sleep(0.03)
 
     def click(self, selector: str, text: str = "") -> None:
-        """Click on the first element with a text, as a mouse does."""
+        """Click on the first element with a text, as a mouse does; once more if the element had moved meanwhile."""
         script = f"""(async () => {{
             const all = [...document.querySelectorAll({json.dumps(selector)})];
             const found = all.find((one) => one.textContent.includes({json.dumps(text)}) && !one.disabled);
@@ -139,11 +139,18 @@ class Browser:
             // Where it is on the screen is known when that was painted.
             for (let left = 2; left; left -= 1) await new Promise((done) => requestAnimationFrame(done));
             const box = found.getBoundingClientRect();
+            window.missed = true;
+            found.addEventListener("click", () => {{ window.missed = false; }}, {{capture: true, once: true}});
             return [box.x + box.width / 2, box.y + box.height / 2];
         }})()"""
-        x, y = self.wait(lambda: self.run(script), f"there is no {selector} with {text!r}")
-        for kind in ("mousePressed", "mouseReleased"):
-            self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+        def clicked() -> bool:
+            x, y = self.wait(lambda: self.run(script), f"there is no {selector} with {text!r}")
+            for kind in ("mousePressed", "mouseReleased"):
+                self._ask("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+            return self.run("window.missed") is not True
+
+        self.wait(clicked, f"the click did not reach {selector} with {text!r}")
 
     def type(self, selector: str, text: str) -> None:
         """Focus a field and type into it, in place of what is there."""
