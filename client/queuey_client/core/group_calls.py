@@ -31,8 +31,8 @@ MAX_RECEIPTS = 1000
 """Receipts of one settlement."""
 
 FULL_PAUSE = 1.0
-"""Seconds before a redrive asks again after a call that moved nothing and got no further: the group has too many messages
-in flight."""
+"""Seconds before a redrive asks again after a call that moved nothing and got no further: the group has too many
+messages in flight."""
 
 MAX_REASON = 1024
 """Bytes of the reason of a rejection."""
@@ -248,7 +248,7 @@ class GroupCalls:
         everything: bool,
         on_moved: Callable[[int], object] = lambda moved: None,
     ) -> Steps[Redriven]:
-        """Take dead letters back, however many calls that takes. While the group has too many messages in flight, it asks
+        """Take dead letters back, however many calls that takes. While the group has too many messages in flight, ask
         once a second.
 
         :param on_moved: is called after each call with the number of messages that were moved so far.
