@@ -88,8 +88,9 @@ async function redrive(page, which, words) {
     if (!done) break; // what went wrong was said
     moved += done.moved;
     for (const [why, count] of Object.entries(done.left)) left[why] = (left[why] || 0) + count;
+    if (!done.next) break;
+    if (done.next === after && !done.moved) await new Promise((go) => setTimeout(go, 1000)); // too many messages are in flight
     after = done.next;
-    if (!after) break;
   }
   state.chosen.clear();
   if (done) say([`${number(moved)} messages were given back to ${group}.`, ...stay(left)].join(" "));

@@ -266,6 +266,14 @@ class GroupTests(SynchronousTestCase):
         self.assertEqual(moved, [2, 3])
         self.assertRaises(ValueError, group.redrive, ["1"], all=True)
 
+    def test_redrive_to_a_full_group(self) -> None:
+        """While a call moves nothing and gets no further, it asks once a second."""
+        full = {"moved": 0, "next": "m"}
+        documents = ({"moved": 2, "next": "m"}, full, full, {"moved": 0, "next": "n"}, {"moved": 1, "next": None})
+        server = Server(*[answer(each) for each in documents])
+        self.assertEqual(server.queue().group("g").redrive(all=True), Redriven(3, {}))
+        self.assertEqual(server.sleeps, [1.0, 1.0])
+
     def test_seek(self) -> None:
         """To the newest, which is ``now`` too, it is not repeated, else it is."""
         server = Server(LOST, LOST, LOST, answer(status=204))

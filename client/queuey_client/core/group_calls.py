@@ -24,11 +24,15 @@ from queuey_client.core.parsing import deliveries_of, group_info, redriven_of, r
 from queuey_client.core.queue_calls import ensured, removed
 from queuey_client.core.retry import Seconds, in_seconds
 from queuey_client.core.session import Session
-from queuey_client.core.steps import Answer, Call, Steps
+from queuey_client.core.steps import Answer, Call, Sleep, Steps
 from queuey_client.core.values import Delivery, GroupInfo, Redriven
 
 MAX_RECEIPTS = 1000
 """Receipts of one settlement."""
+
+FULL_PAUSE = 1.0
+"""Seconds before a redrive asks again after a call that moved nothing and got no further: the group has too many
+messages in flight."""
 
 MAX_REASON = 1024
 """Bytes of the reason of a rejection."""
@@ -244,7 +248,8 @@ class GroupCalls:
         everything: bool,
         on_moved: Callable[[int], object] = lambda moved: None,
     ) -> Steps[Redriven]:
-        """Take dead letters back, however many calls that takes.
+        """Take dead letters back, however many calls that takes. While the group has too many messages in flight, ask
+        once a second.
 
         :param on_moved: is called after each call with the number of messages that were moved so far.
         """
@@ -264,10 +269,13 @@ class GroupCalls:
                 document = wanted if after is None else {**wanted, "after": after}
                 call = Call("POST", f"{self.path}/redrive", (), {"Content-Type": JSON}, compact(document))
                 answer: Answer = yield from self.session.exchange(call)
+                before = after
                 some, after = result_of(answer, redriven_of)
                 moved += some.moved
                 left.update(some.left)
                 on_moved(moved)
                 if after is None:
                     break
+                if after == before and not some.moved:
+                    yield Sleep(FULL_PAUSE)
         return Redriven(moved, dict(left))

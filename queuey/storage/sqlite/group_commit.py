@@ -83,7 +83,8 @@ class Runner(Protocol):
         """Begin to run a write batch; called once."""
 
     def gathered(self, batch: GroupCommit[Any]) -> None:
-        """Called in the reactor when something waits to be handed over by ``write batch.hand_over``."""
+        """Called in the reactor when something waits to be handed over by ``write batch.hand_over``, and again if it
+        need not wait for more."""
 
     def left(self, batch: GroupCommit[Any]) -> None:
         """Called by ``write batch.take`` when something still waits after it."""
@@ -200,12 +201,16 @@ class GroupCommit(Generic[C]):
         self.waiting += 1
         if first:
             self._runner.gathered(self)
-        elif len(self._gathered) == self._expected and not self._held:
-            self.hand_over()
+        elif len(self._gathered) == self._expected:
+            if self._held:
+                self._runner.gathered(self)  # at the end of the turn: nothing else is expected
+            else:
+                self.hand_over()
         return job.answer
 
     def hold(self) -> None:
-        """Keep the next job until the end of this turn at least, because others will follow that belong to it."""
+        """Keep the next job until the end of this turn at least, because others will follow that belong to it. Once as
+        many jobs have gathered as are expected, they are kept no longer than that."""
         self._held = True
 
     def patience(self) -> float | None:

@@ -102,11 +102,28 @@ class HandingOverTests(SynchronousTestCase):
         self.submit("de")
         self.batch.hold()
         self.submit("f")
-        self.assertEqual(self.handed_over, 0)
+        self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE, 0], 0), "until the end of the turn")
         self.submit("g")
-        self.tick()
+        self.timers.pop()[1]()
+        self.assertEqual((self.patience, self.handed_over), ([], 1))
         self.run_pile()
         self.assertEqual(self.worker.batches, [3, 4])
+
+    def test_one_that_is_held_and_those_that_follow_it(self) -> None:
+        """A held one and the one that follows it are as many as were expected: they do not wait for the disk's time."""
+        self.took = 0.1
+        self.submit("ab")
+        self.tick()
+        self.run_pile()
+        self.batch.hold()
+        self.submit("c")
+        self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE], 0))
+        self.submit("d")
+        self.assertEqual((self.patience, self.handed_over), ([0.1 * SHARE, 0], 0))
+        self.timers.pop()[1]()
+        self.assertEqual((self.patience, self.handed_over), ([], 1))
+        self.run_pile()
+        self.assertEqual(self.worker.batches, [2, 2])
 
     def slow(self) -> None:
         """Three jobs on a slow disk, answered."""

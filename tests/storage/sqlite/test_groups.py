@@ -131,6 +131,24 @@ class SameBatchTests(GroupsCase):
         self.assertEqual(self.numbers(9), [])
 
 
+class DelayedTests(GroupsCase):
+    """Messages that are delayed, and claims of a group that has read its queue to the end."""
+
+    def delay(self, seconds: float) -> None:
+        self.successResultOf(self.store.append(self.queue, [new(b"9 late", delay=seconds)], TERMS))
+
+    def test_messages_of_another_queue_come_first(self) -> None:
+        """A message falls due, and before the store looks for it, a message of another queue passes it."""
+        other = self.make("other")
+        self.delay(5)
+        self.assertEqual(self.numbers(9), [])
+        self.subject.wall.seconds += 6
+        self.successResultOf(self.append(b"passes", queue=other))
+        self.successResultOf(self.subject.advance(1))
+        self.assertEqual(self.shown(), [b"9 late"])
+        self.assertEqual(self.numbers(9), [9])
+
+
 class ReadAheadTests(GroupsCase):
     """What is read before it is asked for, with memory for little of it."""
 

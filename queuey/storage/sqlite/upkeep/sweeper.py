@@ -102,6 +102,7 @@ def show_due(writer: Writer) -> list[int]:
     writer.raise_to(ticks_of(last))
     shown = [queue for (queue,) in execute(_SHOW, (bound, STEP))]
     writer.changed.update(dict.fromkeys(shown))
+    writer.groups.fell_due(shown)
     return shown
 
 

@@ -187,6 +187,11 @@ class GroupStates(Source, GroupData):
         for queue in self.arrivals:
             self.arrivals[queue] = last
 
+    def fell_due(self, queues: Iterable[int]) -> None:
+        """Learn that delayed messages of some queues show, although the stable time may have passed them before."""
+        for queue in self.arrivals.keys() & queues:
+            self.arrivals[queue] = self._writer.last
+
     def touched(self, queue: int) -> None:
         """Learn that messages of a queue are about to be changed or deleted."""
         for held in self._of_queue.get(queue, {}).values():
