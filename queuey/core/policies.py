@@ -91,7 +91,7 @@ class StoredPolicies:
             try:
                 found = self._made[application] = policy(application, stored.members, now[1])
             except ValueError as error:
-                raise Unavailable(f"What the store says of {application} cannot be read: {error}.") from None
+                raise Unavailable(f"The store's entry of {application} cannot be read: {error}.") from None
         return found
 
 

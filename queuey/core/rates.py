@@ -325,9 +325,10 @@ def _used_up(name: str, bucket: Bucket, now: float) -> TooManyRequests:
 
 def _refused(name: str, rate: Rate, wait: float) -> TooManyRequests:
     seconds = max(1, ceil(wait))
-    return TooManyRequests(f"{_allowed(name, rate)}; these are used up.", limit=name, retry_after=seconds)
+    text = f"{_allowed(name, rate)}; this is used up for now."
+    return TooManyRequests(text, limit=name, retry_after=seconds)
 
 
 def _never(name: str, rate: Rate, count: int) -> BodyTooLarge:
-    text = f"{_allowed(name, rate)}; {count} never pass, and have to be sent in parts."
+    text = f"{_allowed(name, rate)}; {count} are never let through at once, so send them in smaller parts."
     return BodyTooLarge(text, limit=name.replace("rate", "burst"))

@@ -392,7 +392,7 @@ format = json
         _, seen = self.see()
         for step in ("rebound", "rebound-get"):
             self.assertEqual(seen[step]["status"], 403)
-            self.assertIn("This dashboard has other names", seen[step]["body"])
+            self.assertIn("The dashboard is not served under this host name", seen[step]["body"])
         for step in ("fetch", "fetch-by-name", "fetch-with-token", "fetch-plain"):
             self.assertEqual(seen[step], REFUSED, step)
         for step in ("fetch-opaque", "fetch-unnamed"):

@@ -119,4 +119,4 @@ def _answer(request: Request, name: str, schedule: Schedule) -> None:
 
 def _check_known(name: str) -> None:
     if group_name_problem(name) is not None:
-        raise NoSuchSchedule("No schedule has such a name.")
+        raise NoSuchSchedule("No schedule can have this name.")
