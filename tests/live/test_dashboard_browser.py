@@ -248,7 +248,7 @@ class PersonTests(DashboardCase):
         browser.see("Token", "form")
         browser.type("#token", "a-token-that-nobody-has-given")
         browser.press("Enter")
-        browser.see("The token is missing, false or over", "[role=alert]")
+        browser.see("The token is missing, wrong or expired", "[role=alert]")
         # That the token was refused is in the console of the browser; all else is a fault.
         browser.problems[:] = [one for one in browser.problems if "401" not in one]
 
