@@ -80,7 +80,7 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "internal": Code(500, "Something went wrong in the server", unknown=True),
         "unavailable": Code(
             503,
-            "The store, or the service that verifies the caller, does not answer",
+            "The store, or the verifier of the caller, does not answer",
             retryable=True,
             unknown=True,
             partly=True,
