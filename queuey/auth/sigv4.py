@@ -64,7 +64,7 @@ _UNRESERVED: Final = "-_.~"
 
 @attrs.frozen
 class _Claim:
-    """What a request says about its signature; nothing of it is proven yet.
+    """What a request says about its signature; it is not verified yet.
 
     :ivar expires: seconds for which a presigned URL is valid; ``None`` for a signature in the header.
     """

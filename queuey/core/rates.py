@@ -95,8 +95,8 @@ def _followed(bucket: Bucket | None, rate: Rate | None, now: float) -> Bucket | 
 class _Application:
     """The buckets of one application and of its queues.
 
-    A queue is known by its name, so to delete and create it again gains nothing. If there are too many buckets, the
-    longest unused one that is not full is dropped. A queue whose bucket was dropped begins with the least that any
+    A queue is known by its name, so a queue that is deleted and created again has the same rate. If there are too
+    many buckets, the longest unused one that is not full is dropped. A queue whose bucket was dropped begins with the least that any
     dropped bucket had.
     """
 

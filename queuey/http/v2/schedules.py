@@ -99,7 +99,7 @@ class V2Schedules:
         request.answer(204, (), b"")
 
     async def pause(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
-        """Pause a schedule: it posts nothing until it goes on."""
+        """Pause a schedule: it posts no message until it is resumed."""
         await self._set_paused(request, admitted, schedule, True)
 
     async def resume(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
