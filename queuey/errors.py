@@ -1,6 +1,6 @@
 """Every failure that one package reports to another.
 
-Nothing here knows HTTP; ``queuey.http.answers.errors`` alone turns an error into a status.
+This module does not know HTTP; ``queuey.http.answers.errors`` alone turns an error into a status.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ _UNRESERVED: Final = "-_.~"
 
 @attrs.frozen
 class _Claim:
-    """What a request says about its signature; nothing of it is proven yet.
+    """What a request says about its signature; it is not verified yet.
 
     :ivar expires: seconds for which a presigned URL is valid; ``None`` for a signature in the header.
     """
@@ -134,7 +134,7 @@ class AwsSignatures:
         """Parse the header, and check everything that needs neither the body nor the key."""
         claim = _parse(request)
         if b"x-amz-security-token" in request.fields:
-            raise BadSignature("InvalidClientTokenId", "There are no session tokens here.")
+            raise BadSignature("InvalidClientTokenId", "Session tokens are not accepted: send credentials without one.")
         for name in request.fields:
             if name.startswith(b"x-amz-") and name not in claim.names:
                 raise _false(f"The header field {name.decode('ascii', 'replace')} is not signed.")
@@ -200,10 +200,10 @@ def _in_query(request: AwsRequest) -> _Claim:
     for name, value in _pairs(request.query):
         if name.lower().startswith(b"x-amz-"):
             if name in found:
-                raise _incomplete(f"{name.decode('ascii', 'replace')} is there twice.")
+                raise _incomplete(f"{name.decode('ascii', 'replace')} is given twice.")
             found[name] = value.decode("latin-1")
     if _TOKEN in found:
-        raise BadSignature("InvalidClientTokenId", "There are no session tokens here.")
+        raise BadSignature("InvalidClientTokenId", "Session tokens are not accepted: send credentials without one.")
     if set(found) != set(_PRESIGNED):
         raise _incomplete(
             "A presigned URL has " + ", ".join(name.decode("ascii") for name in _PRESIGNED) + ", once each."
@@ -249,7 +249,7 @@ def _check_scope(service: str, end: str) -> None:
 def _signed_names(names: str) -> tuple[bytes, ...]:
     signed = tuple(names.encode("ascii").split(b";"))
     if list(signed) != sorted(set(signed)) or len(signed) > MAX_SIGNED:
-        raise _incomplete("The names of SignedHeaders are not sorted, or one of them is there twice.")
+        raise _incomplete("The names of SignedHeaders are not sorted, or one of them is given twice.")
     return signed
 
 

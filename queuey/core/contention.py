@@ -115,7 +115,7 @@ class Gathered(Generic[K, C, R]):
         late: Callable[[], QueueyError],
     ) -> None:
         """:param attempt: reads a value and makes changes, once: the result of each, or a Failure of its own; ``None``:
-        another process was first, and nothing was stored. If it raises, all of them fail with that.
+        another process was first, and the change was not stored. If it raises, all of them fail with that.
         :param late: makes the error of a change that was tried for ``PATIENCE``.
         """
         self._retries = retries

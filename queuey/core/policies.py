@@ -39,7 +39,8 @@ class GivenPolicies:
 class StoredPolicies:
     """The policies of the applications that are in the store.
 
-    They are made again when the settings change, because a key that the settings have is valid for nothing else.
+    They are made again when the settings change, because a key in the settings is valid only for the application that
+    they name.
 
     :param max_body: the limit of a request's body in bytes, as it is in force.
     :param in_force: the policies of the settings; another object after each change of them.
@@ -91,7 +92,7 @@ class StoredPolicies:
             try:
                 found = self._made[application] = policy(application, stored.members, now[1])
             except ValueError as error:
-                raise Unavailable(f"What the store says of {application} cannot be read: {error}.") from None
+                raise Unavailable(f"The store's entry of {application} cannot be read: {error}.") from None
         return found
 
 

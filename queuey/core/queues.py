@@ -232,7 +232,7 @@ class QueueDirectory:
                 try:
                     check_group(group.settings, settings, policy, capabilities)
                 except NotPromised as problem:
-                    raise NotPromised(f'The group "{group.name}" is in the way. {problem.text}') from None
+                    raise NotPromised(f'The group "{group.name}" does not allow this. {problem.text}') from None
 
     @deferred
     async def delete(self, queue: Queue) -> None:

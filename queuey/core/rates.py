@@ -95,9 +95,9 @@ def _followed(bucket: Bucket | None, rate: Rate | None, now: float) -> Bucket | 
 class _Application:
     """The buckets of one application and of its queues.
 
-    A queue is known by its name, so to delete and create it again gains nothing. If there are too many buckets, the
-    longest unused one that is not full is dropped. A queue whose bucket was dropped begins with the least that any
-    dropped bucket had.
+    A queue is known by its name, so a queue that is deleted and created again has the same rate. If there are too
+    many buckets, the longest unused one that is not full is dropped. A queue whose bucket was dropped begins with the
+    least that any dropped bucket had.
     """
 
     __slots__ = ("_let_go", "_most", "_queues", "own", "refusals")
@@ -325,9 +325,10 @@ def _used_up(name: str, bucket: Bucket, now: float) -> TooManyRequests:
 
 def _refused(name: str, rate: Rate, wait: float) -> TooManyRequests:
     seconds = max(1, ceil(wait))
-    return TooManyRequests(f"{_allowed(name, rate)}; these are used up.", limit=name, retry_after=seconds)
+    text = f"{_allowed(name, rate)}; this is used up for now."
+    return TooManyRequests(text, limit=name, retry_after=seconds)
 
 
 def _never(name: str, rate: Rate, count: int) -> BodyTooLarge:
-    text = f"{_allowed(name, rate)}; {count} never pass, and have to be sent in parts."
+    text = f"{_allowed(name, rate)}; {count} are never let through at once, so send them in smaller parts."
     return BodyTooLarge(text, limit=name.replace("rate", "burst"))

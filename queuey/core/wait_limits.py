@@ -64,7 +64,8 @@ class WaitLimits:
     def _check(self, place: _Place, policy: Policy, limit: str, whose: str) -> None:
         most: int | None = getattr(policy, limit)
         if most is not None and self._taken[place] >= most:
-            raise TooManyRequests(f"{most} requests {whose} may {self._what} at once, and they do.", limit=limit)
+            text = f"At most {most} requests {whose} may {self._what} at once, and so many do now."
+            raise TooManyRequests(text, limit=limit)
 
     def _leave(self, place: _Place) -> None:
         self._taken[place] -= 1

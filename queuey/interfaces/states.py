@@ -80,7 +80,7 @@ class IGroupStore(Interface):
     def run(queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Deferred[Ran]:
         """Run commands in their order, in as few round trips as the store can, whatever partitions they touch.
 
-        Cancelling the Deferred stops nothing: the caller gives back what it does not want.
+        Cancelling the Deferred does not stop the work: the caller gives back what it does not want.
 
         :param terms: of the group, with its dead-letter queue as it is now.
         :return: fires with an answer for each command. Fails with ``NoSuchGroup``, ``NoSuchQueue`` or ``StorageFull``;

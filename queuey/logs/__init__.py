@@ -154,7 +154,7 @@ class LogObserver:
             self._file.reopen(findings)
             self.tell(findings)
         except OSError as error:
-            text = f"The log file {self._file.path} cannot be opened anew, the old one is kept: {error.strerror}"
+            text = f"The log file {self._file.path} cannot be opened again, the old one is kept: {error.strerror}"
             self._put_now(self._own(LogLevel.error, "log-reopen-failed", text), LogLevel.error)
 
     def tell(self, findings: Findings) -> None:

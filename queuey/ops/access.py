@@ -85,20 +85,22 @@ class OperatorsRoot(Resource):
         if not self._shows_token(request):
             request.closing = True
             headers = ((b"WWW-Authenticate", b"Bearer"),)
-            return refuse(request, 401, "unauthorized", "The operators' token is missing, or false.", headers)
+            text = "The operators' token is missing or wrong. Send it as Authorization: Bearer <token>."
+            return refuse(request, 401, "unauthorized", text, headers)
         page = self._pages.get(request.path)
         if page is None:
             return refuse(request, 404, "nothing-here", "There is nothing at this path.")
         if request.method not in page.methods:
             return refuse_method(request, page.methods)
         if request.method == b"POST" and not is_json(request):
-            return refuse(request, 415, "unsupported-media-type", "The body is application/json.")
+            return refuse(request, 415, "unsupported-media-type", "The body must be application/json.")
         return page.resource.render(request)
 
     @staticmethod
     def _forbid(request: Request) -> bytes:
         request.closing = True
-        return refuse(request, 403, "forbidden", "This port is not for browsers, and has other names.")
+        text = "This port refuses browsers, and hosts other than this machine's own names and [server] ops_hosts."
+        return refuse(request, 403, "forbidden", text)
 
     def _tell(self, request: Request, page: HealthPage) -> Any:
         if request.method not in READ:

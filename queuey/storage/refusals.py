@@ -39,7 +39,13 @@ def _check(name: str, limit: int | None, held: int, more: int) -> None:
     if limit is not None and more > 0 and held + more > limit:
         whose = "A queue of the application" if "queue" in name else "The application"
         what = "bytes of messages" if "bytes" in name else "messages"
-        raise StorageFull(f"{whose} may keep {limit} {what}, and this would exceed it.", limit=name)
+        raise StorageFull(f"{whose} may store at most {limit} {what}, and this request would exceed that.", limit=name)
+
+
+def too_many_queues(most: int) -> StorageFull:
+    """Return the refusal of a queue of an application that has as many as it may have."""
+    text = f"The application may have at most {most} queues, and it has so many. Delete one first."
+    return StorageFull(text, limit="max_queues")
 
 
 def queue_closed(queue: Queue) -> QueueClosed:
@@ -68,8 +74,8 @@ def check_condition(condition: Condition, message: Message | None) -> None:
     if condition.absent:
         raise PreconditionFailed("There is a message at this address already.")
     if condition.tags is None:
-        raise PreconditionFailed("The message has an entity tag that it must not have.")
-    raise PreconditionFailed("The message was changed meanwhile: its entity tag is another one.")
+        raise PreconditionFailed("The message has an ETag that If-None-Match names.")
+    raise PreconditionFailed("The message was changed in between: its ETag is not the one of If-Match.")
 
 
 def check_new_id(id: MessageId, newest: Ticks) -> None:

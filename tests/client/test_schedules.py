@@ -25,7 +25,7 @@ SCHEDULE = {
     "last_posted": None,
     "failures": 12,
     "last_error": "storage-full",
-    "last_error_detail": "The application may keep 10 messages, and this would exceed it.",
+    "last_error_detail": "The application may store at most 10 messages, and this request would exceed that.",
     "last_error_time": "2025-11-26T01:41:00.0000000Z",
     "created": "2025-11-26T12:14:43.1698736Z",
     "version": "7",

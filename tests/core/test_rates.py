@@ -88,7 +88,7 @@ class RequestTests(RatesTestCase):
         with self.assertRaises(TooManyRequests) as met:
             self.begin(slow)
         self.assertEqual((met.exception.limit, met.exception.retry_after), (REQUESTS, 3))
-        text = "The application may make 0.25 requests a second, and 1 at once; these are used up."
+        text = "The application may make 0.25 requests a second, and 1 at once; this is used up for now."
         self.assertEqual(met.exception.text, text)
 
     def test_standings(self) -> None:
@@ -198,7 +198,7 @@ class MessageTests(RatesTestCase):
             with self.assertRaises(BodyTooLarge) as met:
                 self.limits.messages(policy, "q", 21)
             self.assertEqual(met.exception.limit, limit)
-            self.assertIn("21 never pass", met.exception.text)
+            self.assertIn("21 are never let through at once", met.exception.text)
             self.clock.advance(2)
         self.assertIsNone(self.write(20))
 

@@ -248,7 +248,7 @@ class PersonTests(DashboardCase):
         browser.see("Token", "form")
         browser.type("#token", "a-token-that-nobody-has-given")
         browser.press("Enter")
-        browser.see("The token is missing, false or over", "[role=alert]")
+        browser.see("The token is missing, wrong or expired", "[role=alert]")
         # That the token was refused is in the console of the browser; all else is a fault.
         browser.problems[:] = [one for one in browser.problems if "401" not in one]
 
@@ -392,7 +392,7 @@ format = json
         _, seen = self.see()
         for step in ("rebound", "rebound-get"):
             self.assertEqual(seen[step]["status"], 403)
-            self.assertIn("This dashboard has other names", seen[step]["body"])
+            self.assertIn("The dashboard is not served under this host name", seen[step]["body"])
         for step in ("fetch", "fetch-by-name", "fetch-with-token", "fetch-plain"):
             self.assertEqual(seen[step], REFUSED, step)
         for step in ("fetch-opaque", "fetch-unnamed"):

@@ -276,7 +276,7 @@ def _policy(application: Application, max_body: int) -> Policy:
     try:
         return policy(application.name, application.members, max_body)
     except ValueError as error:
-        raise Unavailable(f"What the store says of {application.name} cannot be read: {error}.") from None
+        raise Unavailable(f"The store's entry of {application.name} cannot be read: {error}.") from None
 
 
 def _there(application: Application | None) -> Application:

@@ -278,7 +278,7 @@ def _readable(key: str, decode: Callable[[bytes], T], value: bytes) -> T:
     try:
         return decode(value)
     except Unreadable as error:
-        raise Unavailable(f"What the store has under {key} cannot be read: {error}.") from None
+        raise Unavailable(f"The store's value of {key} cannot be read: {error}.") from None
 
 
 def _snapshot(shards: Iterable[_Kept]) -> Snapshot:

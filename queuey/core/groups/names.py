@@ -140,4 +140,5 @@ class GroupNames:
 
 
 def _full(most: int) -> StorageFull:
-    return StorageFull(f"A queue may have {most} groups, and this one has them.", limit="max_groups")
+    text = f"A queue may have at most {most} groups, and this one has so many. Delete one first."
+    return StorageFull(text, limit="max_groups")

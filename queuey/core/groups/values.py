@@ -47,7 +47,7 @@ class Claiming:
     :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
     :ivar partitions: ``None`` means all partitions of the queue.
     :ivar key: the hash of the Idempotency-Key and of the caller, ``TOKEN`` bytes; ``None`` if the claim has no key.
-    :ivar known: whether only what an earlier claim with the key was given is wanted, and nothing new.
+    :ivar known: whether to give only the messages of an earlier claim with the key, and no new ones.
     :ivar settlings: settlements that are stored before the claim in the same transaction; ``None`` if the request does
         not contain that member.
     :ivar look_pause: returns the seconds between two attempts while the claim waits, on a store that does not report

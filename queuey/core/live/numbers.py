@@ -16,7 +16,7 @@ class Waiting:
     """The requests of one application that wait or read live.
 
     :ivar reads: reads that wait for messages, those of many queues among them; ``claims``: claims that wait.
-    :ivar streams: live reads; ``blocked``: those of them whose client takes nothing now.
+    :ivar streams: live reads; ``blocked``: those of them whose client does not read now.
     :ivar behind: the time up to which the live read that is behind most was sent everything; ``None`` if none is.
     :ivar slowest: the name of the queue that it reads; ``None`` if it reads many.
     """

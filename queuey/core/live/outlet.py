@@ -39,7 +39,7 @@ class Format(Protocol):
         """Return the event that says that the end was reached for the first time."""
 
     def closed(self, cursor: str) -> bytes:
-        """Return the event that says that nothing more will ever come."""
+        """Return the event that says that no more messages will come."""
 
     def beat(self, cursor: str, *, moved: bool) -> bytes:
         """Return a heartbeat.

@@ -171,7 +171,7 @@ class LiveReads:
         return deferLater(self.clock, self.random(*_PAUSE))
 
     def is_slow(self, blocked_for: float) -> bool:
-        """Return whether a client was cut because it took nothing for too long."""
+        """Return whether a client was cut because it read no byte for too long."""
         return blocked_for >= self._times().stalled
 
     def defect(self, failure: Failure) -> Unavailable:

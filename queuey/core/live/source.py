@@ -17,7 +17,7 @@ from queuey.model.timeid import Ticks
 
 Place = Any
 """A place in a source. Places of one source can be compared: everything up to the smaller one is also up to the
-greater one. Nothing but the source looks into them."""
+greater one. Only the source looks into them."""
 
 
 @attrs.frozen
@@ -43,8 +43,8 @@ class LivePage:
     :ivar size: bytes of the bodies.
     :ivar began: the time when the look began.
     :ivar events: events to be sent before the messages; ``last_events`` after them.
-    :ivar at_end: whether there is nothing more now.
-    :ivar closed: whether nothing more can ever come.
+    :ivar at_end: whether the reader has all stored messages.
+    :ivar closed: whether no more messages can come.
     :ivar stable: up to when the source is complete.
     :ivar version: an object that is replaced whenever anything changes that decides who may read the source.
     :ivar names: for each message the name of its queue; ``None`` if the source is one queue.

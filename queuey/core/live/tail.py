@@ -30,8 +30,8 @@ AT_ONCE: Final = 100
 class Tail:
     """The streams that have reached the end of a source.
 
-    A look reads the source once, and its page is rendered once for each format. Nothing is kept for a stream that does
-    not take its part: it leaves, and reads the log by itself until it is back at the end.
+    A look reads the source once, and its page is rendered once for each format. A stream that does not read its part
+    leaves the tail, and reads the log by itself until it is back at the end.
 
     :ivar place: up to where the source was read for all streams here.
     :ivar seen: when the look began that found the place to be the end; 0 if none has.
@@ -131,7 +131,7 @@ class Tail:
     def _wait(self, *, rest: bool) -> None:
         """Wait until there may be a message.
 
-        :param rest: whether the last look was for nothing, which may happen again and again.
+        :param rest: whether the last look found no message, which may happen again and again.
         """
         if self._watch is None:
             return

@@ -58,7 +58,7 @@ class Beginning:
     """Where a live read begins.
 
     :ivar found: when the place was found to be the end of the log; ``None`` if it is another one.
-    :ivar over: whether everything was read there, and nothing will come.
+    :ivar over: whether all messages were read, and no more will come.
     """
 
     place: ManyPlace
@@ -156,8 +156,8 @@ class ManySource:
     def _changes(self, changes: tuple[QueueChange, ...], place: MessageId) -> list[Event]:
         """Return the events of changes, as far as they concern the caller.
 
-        :param place: up to which the reader has read: a queue that was closed before it brings nothing that would tell
-            of the end.
+        :param place: up to which the reader has read: a queue that was closed before it has no message that would
+            report the end.
         """
         found = list[Event]()
         for change in changes:

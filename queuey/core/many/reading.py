@@ -222,7 +222,7 @@ class ManyReader:
         else:
             number, what = len(queues), f"The choice has {len(queues)} queues"
         if number > most:
-            raise TooManyQueues(f"{what}, and a read looks at {most} at most.")
+            raise TooManyQueues(f"{what}; one read looks at {most} at most.")
 
     def _expired(
         self,

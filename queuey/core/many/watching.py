@@ -265,7 +265,7 @@ class ManyWatch:
         :raise TooManyRequests: saying so.
         """
         if not self.knows and sum(map(len, {*self._waiters, chosen})) > MAX_AWAITED:
-            text = f"{MAX_AWAITED} queues of choices may be waited for at once in this process, and they are."
+            text = f"Reads of many queues may wait for at most {MAX_AWAITED} queues in one process, and they do now."
             raise TooManyRequests(text, limit="max_live_queues")
 
     def part(self, chosen: ChosenQueues, waiter: ManyWaiter) -> None:

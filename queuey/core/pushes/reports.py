@@ -66,7 +66,7 @@ class Reporter:
             self._later()
 
     def blocked(self, why: str | None) -> None:
-        """Note why nothing is sent, or that it is."""
+        """Note why the push sends no messages, or that it sends them."""
         if why != self._blocked:
             self._blocked = why
             self._later()
@@ -86,7 +86,7 @@ class Reporter:
 
     @deferred
     async def _stored(self) -> None:
-        """Store the report together with attempts that another process has stored; an error loses nothing but time."""
+        """Store the report together with attempts that another process has stored; an error only delays the report."""
         for _ in range(_ATTEMPTS):
             try:
                 state = await self._states.read(self._key)

@@ -78,7 +78,7 @@ class AdmittedToChoice(Admitted):
         """Raise an error if the caller has lost its access, or some of what it has proven to be."""
         lost = self.caller - await self.prove_again(request)
         if lost:
-            raise Forbidden("Access was denied: this caller does not prove any more what it proved at the beginning.")
+            raise Forbidden("Access was denied: the caller no longer proves what it proved when the request began.")
 
     check_now = look_again
 

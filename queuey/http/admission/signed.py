@@ -47,9 +47,9 @@ def take_signature(request: Request, application: str, queue: str | Callable[[],
         return None
     missing = [name for name in _NEEDED if name not in given]
     if missing:
-        raise BadIdentity(f"The URL has a signature, and lacks {' and '.join(missing)}.")
+        raise BadIdentity(f"The URL has a signature, but no {' and no '.join(missing)}.")
     if queue is None:
-        raise BadIdentity("A URL is signed for what is done with a queue that exists, and not for this path.")
+        raise BadIdentity("A signed URL is for operations on a queue that exists, and not for this path.")
     # An empty parameter beside an ampersand stays, so that the parser that forbids them can refuse it.
     query = b"&" if rest == [b""] else b"&".join(rest)
     request.line = attrs.evolve(request.line, query=query)

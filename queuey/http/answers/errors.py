@@ -183,7 +183,7 @@ def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str]
         return sqs.of_refusal(request, refusal)
     if request is None or not problems.wanted(request):
         return render_refusal(request, refusal)
-    found = problems.document(problems.of_refusal(refusal, request.max_body), request.request_id)
+    found = problems.document(problems.of_refusal(refusal), request.request_id)
     return {"Content-Type": problems.MEDIA_TYPE}, json_line(found)
 
 

@@ -13,7 +13,7 @@ import attrs
 
 from queuey import errors
 from queuey.http.answers.encoding import json_line
-from queuey.http.connection.limits import OVERLOADED, TOO_LARGE, Refusal
+from queuey.http.connection.limits import OVERLOADED, Refusal
 from queuey.http.wire import Request
 
 TYPE: Final = "urn:queuey:problem:"
@@ -43,13 +43,13 @@ class Code:
 
 CODES: Final[Mapping[str, Code]] = MappingProxyType(
     {
-        "malformed-request": Code(400, "The request is not HTTP as it should be"),
+        "malformed-request": Code(400, "The request is not valid HTTP"),
         "invalid-parameters": Code(400, "A parameter or header field is not valid"),
         "invalid-body": Code(400, "The body is not valid"),
-        "invalid-cursor": Code(400, "The cursor is not one"),
+        "invalid-cursor": Code(400, "The cursor is not valid"),
         "cursor-mismatch": Code(400, "The cursor belongs to another read"),
         "too-many-queues": Code(400, "More queues were chosen than one read may look at"),
-        "unauthorized": Code(401, "Credentials are needed, or are false", partly=True),
+        "unauthorized": Code(401, "Credentials are missing or not valid", partly=True),
         "forbidden": Code(403, "This caller may not do that", partly=True),
         "nothing-here": Code(404, "There is nothing at this path"),
         "no-such-application": Code(404, "There is no such application", partly=True),
@@ -64,22 +64,26 @@ CODES: Final[Mapping[str, Code]] = MappingProxyType(
         "queue-closed": Code(409, "The queue is closed, and takes no messages", partly=True),
         "id-out-of-range": Code(409, "A new message cannot have this id"),
         "key-in-use": Code(409, "A request with this Idempotency-Key is under way", retryable=True),
-        "stale-receipts": Code(409, "Some receipts hold no more, or never did", partly=True),
-        "not-promised": Code(409, "This cannot be promised here"),
-        "conflict": Code(409, "Somebody else changed the same meanwhile", retryable=True),
+        "stale-receipts": Code(409, "Some receipts are no longer valid, or never were", partly=True),
+        "not-promised": Code(409, "This cannot be guaranteed here"),
+        "conflict": Code(409, "Another request changed the same thing at the same time", retryable=True),
         "queue-replaced": Code(410, "The queue of the cursor was deleted"),
         "precondition-failed": Code(412, "A condition of the request does not hold"),
         "too-large": Code(413, "The body is too large"),
         "uri-too-long": Code(414, "The request line is too long"),
-        "unsupported-media-type": Code(415, "The body has a type that is not taken here"),
-        "content-encoding": Code(415, "The body is encoded in a way that is not taken here"),
+        "unsupported-media-type": Code(415, "The type of the body is not accepted here"),
+        "content-encoding": Code(415, "The Content-Encoding of the body is not accepted here"),
         "range-not-satisfiable": Code(416, "The range is outside the message"),
         "key-reused": Code(422, "The Idempotency-Key was used for another request", partly=True),
-        "too-many-requests": Code(429, "More was asked for than may be in that time", retryable=True),
+        "too-many-requests": Code(429, "A limit of requests, messages or waits is reached", retryable=True),
         "headers-too-large": Code(431, "The header fields are too large or too many"),
         "internal": Code(500, "Something went wrong in the server", unknown=True),
         "unavailable": Code(
-            503, "Storage, or who knows the caller, does not answer", retryable=True, unknown=True, partly=True
+            503,
+            "The store, or the verifier of the caller, does not answer",
+            retryable=True,
+            unknown=True,
+            partly=True,
         ),
         "overloaded": Code(503, "The server takes no more requests now", retryable=True),
         "storage-full": Code(507, "There is no room left", retryable=True, unknown=True),
@@ -173,17 +177,17 @@ def with_advice(request: Request, error: errors.QueueyError) -> Problem:
     """Return the same for the error of a whole request; the detail also says what its sender can do."""
     problem = of(error)
     if isinstance(error, errors.NeedsCredentials):
-        problem.detail += f" The request has no credentials of a kind that is taken here: {_taken(request)}."
+        problem.detail += f" Send credentials that are accepted here: {_taken(request)}."
     elif type(error) is errors.BadCredentials:
-        problem.detail = f"{problem.detail.rstrip('.')}. Taken here: {_taken(request)}."
+        problem.detail = f"{problem.detail.rstrip('.')}. Accepted here: {_taken(request)}."
     elif isinstance(error, errors.NoSuchQueue) and error.possible:
         problem.detail += _HOW_A_QUEUE_IS_MADE
     return problem
 
 
 _HOW_A_QUEUE_IS_MADE: Final = (
-    " Make it first, with PUT at its path; or set create_queues = on-write for the application: then the first message"
-    " makes it."
+    " Create it first with PUT at its path, or set create_queues = on-write for the application, so that the first"
+    " message creates it."
 )
 
 _CREDENTIALS: Final = {"Application": "<key>", "Bearer": "<token>", "BrowserID": "<assertion>"}
@@ -196,14 +200,9 @@ def _taken(request: Request) -> str:
     return "Authorization: " + " or ".join([f"{scheme} {_CREDENTIALS[scheme]}" for scheme in schemes])
 
 
-def of_refusal(refusal: Refusal, max_body: int | None = None) -> Problem:
-    """Return the problem document that a v2 client gets if the HTTP server refuses a request.
-
-    :param max_body: the limit of its body in bytes, for the detail of a body that is larger.
-    """
+def of_refusal(refusal: Refusal) -> Problem:
+    """Return the problem document that a v2 client gets if the HTTP server refuses a request."""
     code, limit = _REFUSALS[refusal.key]
-    if refusal is TOO_LARGE and max_body is not None:
-        refusal = attrs.evolve(refusal, text=f"The body of a request has at most {max_body} bytes here.")
     if refusal is OVERLOADED:
         limit = "max_connections"
     applied = "unknown" if code == "internal" else "no"

@@ -6,7 +6,7 @@ import re
 from enum import Enum
 from typing import Final
 
-from queuey.http.connection.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refusal, Refused, bad_request
+from queuey.http.connection.limits import TOO_LARGE, Refusal, Refused, bad_request, headers_too_large
 from queuey.http.heads.head import legal_text, parse_fields
 
 _EXTENSION: Final = (
@@ -169,7 +169,7 @@ class ChunkedBody(Body):
             self._expect = _Line.SIZE
         elif line:
             if not parse_fields(line).keys().isdisjoint(_NO_TRAILERS):
-                raise bad_request("A field that is about the whole request stands behind its body.")
+                raise bad_request("A header field of the whole request comes after the body.")
             self._trailer += len(line)
         else:
             self.done = True
@@ -183,7 +183,9 @@ class ChunkedBody(Body):
         if not legal_text(line[:room]):
             raise _malformed()
         if len(line) > room:
-            raise Refused(HEADERS_TOO_LARGE) if self._expect is _Line.TRAILER else _malformed()
+            if self._expect is _Line.TRAILER:
+                raise headers_too_large(f"{_MAX_TRAILER} bytes after the body")
+            raise _malformed()
 
     def _size(self, line: bytes) -> None:
         match = _SIZE.fullmatch(line)

@@ -54,18 +54,32 @@ class Refused(Exception):
 
 
 def bad_request(text: str) -> Refused:
-    """The error for a request that is not HTTP as it should be."""
+    """The error for a request that is not valid HTTP."""
     return Refused(Refusal(400, "BadRequest", text))
 
 
+def uri_too_long(most: int) -> Refused:
+    """Return the error for a request line of more than ``most`` bytes."""
+    return Refused(Refusal(414, "URITooLong", f"The request line is too long; at most {most} bytes are allowed."))
+
+
+def headers_too_large(most: str) -> Refused:
+    """Return the error for header fields beyond a limit, such as ``"100 fields"``."""
+    text = f"The header fields of the request are too large or too many; at most {most} are allowed."
+    return Refused(Refusal(431, "HeadersTooLarge", text))
+
+
 TOO_LARGE: Final = Refusal(413, "RequestTooLarge", "The body of the request is too large.")
-URI_TOO_LONG: Final = Refusal(414, "URITooLong", "The request line is too long.")
-HEADERS_TOO_LARGE: Final = Refusal(
-    431, "HeadersTooLarge", "The header fields of the request are too large or too many."
-)
 TIMEOUT: Final = Refusal(408, "RequestTimeout", "The request did not arrive in time.")
 OVERLOADED: Final = Refusal(503, "Overloaded", "There are too many connections; try again later.")
 STOPPING: Final = Refusal(503, "Overloaded", "The server is stopping; try again later.")
+
+
+def with_limit(refusal: Refusal, max_body: int | None) -> Refusal:
+    """Return a refusal whose text also names the limit in bytes, if a body is too large for a limit that is known."""
+    if refusal is not TOO_LARGE or max_body is None:
+        return refusal
+    return attrs.evolve(refusal, text=f"The body of a request has at most {max_body} bytes here.")
 
 
 def render_refusal(request: object, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:

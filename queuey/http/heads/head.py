@@ -8,7 +8,7 @@ from ipaddress import AddressValueError, IPv6Address
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote_to_bytes
 
-from queuey.http.connection.limits import HEADERS_TOO_LARGE, TOO_LARGE, Refused, bad_request
+from queuey.http.connection.limits import TOO_LARGE, Refused, bad_request, headers_too_large
 from queuey.model.telemetry.trace import context_of
 from queuey.model.values import frozen
 
@@ -256,7 +256,7 @@ def parse_fields(section: bytes) -> Fields:
         return fields
     lines = section.split(b"\r\n")
     if len(lines) > MAX_FIELDS:
-        raise Refused(HEADERS_TOO_LARGE)
+        raise headers_too_large(f"{MAX_FIELDS} fields")
     for line in lines:
         name, colon, value = line.partition(b":")
         if not colon or not name or name.translate(None, _TOKEN):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from queuey.http.connection.limits import HEADERS_TOO_LARGE, URI_TOO_LONG, Refused
+from queuey.http.connection.limits import Refused, headers_too_large, uri_too_long
 from queuey.http.heads.head import Head, RequestLine, illegal, legal_lines, legal_text, parse_fields, parse_request_line
 
 
@@ -78,7 +78,7 @@ class HeadReader:
         if end < 0:
             self._check(view, bound)
             if len(view) >= bound:
-                raise Refused(URI_TOO_LONG)
+                raise uri_too_long(self._limit)
             return None
         text = bytes(view[start:end])
         if not legal_text(text):
@@ -94,7 +94,7 @@ class HeadReader:
         if stop < 0:
             self._check(view, bound)
             if len(view) >= bound:
-                raise Refused(HEADERS_TOO_LARGE)
+                raise headers_too_large(f"{self._limit} bytes")
             return None
         section = bytes(view[start:stop])
         if not legal_lines(section):

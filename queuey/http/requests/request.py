@@ -20,7 +20,7 @@ from queuey.errors import QueueyError
 from queuey.http.bodies.pieces import BrokenBody, ClientGone, Pieces
 from queuey.http.connection.forwarded import client_behind
 from queuey.http.connection.hooks import Cancellable, Connection
-from queuey.http.connection.limits import Refusal, render_refusal
+from queuey.http.connection.limits import Refusal, render_refusal, with_limit
 from queuey.http.heads.head import Head, RequestLine
 from queuey.http.heads.targets import without_port
 from queuey.http.requests.access import report
@@ -293,7 +293,7 @@ class Request(Response):
         self.answer(refusal.status, headers, body)
 
     def _render(self, refusal: Refusal) -> tuple[Mapping[str, str], bytes]:
-        known = self if self.known else None
+        known, refusal = self if self.known else None, with_limit(refusal, self.max_body)
         try:
             return self.connection.hooks.render(known, refusal)
         except Exception:

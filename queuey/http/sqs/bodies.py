@@ -61,7 +61,8 @@ def content(body: str, details: Details) -> Content:
     }
     headers = _compact({**plain, SQS: kept}).encode()
     if len(headers) > MAX_HEADERS:
-        raise invalid(f"The message attributes take {len(headers)} bytes as they are kept here, and not {MAX_HEADERS}.")
+        text = f"The message attributes take {len(headers)} bytes as they are stored"
+        raise invalid(f"{text}; at most {MAX_HEADERS} are allowed.")
     return Content(body.encode(), TEXT, headers)
 
 

@@ -101,7 +101,7 @@ class SqsReceiving:
     ) -> dict[str, Any]:
         """Return a message as its receiver sees it."""
         if delivery.receipt is None:
-            text = "This queue delivers messages at most once, so there is no receipt that SQS could have."
+            text = "This queue delivers messages at most once and without receipts, so SQS cannot receive them."
             raise SqsError("UnsupportedOperation", text)
         message = delivery.message
         one = body(message)

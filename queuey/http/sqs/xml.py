@@ -22,7 +22,7 @@ _WITHOUT_RESULT: Final = frozenset(
         "UntagQueue",
     )
 )
-"""Operations whose answers say nothing but the id of the request."""
+"""Operations whose answers have only the id of the request."""
 
 _ITEMS: Final = {
     "Messages": "Message",

@@ -99,7 +99,7 @@ class V2Schedules:
         request.answer(204, (), b"")
 
     async def pause(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
-        """Pause a schedule: it posts nothing until it goes on."""
+        """Pause a schedule: it posts no message until it is resumed."""
         await self._set_paused(request, admitted, schedule, True)
 
     async def resume(self, request: Request, admitted: AdmittedToQueue, schedule: str) -> None:
@@ -119,4 +119,4 @@ def _answer(request: Request, name: str, schedule: Schedule) -> None:
 
 def _check_known(name: str) -> None:
     if group_name_problem(name) is not None:
-        raise NoSuchSchedule("No schedule has such a name.")
+        raise NoSuchSchedule("No schedule can have this name.")

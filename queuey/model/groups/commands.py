@@ -28,7 +28,7 @@ class Take(msgspec.Struct, frozen=True, gc=False, tag=True):
     :ivar lease: length of the leases.
     :ivar max_bytes: maximum size of all bodies together; a single larger message is returned alone.
     :ivar key: see ``Wanted.key``.
-    :ivar known: whether to give only what an earlier claim with the key was given, and nothing new.
+    :ivar known: whether to give only the messages of an earlier claim with the key, and no new ones.
     """
 
     partitions: tuple[int, ...]

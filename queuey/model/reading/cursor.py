@@ -77,7 +77,7 @@ def parse(text: str) -> Cursor:
     data = _decoded(text)
     version, flags = data[0], data[1]
     if version == _MANY and len(data) == _MANY_SIZE:
-        raise CursorMismatch("The cursor is of a read of many queues.")
+        raise CursorMismatch("The cursor is from a read of many queues, and this is a read of one queue.")
     partition, length = data[2 + _ID], data[3 + _ID]
     if version != _VERSION or flags & ~_KNOWN_FLAGS or partition > MAX_PARTITIONS or length > _MOST_INCARNATION:
         raise _bad()
@@ -114,7 +114,7 @@ def parse_many(text: str) -> StorePosition:
     """
     data = _decoded(text)
     if data[0] == _VERSION:
-        raise CursorMismatch("The cursor is of a read of one queue; a read of many has cursors of its own.")
+        raise CursorMismatch("The cursor is from a read of one queue, and this is a read of many queues.")
     partition = data[2 + _ID] if len(data) == _MANY_SIZE else MAX_PARTITIONS + 1
     if data[0] != _MANY or data[1] or partition > MAX_PARTITIONS:
         raise _bad()
@@ -145,4 +145,4 @@ def _checksum(data: bytes) -> bytes:
 
 
 def _bad() -> BadCursor:
-    return BadCursor("This is no cursor, or a damaged one; a cursor is used as it was given.")
+    return BadCursor("The cursor is damaged, or Queuey did not make it. Send a cursor exactly as an answer gave it.")

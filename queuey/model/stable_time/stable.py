@@ -90,7 +90,7 @@ class FrontEnd:
         """See Times."""
         self._need(boot, weak)
         if self.greatest(now) + len(wanted) > self.highest():
-            raise Unavailable("The lease of this front end does not reach to the present yet.")
+            raise Unavailable("This front end has no lease for the present time yet.")
         stamped = [self._stamps.make(now, one.long) for one in wanted]
         limit = self._limits.flight(slow)
         number = self._flights.begin([one.place for one in wanted], stamped, boot, limit)
@@ -105,9 +105,10 @@ class FrontEnd:
         """See Times."""
         in_time = self._flights.end(flight.number, boot)
         if not self.fit(boot, flight.weak):
-            raise Unavailable(f"The write was acknowledged, and cannot be promised. {self.why}", applied="unknown")
+            text = f"The store acknowledged the write, but this front end cannot guarantee it. {self.why}"
+            raise Unavailable(text, applied="unknown")
         if not in_time:
-            raise Unavailable("The write was acknowledged too late to be promised.", applied="unknown")
+            raise Unavailable("The store acknowledged the write too late to guarantee it.", applied="unknown")
 
     def lost(self, flight: Flight, boot: float) -> None:
         """See Times."""

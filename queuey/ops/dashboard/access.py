@@ -78,12 +78,13 @@ class DashboardAccess(Resource):
     def render(self, request: Request) -> Any:
         """Let a request in, or refuse it; connections of refused clients are closed, since there are few."""
         if not access.names_us(request, self._hosts()):
-            return _forbid(request, "This dashboard has other names; [server] dashboard_hosts lists them.")
+            text = "The dashboard is not served under this host name; [server] dashboard_hosts lists its names."
+            return _forbid(request, text)
         methods = {RPC_PATH: CALL, LIVE_PATH: (b"GET",)}.get(request.path)
         if methods is None:
             return self._send_file(request)
         if not _is_same_origin(request):
-            return _forbid(request, "The dashboard answers its own page alone; programs use the operators' port.")
+            return _forbid(request, "The dashboard answers only its own page; programs use the operators' port.")
         if request.method not in methods:
             return refuse_method(request, methods)
         token = self._token(request)
@@ -95,7 +96,7 @@ class DashboardAccess(Resource):
         if request.path == LIVE_PATH:
             return self._live.begin(request, token, caller)
         if not is_json(request):
-            return refuse(request, 415, "unsupported-media-type", "The body is application/json.")
+            return refuse(request, 415, "unsupported-media-type", "The body must be application/json.")
         return self._rpc.serve(request, caller)
 
     def _send_file(self, request: Request) -> bytes:
@@ -125,7 +126,8 @@ class DashboardAccess(Resource):
             self._attempts.failed(address)
         request.closing = True
         headers = ((b"WWW-Authenticate", b"Bearer"),)
-        return refuse(request, 401, "unauthorized", "The token is missing, false or over.", headers)
+        text = "The token is missing, wrong or expired. Send it as Authorization: Bearer <token>."
+        return refuse(request, 401, "unauthorized", text, headers)
 
 
 def _forbid(request: Request, text: str) -> bytes:

@@ -81,7 +81,7 @@ class Dashboard(Methods):
 def _rights(words: list[Any]) -> frozenset[Right]:
     known = {right.value for right in Right}
     if not words or not all(isinstance(word, str) and word in known for word in words):
-        raise invalid_params({"rights": "are not some of watch, peek and operate"})
+        raise invalid_params({"rights": "has a right that is not known; allowed: watch, peek, operate"})
     return frozenset(map(Right, words)) | {Right.WATCH}
 
 

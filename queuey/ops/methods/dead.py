@@ -120,7 +120,7 @@ def redriving(
     """
     some = since is not None or before is not None or bool(more.get("reason"))
     if all is False or (ids is not None) + bool(all) + (some and ids is None) != 1:
-        raise invalid_params({"ids": "is not given, and neither is all, or since, before or reason: give one of these"})
+        raise invalid_params({"ids": "is missing; give ids, all, since, before or reason"})
     return Redriving(addresses=ids, since=since, until=before, **more)
 
 

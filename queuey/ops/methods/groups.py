@@ -123,7 +123,7 @@ class Groups(Methods):
 def _numbers(partitions: list[Any], most: int) -> tuple[int, ...]:
     good = [one for one in partitions if isinstance(one, int) and not isinstance(one, bool) and 1 <= one <= most]
     if not partitions or good != partitions or len(set(good)) < len(good) or len(good) > MAX_PARTITIONS:
-        raise invalid_params({"partitions": f"are not some of the partitions of the queue, which are 1 to {most}"})
+        raise invalid_params({"partitions": f"are not partitions of the queue; allowed: 1 to {most}"})
     return tuple(good)
 
 

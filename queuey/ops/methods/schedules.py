@@ -59,7 +59,7 @@ class Schedules(Methods):
 
     @method("object", APPLICATION, QUEUE, SCHEDULE, changes=True)
     async def jsonrpc_pause(self, call: CallContext, application: str, queue: str, schedule: str) -> dict[str, Any]:
-        """Pause a schedule: it posts nothing until it goes on. Return it as it is then."""
+        """Pause a schedule: it posts no message until it is resumed. Return it as it is then."""
         return await self._set_paused(call, application, queue, schedule, True)
 
     @method("object", APPLICATION, QUEUE, SCHEDULE, changes=True)

@@ -169,7 +169,7 @@ class CassandraImportTarget:
         return succeed(True)
 
     def size(self) -> Deferred[Size]:
-        """See IExportSource; a cluster counts nothing by itself."""
+        """See IExportSource; a cluster does not count by itself."""
         return succeed(Size(None, None))
 
     @deferred

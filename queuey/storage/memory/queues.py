@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 import attrs
 
-from queuey.errors import Conflict, StorageFull
+from queuey.errors import Conflict
 from queuey.model.queues.queue import Queue, QueueSettings
 from queuey.storage.memory.data import OVERHEAD, QueueData, StoreData
+from queuey.storage.refusals import too_many_queues
 
 
 class MemoryQueues:
@@ -29,7 +30,7 @@ class MemoryQueues:
         if name in queues:
             return self._data.queues[queues[name]].queue, False
         if max_queues is not None and len(queues) >= max_queues:
-            raise StorageFull(f"The application may have {max_queues} queues, and has them.", limit="max_queues")
+            raise too_many_queues(max_queues)
         if space.short(OVERHEAD):
             raise space.error()
         space.used += OVERHEAD

@@ -284,7 +284,7 @@ class GroupCommit(Generic[C]):
     def _break(self, jobs: Sequence[Job[C]]) -> None:
         """Fail all jobs, since the worker's thread has ended; called in the reactor.
 
-        :param jobs: of the batch under way. It is not known what the worker did of them; of all others it did nothing.
+        :param jobs: of the batch under way. It is not known what the worker did of them; it did none of the others.
         """
         self.broken = self._closed = True
         self._stop_waiting()

@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import apsw
 
-from queuey.errors import Conflict, InvalidRequest, NoSuchQueue, StorageFull
+from queuey.errors import Conflict, InvalidRequest, NoSuchQueue
 from queuey.model.exports import ExportPage, StoredQueue
 from queuey.model.queues.queue import Consistency, Guarantee, Queue, QueueSettings, QueueType, end_of_prefix
 from queuey.model.timeid import LOWEST, MessageId, Ticks
+from queuey.storage.refusals import too_many_queues
 from queuey.storage.sqlite import states
 from queuey.storage.sqlite.chunks import INT64, SIZES, parts
 from queuey.storage.sqlite.group_commit import Job
@@ -88,7 +89,7 @@ def create(
     if row is not None:
         return _queue(row), False
     if max_queues is not None and writer.queues.usage(application)[0] >= max_queues:
-        raise StorageFull(f"The application may have {max_queues} queues, and has them.", limit="max_queues")
+        raise too_many_queues(max_queues)
     version = writer.new_version()
     writer.connection.execute(_CREATE, (application, name, *_columns(settings), version, writer.clock))
     number = writer.connection.last_insert_rowid()

@@ -70,7 +70,7 @@ class RequestTests(LimitsTestCase):
         for _ in range(3):
             self.assertEqual(self.ask("GET", "/v1/app/q").status, 200)
         response = self.ask("GET", "/v1/app/q")
-        text = "The application may make 1 requests on one queue a second, and 3 at once; these are used up."
+        text = "The application may make 1 requests on one queue a second, and 3 at once; this is used up for now."
         self.assertEqual(self.refused(429, response), {"TooManyRequests": text})
         self.assertEqual(response.header("retry-after"), "1")
         self.assertEqual(
@@ -88,12 +88,12 @@ class RequestTests(LimitsTestCase):
         for _ in range(3):
             self.assertEqual(self.get().status, 200)
         problem = self.met("queue_request_rate", 1, self.get())
-        text = "The application may make 1 requests on one queue a second, and 3 at once; these are used up."
+        text = "The application may make 1 requests on one queue a second, and 3 at once; this is used up for now."
         self.assertEqual(
             {name: problem[name] for name in ("type", "title", "status", "detail", "code", "retryable")},
             {
                 "type": "urn:queuey:problem:too-many-requests",
-                "title": "More was asked for than may be in that time",
+                "title": "A limit of requests, messages or waits is reached",
                 "status": 429,
                 "detail": text,
                 "code": "too-many-requests",
@@ -282,8 +282,9 @@ class MessageTests(LimitsTestCase):
         """It is no use to try again, and so it is said."""
         problem = self.problem("too-large", self.post(9))
         self.assertEqual((problem["limit"], problem["applied"]), ("queue_message_burst", "no"))
-        text = "The application may write 4 messages to one queue a second, and 8 at once; 9 never pass, and have to be"
-        self.assertEqual(problem["detail"], f"{text} sent in parts.")
+        text = "The application may write 4 messages to one queue a second, and 8 at once"
+        said = f"{text}; 9 are never let through at once, so send them in smaller parts."
+        self.assertEqual(problem["detail"], said)
         self.assertEqual(self.post(9).header("retry-after"), None)
         self.assertEqual(self.refused(413, self.post(9, "/v1/app/q")), {"RequestTooLarge": problem["detail"]})
         self.use("message_rate = 5")

@@ -7,7 +7,7 @@ from tests.http.responses import Response
 from tests.http.wire_support import Fields
 
 KEY = "Authorization: Application <key>"
-NONE = f"The request has no credentials of a kind that is taken here: {KEY}."
+NONE = f"Send credentials that are accepted here: {KEY}."
 
 
 class AdviceTests(MessagesTestCase):
@@ -23,11 +23,11 @@ class AdviceTests(MessagesTestCase):
             detail = self.detail("unauthorized", self.send("GET", "/queues", None, fields))
             self.assertEqual(detail, f"Access was denied: this caller may not list queues. {NONE}", fields)
         detail = self.detail("unauthorized", self.send("GET", "/queues", None, {"Authorization": "Application wrong"}))
-        self.assertEqual(detail, f"Invalid application key. Taken here: {KEY}.")
+        self.assertEqual(detail, f"Invalid application key. Accepted here: {KEY}.")
 
     def test_no_queue(self) -> None:
         """A 404 of a queue says how it is made, unless no queue can have the name."""
-        made = "Make it first, with PUT at its path; or set create_queues = on-write for the application"
+        made = "Create it first with PUT at its path, or set create_queues = on-write for the application"
         for method, rest in (("GET", ""), ("DELETE", ""), ("GET", "/messages"), ("POST", "/messages")):
             self.assertIn(made, self.detail("no-such-queue", self.send(method, f"/queues/none{rest}", None)), rest)
         detail = self.detail("no-such-queue", self.send("GET", f"/queues/{'n' * 81}/messages", None))

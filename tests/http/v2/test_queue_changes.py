@@ -32,7 +32,7 @@ class PromiseTests(QueueTestCase):
         self.expect(201, self.send("PUT", "/queues/q/groups/a"))
         self.expect(201, self.send("PUT", group, {"guarantee": "exactly-once"}))
         problem = self.problem("not-promised", self.change("q", {"consistency": "weak"}))
-        self.assertIn('The group "ledger" is in the way.', problem["detail"])
+        self.assertIn('The group "ledger" does not allow this.', problem["detail"])
         self.problem("not-promised", self.put("q", {"consistency": "weak"}))
         errors = self.refused(400, self.form("PUT", "/v1/app/q", OWNER, consistency="weak"))
         self.assertEqual(list(errors), ["NotPromised"])

@@ -213,14 +213,14 @@ class PutTests(QueueTestCase):
             self.assertEqual(self.send("PUT", "/queues/q", b"{}", OWNER, kind).status // 100, 2)
         for kind in ("application/x-www-form-urlencoded", "text/json", PATCH, "multipart/form-data; boundary=x"):
             response = self.send("PUT", "/queues/p", b"{}", OWNER, kind)
-            said = f"The body is application/json, not {kind.partition(';')[0]}."
+            said = f"The body must be application/json, not {kind.partition(';')[0]}."
             self.assertEqual(self.problem("unsupported-media-type", response)["detail"], said)
             self.assertEqual(response.header("accept"), "application/json")
         response = self.send("PUT", "/queues/p", b"{}", OWNER, None)
-        said = "The body is application/json, and the request has no Content-Type."
+        said = "The body must be application/json, and the request has no Content-Type."
         self.assertEqual(self.problem("unsupported-media-type", response)["detail"], said)
         response = self.send("PUT", "/queues/p", b"{}", OWNER, "application/json; charset=latin-1")
-        said = "JSON is UTF-8 text, not latin-1."
+        said = "JSON must be UTF-8 text, not latin-1."
         self.assertEqual(self.problem("unsupported-media-type", response)["detail"], said)
         errors = self.errors("invalid-parameters", self.send("PUT", "/queues/p", b"{}", OWNER, "json"))
         self.assertEqual(errors, {"Content-Type": '"json" is not a media type'})

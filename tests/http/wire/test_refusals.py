@@ -166,6 +166,9 @@ TOO_LARGE = {
     "a control character behind a long header": (431, "HeadersTooLarge", GET + b"A: " + LONG + b"\x00\r\n\r\n"),
 }
 
+MOST = {"RequestTooLarge": "at most 1000 bytes"}
+"""The limit in the text of an error."""
+
 
 class RefusalTests(SynchronousTestCase):
     def setUp(self) -> None:
@@ -190,7 +193,7 @@ class RefusalTests(SynchronousTestCase):
         return response
 
     def test_malformed(self) -> None:
-        """Whatever is not HTTP as it should be is 400, whole or byte by byte."""
+        """Whatever is not valid HTTP is 400, whole or byte by byte."""
         for name, data in MALFORMED.items():
             whole = self.refused(Connection(self.site).send(data))
             self.assertEqual(400, whole.status, name)
@@ -218,6 +221,9 @@ class RefusalTests(SynchronousTestCase):
                     connection.send(data[at : at + size])
                 response = self.refused(connection)
                 self.assertEqual((status, [key]), (response.status, list(response.error)), (name, size))
+                (text,) = response.error.values()
+                if name != "a body of many digits" and status != 400:
+                    self.assertIn(MOST.get(key, "at most"), text, (name, size))
 
     def test_pipelined_behind(self) -> None:
         """What comes behind a refused request is never handled; what came before it is."""

@@ -85,7 +85,7 @@ class DamageTests(SynchronousTestCase):
 
     def assert_bad(self, text: str) -> None:
         error = self.assertRaises(BadCursor, parse, text)
-        self.assertIn("as it was given", str(error))
+        self.assertIn("exactly as an answer gave it", str(error))
 
     @quick
     @given(CURSORS, st.data())

@@ -90,7 +90,7 @@ async def named(groups: GroupExchange, queue: Queue, name: str) -> Group:
     if found is not None:
         return found
     if group_name_problem(name) is not None:
-        raise NoSuchGroup("No group has such a name.")
+        raise NoSuchGroup("No group can have this name.")
     return await groups.find(queue, name)
 
 

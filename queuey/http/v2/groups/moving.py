@@ -109,15 +109,15 @@ def _bounds(to: Cursor, queue: Queue, some: tuple[int, ...] | None) -> Mapping[i
     :param some: the requested partitions; ``None`` means those of the cursor.
     """
     if to.incarnation != queue.incarnation:
-        text = "The cursor is of an earlier life of this queue, or of another one; oldest goes on in the present one."
+        text = "The cursor is from a queue that was deleted, or from another queue; oldest is a cursor of this one."
         raise QueueReplaced(text, Cursor(queue.incarnation, OLDEST).text())
     if to.descending:
-        raise CursorMismatch("The cursor is of a read from the newest on; a group goes the other way.")
+        raise CursorMismatch("The cursor is from a read with order=desc; a group takes the oldest message first.")
     every = range(1, queue.settings.partitions + 1)
     of = every if to.partitions is None else to.partitions
     wanted = of if some is None else some
     if not set(wanted) <= {*of} & {*every}:
-        raise CursorMismatch("The cursor is of a read of other partitions.")
+        raise CursorMismatch("The cursor is from a read of other partitions.")
     place = to.position if to.floor is None else max(to.position, Position(to.floor))
     return {partition: Merge((partition,), place).bounds(partition)[0] for partition in wanted}
 

@@ -158,5 +158,5 @@ def _reason(asked: Members) -> str:
     reason = asked.text("reason") or ""
     size = len(reason.encode("utf-8"))
     if size > MAX_REASON:
-        asked.wrong("reason", f"has {size} bytes in UTF-8, and not at most {MAX_REASON}")
+        asked.wrong("reason", f"has {size} bytes in UTF-8; at most {MAX_REASON} are allowed")
     return reason

@@ -54,7 +54,7 @@ class Conditions:
                 raise PreconditionFailed(f"{self._has(made)}, which If-Match does not name.")
         if none_match is not None and made is not None:
             if none_match.any:
-                raise PreconditionFailed(f"There is such a {self.kind}.")
+                raise PreconditionFailed(f"There is a {self.kind} of this name already.")
             if made.version in none_match.strong | none_match.weak:
                 raise PreconditionFailed(f"{self._has(made)}, which If-None-Match names.")
 

@@ -44,10 +44,10 @@ def expect_type(request: Request, allowed: Collection[str], told: bytes = b"Acce
     found = media_type(request)
     if found is None or found[0] not in allowed:
         said = f"not {shown(found[0])}" if found else "and the request has no Content-Type"
-        raise _unsupported(f"The body is {' or '.join(allowed)}, {said}.", allowed, told)
+        raise _unsupported(f"The body must be {' or '.join(allowed)}, {said}.", allowed, told)
     charset = _CHARSET.search(found[1])
     if charset is not None and charset[1].lower() not in CHARSETS:
-        raise _unsupported(f"JSON is UTF-8 text, not {shown(charset[1])}.", allowed, told)
+        raise _unsupported(f"JSON must be UTF-8 text, not {shown(charset[1])}.", allowed, told)
     return found[0]
 
 

@@ -62,7 +62,7 @@ def is_idempotency_key(text: str) -> bool:
 
 def long_key(size: int) -> str:
     """Return what is wrong with a key of so many bytes."""
-    return f"has {size} bytes in UTF-8, and not at most {MAX_MESSAGE_KEY}"
+    return f"has {size} bytes in UTF-8; at most {MAX_MESSAGE_KEY} are allowed"
 
 
 def encoded_headers(headers: Any, back: bool = False) -> bytes | str:
@@ -88,7 +88,7 @@ def encoded_headers(headers: Any, back: bool = False) -> bytes | str:
     except (ValueError, RecursionError):
         return "cannot be stored: it has half of a surrogate pair, a number beyond 1.8e308, or is nested too deeply"
     if len(encoded) > MAX_HEADERS:
-        return f"has {len(encoded)} bytes as compact JSON, and not at most {MAX_HEADERS}"
+        return f"has {len(encoded)} bytes as compact JSON; at most {MAX_HEADERS} are allowed"
     return encoded
 
 

@@ -69,7 +69,7 @@ class V2Events:
             self._begin(request, admitted, query, source, position, seen)
 
     async def _is_over(self, source: QueueSource, position: Position) -> bool:
-        """Return whether nothing is left behind a position and nothing will come: an EventSource that is answered 204
+        """Return whether no message follows a position and none will come: an EventSource that is answered 204
         stays away."""
         page = await source.read_from(position)
         return page.closed and not page.messages

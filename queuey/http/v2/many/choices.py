@@ -54,7 +54,7 @@ def chosen_in_body(asked: Members, application: str) -> Chosen:
     """The same of members that are read; what is wrong is noted there."""
     names, prefixes = _texts(asked, "queues", MAX_NAMES), _texts(asked, "prefixes", MAX_PREFIXES)
     if asked.value("queues") is None and asked.value("prefixes") is None:
-        asked.wrong("", "chooses no queue; queues has names, and prefixes what names begin with")
+        asked.wrong("", "chooses no queue; give names in queues, or beginnings of names in prefixes")
     return _chosen(application, names, prefixes, asked.wrong, lambda place: {"pointer": f"/{place}"})
 
 
@@ -64,9 +64,9 @@ def chosen_in_query(query: Query, application: str) -> Chosen:
     prefixes = [("prefix", prefix) for prefix in query.texts("prefix")]
     for name, given, most in (("queue", names, MAX_NAMES_IN_QUERY), ("prefix", prefixes, MAX_PREFIXES)):
         if len(given) > most:
-            query.wrong(name, f"is given {len(given)} times, and may be given {most} times")
+            query.wrong(name, f"is given {len(given)} times; at most {most} are allowed")
     if not names and not prefixes:
-        query.wrong("", "chooses no queue; queue is a name, and prefix is what names begin with")
+        query.wrong("", "chooses no queue; give a name as queue, or the beginning of names as prefix")
     return _chosen(application, names, prefixes, query.wrong, lambda place: {"parameter": place})
 
 
@@ -78,7 +78,7 @@ def _texts(asked: Members, name: str, most: int) -> Sequence[Text]:
         asked.wrong(name, "is not a list with at least one text")
         return ()
     if len(value) > most:
-        asked.wrong(name, f"has {len(value)} texts, and may have {most}")
+        asked.wrong(name, f"has {len(value)} texts; at most {most} are allowed")
         return ()
     for at, text in enumerate(value):
         if not isinstance(text, str):
@@ -103,7 +103,7 @@ def _chosen(
         if problem is not None:
             wrong(place, problem)
         elif name in where:
-            wrong(place, "is there twice")
+            wrong(place, "is given twice")
         where[name] = place_of(place)
     for place, prefix in prefixes:
         problem = None if prefix in ("", ".", "..") else name_problem(prefix)

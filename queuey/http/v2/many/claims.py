@@ -255,7 +255,7 @@ def _sources(asked: Members) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[S
         asked.wrong("from", "is not a list with at least one queue and group")
         return (), ()
     if len(given) > MAX_SOURCES:
-        asked.wrong("from", f"has {len(given)} groups, and may have {MAX_SOURCES}")
+        asked.wrong("from", f"has {len(given)} groups; at most {MAX_SOURCES} are allowed")
         return (), ()
     found, settlings, receipts = list[tuple[str, str]](), list[tuple[Settling, ...] | None](), set[str]()
     for at, each in enumerate(given):
@@ -266,7 +266,7 @@ def _sources(asked: Members) -> tuple[tuple[tuple[str, str], ...], tuple[tuple[S
         inner.only(_SOURCE)
         names = (_name(inner, "queue", name_problem), _name(inner, "group", group_name_problem))
         if names in found and all(names):
-            inner.wrong("", "is there twice")
+            inner.wrong("", "is given twice")
         found.append(names)
         settlings.append(settle_of(inner, receipts))
     if sum([len(some or ()) for some in settlings]) > MAX_RECEIPTS:

@@ -183,10 +183,10 @@ def resumed_at(after: str, asked: Cursor) -> Cursor:
         return attrs.evolve(asked, position=Position(address.id, address.partition))
     given = cursor.parse(after)
     if given.incarnation != asked.incarnation:
-        text = "The cursor is of an earlier life of this queue, or of another one; oldest goes on in the present one."
+        text = "The cursor is from a queue that was deleted, or from another queue; oldest is a cursor of this one."
         raise QueueReplaced(text, asked.text())
     if (given.descending, given.partitions) != (asked.descending, asked.partitions):
-        raise CursorMismatch("The cursor goes with the order and the partitions of the read that gave it.")
+        raise CursorMismatch("The cursor is from a read in another order or of other partitions.")
     return given
 
 

@@ -38,7 +38,7 @@ async def named(pushes: PushDirectory, queue: Queue, name: str) -> Group:
     :raise NoSuchPush: it does not exist.
     """
     if group_name_problem(name) is not None:
-        raise NoSuchPush("No push has such a name.")
+        raise NoSuchPush("No push can have this name.")
     try:
         return await pushes.find(queue, name)
     except NoSuchGroup:

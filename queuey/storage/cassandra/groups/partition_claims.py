@@ -35,7 +35,7 @@ class Asked:
     :ivar until: its lease ends no later, since the pointer to the claim lives no longer.
     :ivar owed: whether the first message is given although it alone has more than ``max_bytes``.
     :ivar first: what is done to the state just before, and stored with the claim.
-    :ivar known: whether only what an earlier claim with the key was given is wanted, and nothing new.
+    :ivar known: whether to give only the messages of an earlier claim with the key, and no new ones.
     """
 
     limit: int

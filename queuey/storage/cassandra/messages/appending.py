@@ -81,7 +81,7 @@ class Appending:
         def give_up() -> Unavailable:
             nonlocal late
             late = True
-            return Unavailable("The write took too long to be promised.", applied="unknown")
+            return Unavailable("The write took too long to be guaranteed.", applied="unknown")
 
         try:
             await bounded(shield(send(flight)), flight.limit, self._clock, give_up)

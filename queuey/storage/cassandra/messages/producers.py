@@ -266,8 +266,8 @@ def _refusal(step: Step) -> QueueyError:
         return key_reused()
     if step is Step.IN_USE:
         return KeyInUse("Another request with this Idempotency-Key is under way.")
-    return Unavailable("Other requests were first too often.")
+    return Unavailable("Other requests changed the same thing first, again and again.")
 
 
 def _too_slow() -> Unavailable:
-    return Unavailable("The write took too long to be promised.", applied="unknown")
+    return Unavailable("The write took too long to be guaranteed.", applied="unknown")

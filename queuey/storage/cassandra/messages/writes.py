@@ -137,8 +137,8 @@ class Writer:
             raise BodyTooLarge(text, limit="storage")
 
     def insert(self, incarnation: Incarnation, new: Fresh, once: tuple[bytes, bytes] | None = None) -> Written:
-        """Return the writes of a new message, as of the time of its stamp: if it is sent late, it changes nothing that
-        is newer.
+        """Return the writes of a new message, as of the time of its stamp: if it is sent late, it does not change
+        newer values.
 
         If its id is below a bound that was purged, it is written after the purge.
 

@@ -11,7 +11,7 @@ from twisted.internet.task import deferLater
 from zope.interface import implementer
 
 from queuey.deferreds import KeyedLock, deferred, shield
-from queuey.errors import Conflict, NoSuchQueue, StorageFull, Unavailable
+from queuey.errors import Conflict, NoSuchQueue, Unavailable
 from queuey.interfaces import IQueueStore
 from queuey.model.exports import StoredQueue
 from queuey.model.queues.queue import CLOSING, Queue, QueueSettings
@@ -33,6 +33,7 @@ from queuey.storage.cassandra.queues.rows import (
     values_of,
 )
 from queuey.storage.cassandra.times.port import Times
+from queuey.storage.refusals import too_many_queues
 
 __all__ = ["Incarnation", "Registry"]
 
@@ -131,7 +132,7 @@ class Registry:
             if found is not None:
                 await self._wait()
             if most is not None and await self._counts.count(name[0]) >= most:
-                raise StorageFull(f"The application may have {most} queues, and has them.", limit="max_queues")
+                raise too_many_queues(most)
             queue, found = await self._try_to_make(name, settings, found)
             if queue is not None:
                 self._counts.add(name[0], 1)

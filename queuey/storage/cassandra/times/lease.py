@@ -90,8 +90,8 @@ class LeaseState(Enum):
 class LeaseHolder(TimesBase):
     """Holds the lease for this process; see Times.
 
-    If the cluster does not answer, it keeps asking. Once the last acknowledged beat is too old, nothing is stamped,
-    promised or shown; the lease is then taken again.
+    If the cluster does not answer, it keeps asking. Once the last acknowledged beat is too old, the front end stamps,
+    acknowledges and shows no messages; the lease is then taken again.
 
     :param timer: the clock of its timers.
     :param clock: our time; it is not compared with that of others, because no other front end serves.
@@ -177,7 +177,7 @@ class LeaseHolder(TimesBase):
             await self.pace.sleep(pause)
 
     async def _take(self) -> bool:
-        """Take the lease, if it is free and nothing else prevents it; return whether we serve by it."""
+        """Take the lease, if it is free and no other rule prevents it; return whether we serve by it."""
         row = await self._table.read()
         if not self._rules.lease.may_take(row, self._monotonic()):
             assert row is not None

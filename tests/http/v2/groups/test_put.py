@@ -194,7 +194,8 @@ class ConditionTests(GroupTestCase):
         """``*`` only makes."""
         group = self.expect(201, self.put(None, If_None_Match="*"))
         for response in (self.put({"lease": 5}, If_None_Match="*"), self.change({"lease": 5}, If_None_Match="*")):
-            self.assertEqual(self.problem("precondition-failed", response)["detail"], "There is such a group.")
+            problem = self.problem("precondition-failed", response)
+            self.assertEqual(problem["detail"], "There is a group of this name already.")
         self.problem("precondition-failed", self.change({"lease": 5}, If_None_Match=f'W/"{group["version"]}"'))
         self.assertEqual(self.expect(200, self.change({"lease": 5}, If_None_Match='"x"'))["lease"], 5)
 

@@ -195,7 +195,7 @@ class SettleTests(GroupTestCase):
         cases: tuple[tuple[dict[str, Any], dict[str, str]], ...] = (
             ({"ack": [5, None, [receipt], True]}, {f"/ack/{at}": object_of for at in range(4)}),
             ({"reject": [{"receipt": receipt, "reason": "ü" * 513}]}, {
-                "/reject/0/reason": "has 1026 bytes in UTF-8, and not at most 1024"}),
+                "/reject/0/reason": "has 1026 bytes in UTF-8; at most 1024 are allowed"}),
             ({"ack": [f"{number}" for number in range(1001)]}, {"": "has more than 1000 receipts"}),
             ({"ack": ["x"] * 501, "retry": ["x"] * 500}, {"": "has more than 1000 receipts"}),
         )  # fmt: skip

@@ -128,7 +128,7 @@ class BatchTests(MessagesTestCase):
             "12/key": "is empty",
             "13/key": "cannot be given together with a partition",
             "14/headers": "is not an object",
-            "15/headers": "has 8193 bytes as compact JSON, and not at most 8192",
+            "15/headers": "has 8193 bytes as compact JSON; at most 8192 are allowed",
             "16/idempotency_key": "is only for streams; a batch has one Idempotency-Key, in the header",
             "17": "is not an object",
             "18": "is not an object",

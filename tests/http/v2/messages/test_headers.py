@@ -42,7 +42,7 @@ class HeadersTests(MessagesTestCase):
         response = self.append(Queuey_Headers=quote('{"a":"%s"}' % ("x" * (room + 1))))
         self.assertEqual(
             self.errors("invalid-parameters", response),
-            {"Queuey-Headers": "has 8193 bytes as compact JSON, and not at most 8192"},
+            {"Queuey-Headers": "has 8193 bytes as compact JSON; at most 8192 are allowed"},
         )
 
     def test_bad(self) -> None:
@@ -62,9 +62,9 @@ class HeadersTests(MessagesTestCase):
         """A key is kept with its message, and pages and claims count the bytes of bodies alone."""
         self.expect(201, self.send("POST", f"{self.path()}?key={'%C3%BC' * 512}", b"x"))
         errors = self.errors("invalid-parameters", self.send("POST", f"{self.path()}?key={'%C3%BC' * 513}", b"x"))
-        self.assertEqual(errors, {"key": "has 1026 bytes in UTF-8, and not at most 1024"})
+        self.assertEqual(errors, {"key": "has 1026 bytes in UTF-8; at most 1024 are allowed"})
         errors = self.errors("invalid-body", self.batch([{"body": "x", "key": "k" * 1025}]))
-        self.assertEqual(errors, {"/messages/0/key": "has 1025 bytes in UTF-8, and not at most 1024"})
+        self.assertEqual(errors, {"/messages/0/key": "has 1025 bytes in UTF-8; at most 1024 are allowed"})
 
     def test_names_of_ours(self) -> None:
         """No client can send the header fields of Queuey: that a message is for one group, or a dead letter."""
