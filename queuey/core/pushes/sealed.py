@@ -24,6 +24,8 @@ Fields = tuple[tuple[str, str], ...]
 
 NO_LIBRARIES: Final = "The libraries for pushes are not installed."
 
+_ELSEWHERE: Final = f'"{MASK}" keeps a value for the same scheme, host and port; give the values again for another one.'
+
 
 @attrs.frozen
 class OpenPush:
@@ -81,28 +83,33 @@ class PushSealing:
             found = self.opened(push)
         except Unsealable:
             found = push
-        return attrs.evolve(found, headers=tuple((name, MASK) for name, _ in found.headers))
+        return _masked(found)
 
     def edited(self, current: Push | None, edit: Callable[[Push | None], Push]) -> tuple[Push, Push]:
         """Change a push.
 
         :param current: the push that is there, as it is stored.
-        :param edit: is called with that push, open if it can be opened. A value of a header field that is ``MASK``
-            afterwards stays as it is.
+        :param edit: is called with that push, open if it can be opened, but with masks for the values of its header
+            fields. A value that is ``MASK`` afterwards stays as it is.
         :return: the new push as it may be sent, and as it is stored. What was not changed stays sealed as it is.
-        :raise InvalidRequest: a value is to stay, and there is none.
+        :raise InvalidRequest: a value is to stay, and there is none, or the push is to be sent to another scheme, host
+            or port: the value may be a credential of the endpoint that it was given for.
         :raise Unsealable: there is no key, or what is to stay cannot be opened.
         """
         base = current
         if current is not None:
             with suppress(Unsealable):  # which is no problem if the change gives the URL and all values
                 base = self.opened(current)
-        found = edit(base)
-        if base is not None and base.sealed is not None:
-            if _private(found) == _private(base):
-                return found, found
-            if found.url == base.url or MASK in dict(found.headers).values():
-                self.opened(base)  # raises the reason
+        found = edit(None if base is None else _masked(base))
+        keeps = MASK in dict(found.headers).values()
+        if base is not None:
+            if keeps and _origin(found) != _origin(base):
+                raise InvalidRequest({"headers": _ELSEWHERE})
+            if base.sealed is not None:
+                if _private(found) == _private(base):
+                    return found, found
+                if found.url == base.url or keeps:
+                    self.opened(base)  # raises the reason
         found = attrs.evolve(found, headers=_kept(found.headers, base), sealed=None)
         unchanged = base is not None and _private(found) == _private(base)
         if unchanged and current is not None and current.sealed is not None:
@@ -133,6 +140,15 @@ class PushSealing:
         if seals is None:
             raise Unsealable(NO_LIBRARIES)
         return seals
+
+
+def _masked(push: Push) -> Push:
+    return attrs.evolve(push, headers=tuple((name, MASK) for name, _ in push.headers))
+
+
+def _origin(push: Push) -> tuple[str, str, int]:
+    target = push.target
+    return target.scheme, target.host, target.port
 
 
 def _private(push: Push) -> tuple[str, Fields]:

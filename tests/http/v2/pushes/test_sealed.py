@@ -119,6 +119,18 @@ class MaskTests(SealedTestCase):
         self.assertEqual((headers["authorization"], headers["X-New"]), (TOKEN, "8"))
         self.assertNotIn("X-Shop", headers)
 
+    def test_mask_at_another_endpoint(self) -> None:
+        """The values are not sent to another scheme, host or port unless they are given again."""
+        self.pushed(headers={"Authorization": TOKEN})
+        for url in ("https://other.example.com/", "https://hook.example.com:8443/", "http://hook.example.com/"):
+            for change in ({"url": url}, {"url": url, "headers": {"Authorization": MASK}}):
+                errors = self.errors("invalid-body", self.change_push(change))
+                self.assertEqual(list(errors), ["/headers"], change)
+        self.assertEqual(self.shown()["url"], URL)
+        self.expect(200, self.change_push({"url": "http://hook.example.com/", "headers": {"Authorization": "new"}}))
+        url, headers = self.sent()
+        self.assertEqual((url, headers["Authorization"]), ("http://hook.example.com/", "new"))
+
     def test_mask_of_nothing(self) -> None:
         """A mask for a field that the push does not have is refused, and so is one of a new push."""
         body = {"url": URL, "headers": {"X-New": MASK}}
