@@ -122,14 +122,23 @@ class Careless(OtherWriter):
 
 
 class KeysLastWriter(Writer):
-    """A writer that remembers keys in a transaction of their own, after that of their messages."""
+    """A writer that remembers keys in a transaction of their own, after that of their messages, also if others of its
+    rows are written before the end of a batch."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._late: list[Any] = []
+        setattr(self.pending, "keep", self._late.extend)  # noqa: B010
 
     def _commit(self) -> None:
-        self.pending._keys, keys = [], self.pending._keys
         super()._commit()
-        self.pending._keys = keys
+        self.pending._keys, self._late[:] = [*self._late], []
         self._begin()
         super()._commit()
+
+    def _roll_back(self) -> None:
+        self._late.clear()
+        super()._roll_back()
 
 
 class KeysLast(OtherWriter):
