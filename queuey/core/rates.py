@@ -96,8 +96,8 @@ class _Application:
     """The buckets of one application and of its queues.
 
     A queue is known by its name, so a queue that is deleted and created again has the same rate. If there are too
-    many buckets, the longest unused one that is not full is dropped. A queue whose bucket was dropped begins with the least that any
-    dropped bucket had.
+    many buckets, the longest unused one that is not full is dropped. A queue whose bucket was dropped
+    begins with the least that any dropped bucket had.
     """
 
     __slots__ = ("_let_go", "_most", "_queues", "own", "refusals")
