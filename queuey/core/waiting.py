@@ -28,8 +28,9 @@ Look = Callable[[Merge], Deferred[MergeSlice]]
 AnyListener = Callable[[int, bool], None]
 """Is called with the incarnation of a queue in which a message arrived, and with whether it is not stable yet."""
 
-Listener = Callable[[Set[int] | None], None]
-"""Is called with the partitions in which a message arrived or disappeared; ``None``: any partition."""
+Listener = Callable[[Set[int] | None, int | None], None]
+"""Is called with the partitions in which messages arrived or disappeared (``None``: any partition), and with the number
+of messages that arrived (``None``: unknown)."""
 
 
 class Waits:
@@ -97,12 +98,12 @@ class Waits:
         if queue is not None:
             queue.tell(partitions)
         if listeners is not None:
-            _tell_all(listeners, partitions)
+            _tell_all(listeners, partitions, _arrived(written))
 
     def offer(self, incarnation: int, written: Sequence[NewMessage]) -> None:
         """Call the listeners of a queue before new messages are handed to the store: see
         ``IGroupStore.follow_writes``."""
-        _tell_all(self.listeners.get(incarnation, ()), _partitions(written))
+        _tell_all(self.listeners.get(incarnation, ()), _partitions(written), _arrived(written))
 
     def listen_to_all(self, listener: AnyListener | None) -> None:
         """Call a listener at once for all that arrives in any queue; there is one such listener, or none."""
@@ -113,7 +114,7 @@ class Waits:
 
         :param partitions: of the queue; ``None``: any.
         """
-        _tell_all(self.listeners.get(incarnation, ()), partitions)
+        _tell_all(self.listeners.get(incarnation, ()), partitions, None)
 
     def listen(self, incarnation: int, listener: Listener) -> None:
         """Call a listener at once for all that arrives in a queue and is stable, or disappears, until ``leave``."""
@@ -333,11 +334,16 @@ def _partitions(written: Sequence[NewMessage]) -> set[int]:
     return {message.partition for message in written if not message.delay}
 
 
-def _tell_all(listeners: Sequence[Listener], partitions: Set[int] | None) -> None:
+def _arrived(written: Sequence[NewMessage]) -> int | None:
+    """Return the number of new messages that are not delayed; ``None`` if the new messages are not known."""
+    return sum([not message.delay for message in written]) or None
+
+
+def _tell_all(listeners: Sequence[Listener], partitions: Set[int] | None, arrived: int | None) -> None:
     """Call all listeners; an error in one is logged, and reaches neither the others nor the writer that wakes them."""
     for listener in listeners:
         try:
-            listener(partitions)
+            listener(partitions, arrived)
         except Exception:
             report_unhandled()
 

@@ -34,7 +34,7 @@ class EndTests(LinesCase):
     def test_its_deadline_while_it_tries(self) -> None:
         self.later = True
         waiting = [self.wait(5), self.wait(5)]
-        self.arrives(1)
+        self.arrives(1, 1)
         self.clock.advance(6)
         self.assertEqual([one.called for one in waiting], [False, False])
         self.tried[0].answer.callback(some())
@@ -65,7 +65,7 @@ class EndTests(LinesCase):
     def test_one_that_hangs_up_while_it_tries(self) -> None:
         self.later = True
         waiting = [self.wait(limit=limit) for limit in (1, 2)]
-        self.arrives(1)
+        self.arrives(1, 1)
         waiting[0].cancel()
         self.failureResultOf(waiting[0], CancelledError)
         self.assertTrue(self.tried[0].answer.called)

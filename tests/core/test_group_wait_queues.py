@@ -246,18 +246,53 @@ class OrderTests(LinesCase):
     def test_first_come_first_served(self) -> None:
         waiting = [self.wait(limit=limit) for limit in range(1, 7)]
         self.at_once = [some(1), some(2)]
-        self.arrives(1)
+        self.waits.wake(QUEUE)
+        self.clock.advance(0)
         self.assertEqual([one.called for one in waiting], [True, True] + [False] * 4)
         self.assertEqual(self.limits(), [1, 2, 3, 4])
         self.at_once = [some(3)]
         self.arrives(1)
         self.assertEqual([one.called for one in waiting], [True] * 3 + [False] * 3)
-        self.assertEqual(self.limits()[4:], [3, 4, 5, 6])
+        self.assertEqual(self.limits()[4:], [3, 4])
+
+    def test_no_more_than_messages_that_have_come(self) -> None:
+        """And one more at a time after those, since nothing may be left."""
+        for limit in range(1, 10):
+            self.wait(limit=limit)
+        self.arrives(1)
+        self.assertEqual(self.limits(), [1])
+        self.wait_queues.tell(self.group, {1}, 1)
+        self.arrives(1, 1)
+        self.assertEqual(self.limits()[1:], [1, 2, 3])
+        self.wait_queues.changed(self.group, {}, {1}, 2)
+        self.clock.advance(0)
+        self.assertEqual(self.limits()[4:], [1, 2])
+
+    def test_one_after_another_as_long_as_there_is_something(self) -> None:
+        """Whatever was known of it: a claim that waits does not miss a message."""
+        waiting = [self.wait(limit=limit) for limit in range(1, 10)]
+        self.at_once = [some()] * 7
+        self.arrives(1)
+        self.assertEqual([one.called for one in waiting], [True] * 7 + [False] * 2)
+
+    def test_one_under_a_key_does_not_stand_before_others(self) -> None:
+        """It may get nothing of what there is."""
+        keyed, waiting = self.wait(limit=1, key=b"k" * 16), [self.wait(limit=limit) for limit in (2, 3)]
+        self.at_once = [NOTHING, some(), NOTHING, some()]
+        self.arrives(1)
+        self.assertEqual(self.limits(), [1, 2, 1, 3, 1])
+        self.assertEqual([one.called for one in (keyed, *waiting)], [False, True, True])
+
+    def test_those_under_a_key_end(self) -> None:
+        for _ in range(20):
+            self.wait(key=b"k" * 16)
+        self.arrives(1)
+        self.assertEqual(len(self.tried), 16)
 
     def test_as_many_as_there_is_something_for(self) -> None:
         self.later = True
         waiting = [self.wait(limit=limit) for limit in range(1, 101)]
-        self.arrives(1)
+        self.arrives(*[1] * 50)
         rounds: list[int] = []
         while len(self.tried) > sum(rounds):
             first = sum(rounds)
@@ -276,7 +311,7 @@ class OrderTests(LinesCase):
     def test_a_failure_is_of_those_that_were_tried(self) -> None:
         waiting = [self.wait() for _ in range(6)]
         self.at_once = [Unavailable("It does not answer.")] * 4
-        self.arrives(1)
+        self.arrives(1, 1, 1, 1)
         for one in waiting[:4]:
             self.failureResultOf(one, Unavailable)
         self.assertEqual(([one.called for one in waiting[4:]], len(self.tried)), ([False] * 2, 4))

@@ -220,16 +220,24 @@ class WakingTests(WaitsCase):
     def test_a_listener_that_fails(self) -> None:
         """Neither the others nor the writer that wakes them see its error."""
 
-        def fail(partitions: object) -> None:
+        def fail(partitions: object, arrived: object) -> None:
             raise ZeroDivisionError
 
         told: list[object] = []
         self.waits.listen(QUEUE, fail)
-        self.waits.listen(QUEUE, told.append)
+        self.waits.listen(QUEUE, lambda *all: told.append(all))
         self.waits.wake(QUEUE)
         self.waits.removed(QUEUE, None)
-        self.assertEqual(told, [None, None])
+        self.assertEqual(told, [(None, None)] * 2)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
+
+    def test_a_listener_learns_how_many_have_come(self) -> None:
+        """Delayed messages are not there yet."""
+        told: list[object] = []
+        self.waits.listen(QUEUE, lambda *all: told.append(all))
+        self.waits.wake(QUEUE, [new(1), new(2, 0.5), new(1)])
+        self.waits.offer(QUEUE, [new(3)])
+        self.assertEqual(told, [({1}, 2), ({3}, 1)])
 
     def test_whose_queue_and_partition_it_is(self) -> None:
         one, two = self.wait(partitions=(1, 3)), self.wait(partitions=(2,))

@@ -243,6 +243,7 @@ class _Waiting:
     taken twice would have to be released, and those that are delivered at most once cannot be.
 
     :ivar number: of its deadline.
+    :ivar keyed: whether it has an Idempotency-Key.
     """
 
     def __init__(
@@ -257,6 +258,7 @@ class _Waiting:
         strict: bool,
     ) -> None:
         self.number = 0
+        self.keyed = claiming.key is not None
         self._waits = wait_queues.waits
         self._sources = sources
         self._claiming = claiming
@@ -364,11 +366,12 @@ class _Waiting:
 class _Place:
     """The place of a claim in the line of one group."""
 
-    __slots__ = ("_at", "_waiting")
+    __slots__ = ("_at", "_waiting", "keyed")
 
     def __init__(self, waiting: _Waiting, at: int) -> None:
         self._waiting = waiting
         self._at = at
+        self.keyed = waiting.keyed
 
     @property
     def look_pause(self) -> None:

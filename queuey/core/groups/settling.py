@@ -101,7 +101,7 @@ def _settle(
             got: SettleAnswer = result.answers[0]  # type: ignore[assignment]
             if _IN_PART.isdisjoint(got.outcomes):
                 claims.settled(queue, got.outcomes)
-                claims.wait_queues.changed(group, result.after, asked.touched)
+                claims.wait_queues.changed(group, result.after, asked.touched, len(asked.outcomes))
                 if not answer.called:
                     answer.callback(asked.settled(got))
             else:
@@ -112,7 +112,7 @@ def _settle(
             on_done(Failure())  # the caller waits without a limit of its own
 
     def on_done(result: tuple[Outcome, ...] | Failure) -> None:
-        claims.wait_queues.tell(group, asked.touched)
+        claims.wait_queues.tell(group, asked.touched, len(asked.outcomes))
         if not answer.called:
             answer.callback(result)
 
@@ -143,7 +143,7 @@ async def settle_and_take(
             terms = await claims.directory.terms(queue, group)
             outcomes = await finished(claims, queue, group, terms, asked, answer)
     finally:
-        claims.wait_queues.tell(group, asked.touched)
+        claims.wait_queues.tell(group, asked.touched, len(asked.outcomes))
     return Delivered(delivered.deliveries, delivered.blocked, outcomes)
 
 

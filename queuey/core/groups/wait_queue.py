@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Mapping, Set
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
 from queuey.core.deadlines import Expiring
+from queuey.core.groups.in_line import InLine
 from queuey.core.groups.values import Claiming, Delivered
 from queuey.core.waiting import Waits
 from queuey.deferreds import NextTurn
@@ -23,8 +24,8 @@ from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
 _FIRST: Final = 4
-"""Number of waiting claims that are attempted first after a wake-up; while all get messages, each next batch is this
-many times larger."""
+"""Number of waiting claims that are attempted first after a wake-up, if it is not known to be for fewer; while all get
+messages, each next batch is this many times larger."""
 
 _MOST: Final = 16
 """Maximum number of waiting claims that are attempted at the same time."""
@@ -41,23 +42,6 @@ May = Callable[[], Coroutine[Deferred[Any], Any, None]]
 
 Attempt = Callable[[Queue, Group, Claiming, tuple[int, ...], May | None], Coroutine[Deferred[Any], Any, Delivered]]
 """Attempts a claim of a group once, in some partitions."""
-
-
-class InLine(Protocol):
-    """What stands in a wait queue.
-
-    :ivar look_pause: see ``Claiming``.
-    """
-
-    @property
-    def look_pause(self) -> Callable[[], float] | None:
-        """The pause between two looks for it."""
-
-    def attempt(self, partitions: tuple[int, ...]) -> Deferred[bool]:
-        """Attempt the claim.
-
-        :return: fires with whether the claim has left the wait queue and further claims may get messages; never fails.
-        """
 
 
 NOTHING: Final = Delivered(())
@@ -98,21 +82,27 @@ class WaitQueues:
         if not self._by_group[gid]:
             del self._by_group[gid]
 
-    def changed(self, group: Group, after: Mapping[int, After], ready: Set[int] = _NONE) -> None:
+    def changed(
+        self, group: Group, after: Mapping[int, After], ready: Set[int] = _NONE, claims: int | None = None
+    ) -> None:
         """Store when the next messages of partitions fall due; the waiting claims are woken then.
 
         :param ready: partitions that may have messages now; the claims that wait for them are woken at once.
+        :param claims: how many claims those messages are enough for; see ``WaitQueue.tell``.
         """
         for wait_queue in self._by_group.get(group.gid, ()):
             for partition, then in after.items():
                 wait_queue.due(partition, then.due)
             if ready:
-                wait_queue.tell(ready)
+                wait_queue.tell(ready, claims)
 
-    def tell(self, group: Group, partitions: Set[int] | None = None) -> None:
-        """Wake the waiting claims: some partitions, or any if ``None``, may have messages."""
+    def tell(self, group: Group, partitions: Set[int] | None = None, claims: int | None = None) -> None:
+        """Wake the waiting claims: some partitions, or any if ``None``, may have messages.
+
+        :param claims: how many claims these messages are enough for; ``None``: unknown.
+        """
         for wait_queue in self._by_group.get(group.gid, ()):
-            wait_queue.tell(partitions)
+            wait_queue.tell(partitions, claims)
 
 
 class WaitQueue:
@@ -123,22 +113,8 @@ class WaitQueue:
     """
 
     __slots__ = (
-        "_dues",
-        "_everywhere",
-        "_joined",
-        "_looks",
-        "_nothing",
-        "_notified",
-        "_serving",
-        "_starting",
-        "_timer",
-        "_until",
-        "_wait_queues",
-        "_waiters",
-        "group",
-        "news",
-        "partitions",
-        "queue",
+        "_claims", "_dues", "_everywhere", "_joined", "_looks", "_nothing", "_notified", "_serving", "_starting",
+        "_timer", "_until", "_wait_queues", "_waiters", "group", "news", "partitions", "queue",
     )  # fmt: skip
 
     def __init__(self, wait_queues: WaitQueues, queue: Queue, group: Group, partitions: tuple[int, ...]) -> None:
@@ -151,6 +127,7 @@ class WaitQueue:
         self._waiters: dict[InLine, None] = {}
         self._notified = _NONE
         self._everywhere = False
+        self._claims = 0
         self._serving = False
         self._starting = NextTurn(wait_queues.waits.clock)
         self._dues: dict[int, Ticks] = {}
@@ -212,16 +189,19 @@ class WaitQueue:
         """
         self._waiters[waiter] = None
         if self.news != news:
-            self.tell(None)
+            self.tell(None, 1)
         self._set_timer()
         if self._looks is None:
             self._look_later()
         elif waiter.look_pause is None:
             self._look_in_time(self._looks)
 
-    def tell(self, partitions: Set[int] | None) -> None:
+    def tell(self, partitions: Set[int] | None, claims: int | None = None) -> None:
         """Notify the wait queue that some partitions, or any if ``None``, may have messages. Claims are attempted in
-        the next reactor turn."""
+        the next reactor turn.
+
+        :param claims: how many claims these messages are enough for; ``None``: unknown. So many are attempted first.
+        """
         if partitions is None:
             self._everywhere = True
         elif partitions.isdisjoint(self.partitions):
@@ -230,8 +210,10 @@ class WaitQueue:
             self._notified |= partitions
         self.news += 1
         self._nothing = None
-        if self._waiters and not self._serving:
-            self._starting.call(self._start)
+        if self._waiters:  # claims that make their first attempt now compare ``news``; see ``stand``
+            self._claims += _FIRST if claims is None else claims
+            if not self._serving:
+                self._starting.call(self._start)
 
     def due(self, partition: int, due: Ticks | None) -> None:
         """Store when the next message of a partition falls due."""
@@ -264,7 +246,7 @@ class WaitQueue:
     async def _serve(self) -> None:
         """Attempt the first waiting claims, batch by batch, until one of them gets no message and no further
         notification has come."""
-        most, served = _FIRST, False
+        more, served = 0, False
         try:
             while self._waiters and (self._notified or self._everywhere):
                 partitions = self.partitions
@@ -272,16 +254,32 @@ class WaitQueue:
                     partitions = tuple([number for number in partitions if number in self._notified])
                 notified, everywhere = self._notified, self._everywhere
                 self._notified, self._everywhere = _NONE, False
-                first = list(islice(self._waiters, most))
+                most = more or max(1, min(_FIRST, self._claims))
+                first, self._claims = self._first(most), 0
                 got = await gatherResults([waiter.attempt(partitions) for waiter in first])
-                if all(got):
+                sure = [one for waiter, one in zip(first, got, strict=True) if not waiter.keyed]
+                if any(got) and all(sure):
                     self._notified |= notified
                     self._everywhere = self._everywhere or everywhere
-                    most = min(_MOST, most * _FIRST)
+                    more = min(_MOST, most * _FIRST) if more or most == _FIRST else 1
+                else:
+                    more = 0
             served = True
         finally:
             self._serving = False
-            self._everywhere = self._everywhere or not served  # after an error attempt all partitions next time
+            if not served:  # after an error attempt all partitions next time
+                self._everywhere, self._claims = True, _FIRST
+
+    def _first(self, most: int) -> list[InLine]:
+        """Return the first waiting claims: ``most`` without a key, and those with a key between them, which may get
+        nothing although there are messages."""
+        first = list[InLine]()
+        for waiter in islice(self._waiters, _MOST):
+            if not most:
+                break
+            first.append(waiter)
+            most -= not waiter.keyed
+        return first
 
     def _set_timer(self) -> None:
         """Set the timer to the time at which the first message falls due."""
@@ -341,6 +339,7 @@ class _Waiter(Deferred[Delivered]):
         super().__init__(_hung_up)
         self.number = 0
         self._wait_queue = wait_queue
+        self.keyed = claiming.key is not None
         self._claiming = claiming
         self._got = got
         self._may = may
@@ -357,7 +356,7 @@ class _Waiter(Deferred[Delivered]):
 
         :return: fires with whether the claim has left the wait queue and further claims may get messages; never fails.
         """
-        if self._claiming.key is not None:
+        if self.keyed:
             partitions = self._wait_queue.partitions
         self._attempt = Deferred.fromCoroutine(self._wait_queue.attempt(self._claiming, partitions, self._may))
         return self._attempt.addCallbacks(self._answered, self._failed)
