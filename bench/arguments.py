@@ -1,4 +1,4 @@
-"""The arguments of the benchmarks: a few numbers, each of which may be left out."""
+"""Reads the arguments of the benchmarks: a few optional numbers."""
 
 from __future__ import annotations
 

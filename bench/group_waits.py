@@ -87,7 +87,7 @@ def settle_all(port: int, count: int) -> None:
 
 
 def unanswered(sockets: Sequence[socket.socket], answers: int) -> list[socket.socket]:
-    """Wait for so many answers, from any connection; each is a 200 with a message.
+    """Wait until ``answers`` connections have an answer; check that each is a 200 with a message.
 
     :return: those that still wait.
     """

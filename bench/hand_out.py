@@ -1,8 +1,8 @@
 """How soon a worker that waits has a message: from the POST to the answer of the claim, against a POST by itself.
 
-By turns, one message is posted to a queue without a waiting claim, and one to a queue of which a worker has a claim
-that waits on another connection. The worker then acks it, which is not measured. Printed are the medians of the times
-from the first byte of the POST to the last one of its answer, and to the last one of the answer of the claim.
+In turns, it posts a message to a queue without a waiting claim, and a message to a queue for which the claim of a
+worker waits on another connection. The worker then acks the message, which is not measured. It prints the median times
+from the first byte of the POST to the last byte of its answer, and to the last byte of the answer to the claim.
 
     python -m bench.hand_out [ROUNDS [COUNT]]
 

@@ -2,9 +2,9 @@
 
     python -m bench.metering [ROUNDS [SECONDS [APPLICATIONS]]]
 
-Two daemons take turns, one of which counts nothing. Then a third application, to which so many others have written, is
-asked for its metrics, while another client asks it for next to nothing, one request after the other: the longest wait
-of that client is the longest gap of the reactor. A message of the same size is asked for as well, and compared.
+Two daemons take turns; one of them does not count. Then a third daemon, which counts messages of APPLICATIONS
+applications, is asked for its metrics, while another client sends it small requests one after the other: the longest
+wait of that client is the longest gap of the reactor. A read of a message of the same size is measured for comparison.
 """
 
 from __future__ import annotations

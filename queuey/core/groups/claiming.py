@@ -19,7 +19,7 @@ from queuey.interfaces import IGroupStore
 from queuey.model.groups.commands import Command, GiveBack, Ran, Settle, SettleAnswer, Take, TakeAnswer
 from queuey.model.groups.receipts import Receipts
 from queuey.model.groups.settings import Group
-from queuey.model.groups.terms import UNCHANGED, Outcome, Terms
+from queuey.model.groups.terms import Outcome, Terms, applied_by
 from queuey.model.queues.queue import Queue
 from queuey.model.timeid import SECOND, Ticks
 
@@ -184,8 +184,7 @@ class Claims:
 
 def _after(settled: SettleAnswer | None, error: QueueyError) -> QueueyError:
     """Return the error of a claim that fails after its settlements were stored."""
-    changed = settled is not None and not UNCHANGED.issuperset(settled.outcomes)
-    return error.after("partly") if changed else error
+    return error if settled is None else error.after(applied_by(settled.outcomes))
 
 
 def _passed_over(failure: Failure) -> None:

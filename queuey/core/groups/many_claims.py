@@ -17,7 +17,7 @@ from queuey.core.groups.wait_queue import May, WaitQueue, WaitQueues
 from queuey.errors import KeyInUse, QueueyError, StorageFull, Unavailable
 from queuey.interfaces import IPolicies
 from queuey.model.groups.settings import Group
-from queuey.model.groups.terms import UNCHANGED, Outcome
+from queuey.model.groups.terms import Outcome, applied_by
 from queuey.model.queues.queue import Queue
 
 MAX_SOURCES: Final = 100
@@ -120,7 +120,7 @@ class ManyClaims:
             outcomes = await self._settled(sources)
             if settled is not None:
                 settled(outcomes)
-            applied = _applied(outcomes)
+            applied = applied_by(outcomes)
             try:
                 served: Served = (None, Delivered(()))
                 if key is not None:
@@ -141,7 +141,7 @@ class ManyClaims:
         outcomes = tuple(outcome for result in results if isinstance(result, tuple) for outcome in result)
         failed = {at: result for at, result in zip(some, results, strict=True) if isinstance(result, QueueyError)}
         for at, error in failed.items():
-            said = {_applied(outcomes), *(one.applied for one in failed.values())}
+            said = {applied_by(outcomes), *(one.applied for one in failed.values())}
             applied = next(word for word in ("unknown", "partly", "no") if word in said)
             if isinstance(error, Unavailable | StorageFull):
                 raise error.but(applied)
@@ -231,11 +231,6 @@ class ManyClaims:
         if problem is not None:
             raise problem
         return None, Delivered((), blocked)
-
-
-def _applied(outcomes: Sequence[Outcome]) -> str:
-    """Return what an error says that comes after these settlements."""
-    return "no" if UNCHANGED.issuperset(outcomes) else "partly"
 
 
 class _Waiting:

@@ -135,7 +135,8 @@ class Redrives:
         """Redrive some messages: dead letters from the group's current dead-letter queue, and set-aside messages.
 
         It is idempotent: a repeated call redrives no message twice. If the limit of messages in flight is reached, it
-        stops and returns a continuation point. A dead letter of which no copy can be stored is left and counted.
+        stops and returns a continuation point. If a copy of a dead letter cannot be stored, the
+        dead letter stays where it is, and is counted in ``left``.
 
         :return: fails with ``InvalidRequest`` if ``after`` is not a continuation point of an earlier call,
             ``NoSuchGroup``, ``NoSuchQueue``, or ``Unavailable``, whose ``applied`` describes all messages together.

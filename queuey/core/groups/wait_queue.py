@@ -200,7 +200,8 @@ class WaitQueue:
         """Notify the wait queue that some partitions, or any if ``None``, may have messages. Claims are attempted in
         the next reactor turn.
 
-        :param claims: how many claims these messages are enough for; ``None``: unknown. So many are attempted first.
+        :param claims: the number of claims that these messages are enough for, which is the number of claims
+            attempted first; ``None`` if unknown.
         """
         if partitions is None:
             self._everywhere = True

@@ -16,6 +16,7 @@ from queuey.model.pushes.settings import (
     Push,
     closed_push,
     header_bytes,
+    masked,
     open_push,
     private_part,
 )
@@ -83,7 +84,7 @@ class PushSealing:
             found = self.opened(push)
         except Unsealable:
             found = push
-        return _masked(found)
+        return masked(found)
 
     def edited(self, current: Push | None, edit: Callable[[Push | None], Push]) -> tuple[Push, Push]:
         """Change a push.
@@ -100,7 +101,7 @@ class PushSealing:
         if current is not None:
             with suppress(Unsealable):  # which is no problem if the change gives the URL and all values
                 base = self.opened(current)
-        found = edit(None if base is None else _masked(base))
+        found = edit(None if base is None else masked(base))
         keeps = MASK in dict(found.headers).values()
         if base is not None:
             if keeps and _origin(found) != _origin(base):
@@ -140,10 +141,6 @@ class PushSealing:
         if seals is None:
             raise Unsealable(NO_LIBRARIES)
         return seals
-
-
-def _masked(push: Push) -> Push:
-    return attrs.evolve(push, headers=tuple((name, MASK) for name, _ in push.headers))
 
 
 def _origin(push: Push) -> tuple[str, str, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from enum import Enum
 from typing import Final
 
@@ -73,6 +73,11 @@ class Outcome(Enum):
 
 UNCHANGED: Final = frozenset((Outcome.ALREADY_ACKED, Outcome.STALE, Outcome.INVALID, Outcome.LATER))
 """The outcomes of settlements that did not change the state."""
+
+
+def applied_by(outcomes: Iterable[Outcome]) -> str:
+    """Return the ``applied`` of an error that comes after settlements with these outcomes."""
+    return "no" if UNCHANGED.issuperset(outcomes) else "partly"
 
 
 # Claims

@@ -176,13 +176,17 @@ def private_part(push: Push) -> bytes:
     return json.dumps({"url": push.url, "headers": [value for _, value in push.headers]}).encode("ascii")
 
 
+def masked(push: Push) -> Push:
+    """Return a push with masks for the values of its header fields."""
+    return attrs.evolve(push, headers=tuple((name, MASK) for name, _ in push.headers))
+
+
 def closed_push(push: Push, sealed: bytes) -> Push:
     """Return an open push as it is stored.
 
     :param sealed: its ``private_part``, encrypted.
     """
-    headers = tuple((name, MASK) for name, _ in push.headers)
-    return attrs.evolve(push, url=attrs.evolve(push.target, rest="/").url, headers=headers, sealed=sealed)
+    return attrs.evolve(masked(push), url=attrs.evolve(push.target, rest="/").url, sealed=sealed)
 
 
 def open_push(push: Push, private: bytes) -> Push:

@@ -28,7 +28,7 @@ from queuey.http.wire import Request
 from queuey.model import fields
 from queuey.model.applications.access import Operation, is_application
 from queuey.model.groups.settings import Group, GroupSettings
-from queuey.model.groups.terms import UNCHANGED, Outcome
+from queuey.model.groups.terms import Outcome, applied_by
 from queuey.model.messages.columns import sizes
 from queuey.model.messages.message import Message
 from queuey.model.queues.queue import Guarantee, Queue
@@ -128,7 +128,7 @@ class SettledFirst:
     def note(self, outcomes: Sequence[Outcome]) -> None:
         """Store the outcomes; raise the error if the request had to end while the settlements were being stored."""
         self._storing = False
-        self._applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
+        self._applied = applied_by(outcomes)
         if self._why is not None:
             raise self._why
 

@@ -24,7 +24,7 @@ from queuey.model.applications.access import Operation
 from queuey.model.fields import DELAY, LEASE
 from queuey.model.groups.entries import MAX_REASON
 from queuey.model.groups.receipts import RECEIPT
-from queuey.model.groups.terms import UNCHANGED, Action, Outcome
+from queuey.model.groups.terms import Action, Outcome, applied_by
 from queuey.model.telemetry.served import SETTLE
 
 SETTLEMENTS: Final = f"{GROUP}/settlements"
@@ -71,7 +71,7 @@ class V2Settlements:
         if not _FAILED.isdisjoint(outcomes):
             failed = sum([outcome in _FAILED for outcome in outcomes])
             text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
-            applied = "no" if UNCHANGED.issuperset(outcomes) else "partly"
+            applied = applied_by(outcomes)
             raise Problem("stale-receipts", text, applied=applied, members={"outcomes": json.loads(told)})
         request.answer(200, HEAD, f'{{"outcomes":{told}}}\n'.encode("ascii"))
 
