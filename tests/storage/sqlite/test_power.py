@@ -47,7 +47,7 @@ STEPS_AGAIN = 60
 STEP = 40
 """Rows that are deleted in one transaction here, so that purges and sweeps take several."""
 
-MUTANT_SEEDS, MUTANT_STEPS, MUTANT_CUTS = range(25, 85), 60, range(30)
+MUTANT_SEEDS, MUTANT_STEPS, MUTANT_CUTS = range(1, 21), 60, range(30)
 """Runs that a mutant is looked for in at the most; those with a small defect need some."""
 
 
