@@ -39,4 +39,4 @@ def settled_before(outcomes: Sequence[Outcome]) -> str:
 ANY: Final[tuple[Any, str, Any]] = (ManyClaims, "_given", given_by_nobody)
 ALL: Final[tuple[Any, str, Any]] = (ManyClaims, "_claim", takes_of_all)
 NONE: Final[tuple[Any, str, Any]] = (ManyClaims, "_settled", settles_nothing)
-UNSAID: Final[tuple[Any, str, Any]] = (many_claims, "_applied", settled_before)
+UNSAID: Final[tuple[Any, str, Any]] = (many_claims, "applied_by", settled_before)
