@@ -75,7 +75,7 @@ from tests.histories.keys import key_of
 from tests.histories.record import Send
 from tests.live.cassandra.histories import Outcome, Spot, Stored
 from tests.storage.cassandra.row_tables import RowTables
-from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.cassandra.store.store_support import StoreSubject
 
 
 class World:
