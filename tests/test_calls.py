@@ -45,7 +45,7 @@ class CallsTests(SynchronousTestCase):
 
     def test_claims(self) -> None:
         """All that a claim and a settlement take besides the work on the state of the group."""
-        bounds = zip(counted_claims(self.daemon, 3).items(), ((225, 34), (210, 20), (285, 34)), strict=True)
+        bounds = zip(counted_claims(self.daemon, 3).items(), ((190, 34), (190, 20), (260, 34)), strict=True)
         for (way, calls), (most, answer) in bounds:
             parts = {name: number for name, number in calls.parts.items() if name != "commands of groups"}
             self.assertLess(len(parts), len(calls.parts), way)

@@ -55,19 +55,20 @@ class ShieldedWriteTests(SynchronousTestCase):
         self.heard: list[object] = []
         self.wrong: Exception | None = None
 
-    def wait(self) -> CoroutineRunner:
+    def wait(self) -> CoroutineRunner[str]:
         @coroutine
         def wait() -> Generator[Any, Any, None]:
             self.heard.append((yield ShieldedWrite(self.writing, self.done)))
 
-        return CoroutineRunner(wait(), self.on_done)
+        return CoroutineRunner(wait(), self.on_done, "a write")
 
     def done(self, number: int) -> None:
         self.heard.append(f"stored {number}")
         if self.wrong is not None:
             raise self.wrong
 
-    def on_done(self, failure: Failure | None) -> None:
+    def on_done(self, of: str, failure: Failure | None) -> None:
+        self.assertEqual(of, "a write")
         self.heard.append(None if failure is None else failure.type)
 
     def test_result(self) -> None:
@@ -124,9 +125,9 @@ class ShieldedWriteTests(SynchronousTestCase):
         def wait() -> Generator[Any, Any, None]:
             yield write
 
-        first = CoroutineRunner(wait(), self.on_done)
+        first = CoroutineRunner(wait(), self.on_done, "a write")
         self.assertTrue(first.waits)
-        self.assertRaises(RuntimeError, CoroutineRunner, wait(), self.on_done)
+        self.assertRaises(RuntimeError, CoroutineRunner, wait(), self.on_done, "a write")
 
 
 class QuestionTests(SynchronousTestCase):

@@ -42,6 +42,9 @@ class ApplicationKeys:
     """
 
     owners: Owners
+    _shown: dict[tuple[bytes, str], Lasting] = attrs.field(factory=dict, init=False, eq=False, repr=False)
+    """What the keys prove that were shown last, by their digests and applications: ten thousand connections may show
+    the same key, and each remembers that."""
 
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
         """Return the application's principal; fails with ``BadCredentials`` for an unknown key, or with
@@ -57,7 +60,13 @@ class ApplicationKeys:
         digest = digest_of(credential.value)
         if self.owners.known(digest) != credential.application:
             return None
-        return Lasting(_proven(credential.application), partial(self._use, digest))
+        key = (digest, credential.application)
+        lasting = self._shown.get(key)
+        if lasting is None:
+            if len(self._shown) >= MAX_KEPT:
+                self._shown.clear()
+            lasting = self._shown[key] = Lasting(_proven(credential.application), partial(self._use, digest))
+        return lasting
 
     def _use(self, digest: bytes) -> bool:
         self.owners.use(digest)

@@ -301,7 +301,7 @@ class Root(Resource):
             if not request.finished and not request.lasts:
                 request.finish()
         elif isinstance(failure.value, TooManyRequests):
-            holding = CoroutineRunner(self._hold(request, failure), partial(self._refuse, request))
+            holding = CoroutineRunner(self._hold(request, failure), self._refuse, request)
             if holding.waits:
                 request.serving = holding
         else:

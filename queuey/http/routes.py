@@ -39,7 +39,7 @@ class Endpoint(Protocol):
     def handle(self) -> Handler:
         """See above."""
 
-    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner[Request]:
         """Serve a request whose head has a plan.
 
         :raise Exception: if the request could not be handled at all.
@@ -103,9 +103,9 @@ class Served:
         route.check(request)
         await route.handler(request, admitted, **rest)
 
-    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner[Request]:
         """See :class:`Endpoint`."""
-        return CoroutineRunner(self.handle(request, **plan.names), partial(on_done, request))
+        return CoroutineRunner(self.handle(request, **plan.names), on_done, request)
 
 
 class ServedOnChoice(Served):
@@ -137,18 +137,18 @@ class ServedOnQueue(Served):
         route.check(request)
         await route.handler(request, admitted, **rest)
 
-    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner[Request]:
         """See :class:`Endpoint`."""
         route = self._route
         if request.connection.hooks.traces is not None:
             request.note()
         admitted = self.gate.admit_at_once(request, plan, route.operation)
         if admitted is None:
-            return CoroutineRunner(self.handle(request, **plan.names), partial(on_done, request))
+            return CoroutineRunner(self.handle(request, **plan.names), on_done, request)
         if not plan.checked:
             route.check(request)
             plan.checked = True
-        return CoroutineRunner(route.handler(request, admitted, **plan.others), partial(on_done, request))
+        return CoroutineRunner(route.handler(request, admitted, **plan.others), on_done, request)
 
 
 @attrs.frozen(eq=False)
@@ -159,9 +159,9 @@ class OpenRoute:
     path: str
     handle: Handler
 
-    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner[Request]:
         """See :class:`Endpoint`."""
-        return CoroutineRunner(self.handle(request), partial(on_done, request))
+        return CoroutineRunner(self.handle(request), on_done, request)
 
 
 @attrs.frozen(eq=False)
@@ -176,6 +176,6 @@ class BodyRoute:
     handle: Handler
     look: Callable[[Request], None]
 
-    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner:
+    def begin(self, request: Request, plan: Plan, on_done: OnDone) -> CoroutineRunner[Request]:
         """See :class:`Endpoint`."""
-        return CoroutineRunner(self.handle(request), partial(on_done, request))
+        return CoroutineRunner(self.handle(request), on_done, request)

@@ -94,7 +94,7 @@ class _Run:
             claimed, messages = self.take_of(partition, Wanted(limit, asked.lease, None, size, not shares))
             blocked = blocked or claimed.blocked
             if claimed.taken:
-                shares.append(Share(partition, self.index(partition).generation, claimed.taken, messages))
+                shares.append(Share(partition, self.touched[partition].generation, claimed.taken, messages))
                 limit -= len(claimed.taken)
                 if len(asked.partitions) > 1:
                     size -= sum([len(message.content.body) for message in messages if message is not None])

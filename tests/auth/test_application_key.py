@@ -85,6 +85,30 @@ class ApplicationKeyTests(Contracts.Authenticator):
         found.again()
         self.assertEqual(self.owners.used, [digest("a-good-key")])
 
+    def test_one_object_for_all_who_show_it(self) -> None:
+        """So ten thousand connections that show the same key do not each keep what it proves."""
+        keys = ApplicationKeys(Owners({digest(f"key {number}"): "a" for number in range(MAX_KEPT + 1)}))
+        shown = [Credential("application", f"key {number}", "a") for number in range(MAX_KEPT + 1)]
+        first = keys.lasting(shown[0])
+        self.assertIs(keys.lasting(shown[0]), first)
+        for credential in shown:
+            keys.lasting(credential)
+        self.assertLessEqual(len(keys._shown), MAX_KEPT)
+        again = keys.lasting(shown[0])
+        assert first is not None
+        assert again is not None
+        self.assertEqual(again.principals, first.principals)
+
+    def test_a_key_of_another_application_now(self) -> None:
+        """It proves that one."""
+        keys = self.make()
+        keys.lasting(Credential("application", "a-good-key", "a"))
+        self.owners.in_force = {digest("a-good-key"): "b"}
+        self.assertIsNone(keys.lasting(Credential("application", "a-good-key", "a")))
+        found = keys.lasting(Credential("application", "a-good-key", "b"))
+        assert found is not None
+        self.assertEqual(found.principals, frozenset({"app:b"}))
+
     def test_not_lasting(self) -> None:
         """Nothing lasts of another application's key, of a false one, or of another scheme."""
         for credential in (

@@ -7,7 +7,6 @@ there, since much can change meanwhile.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 from queuey.deferreds import CoroutineRunner
 from queuey.errors import NoSuchQueue
@@ -18,7 +17,9 @@ from queuey.model.applications.access import Operation, is_application
 from queuey.model.queues.queue import MAX_NAME
 
 
-def first_look(request: Request, endpoint: Served, names: Mapping[str, str], on_done: OnDone) -> CoroutineRunner | None:
+def first_look(
+    request: Request, endpoint: Served, names: Mapping[str, str], on_done: OnDone
+) -> CoroutineRunner[Request] | None:
     """Find out whether a request would be let in, and call ``on_done`` with the result.
 
     :param names: what the path names.
@@ -33,9 +34,9 @@ def first_look(request: Request, endpoint: Served, names: Mapping[str, str], on_
         name = names["queue"]
     request.note()
     if isinstance(endpoint, ServedOnChoice):
-        return CoroutineRunner(_prove(gate, request, names["application"]), partial(on_done, request))
+        return CoroutineRunner(_prove(gate, request, names["application"]), on_done, request)
     looking = _look(gate, request, names["application"], name, endpoint.operation)
-    return CoroutineRunner(looking, partial(on_done, request))
+    return CoroutineRunner(looking, on_done, request)
 
 
 async def _prove(gate: Gate, request: Request, application: str) -> None:

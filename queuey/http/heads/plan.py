@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from queuey.core.groups.values import Claiming
     from queuey.http.admission.gate import AdmittedToQueue
     from queuey.http.routes import Endpoint
     from queuey.model.applications.policy import Policy
@@ -28,9 +29,12 @@ class Decision:
     :ivar limited: whether the application has rates.
     :ivar challenge: the authentication schemes that the application accepts.
     :ivar stored: the word of an answer for how messages are stored; ``None`` until messages were stored.
+    :ivar body: the last body of a claim, if the next one may be the same, and ``parsed`` the claim that it asks for.
     """
 
-    __slots__ = ("admitted", "again", "challenge", "limited", "own", "policy", "queue", "stored")
+    __slots__ = (
+        "admitted", "again", "body", "challenge", "limited", "own", "parsed", "policy", "queue", "stored",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -51,6 +55,8 @@ class Decision:
         self.limited = limited
         self.challenge = challenge
         self.stored: str | None = None
+        self.body = b""
+        self.parsed: tuple[Claiming, bool] | None = None
 
 
 class Plan:

@@ -184,13 +184,13 @@ def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ti
         due = _in_line(index, [id for id in due if id in present], terms)
     due = _fitting(due, wanted, found, 0)
     whole = len(due) == len(looked.due) or not looked.due
-    fresh = _fresh(index, found)
+    fresh, end = _fresh(index, found)
     if terms.order is Order.KEY and not terms.at_most_once:
-        return _claim_by_key(index, due, fresh, wanted, found, terms, now)
+        return _claim_by_key(index, due, fresh, end, wanted, found, terms, now)
     some = fresh[: _room(index, wanted.limit - len(due), terms)] if fresh else fresh
     if some and wanted.max_bytes is not None:
         some = _fitting(some, wanted, found, sum([found.sizes[id] for id in due]), len(due)) if whole else []
-    reach = _reached(index, found, fresh, len(some))
+    reach = _reached(index, fresh, end, len(some))
     if not due and not some:
         full = len(index.open) >= terms.max_in_flight and terms.order is Order.NONE and not terms.at_most_once
         if reach != index.reach:
@@ -203,6 +203,7 @@ def _claim_by_key(
     index: GroupIndex,
     due: Sequence[MessageId],
     fresh: Sequence[MessageId],
+    end: MessageId,
     wanted: Wanted,
     found: Found,
     terms: Terms,
@@ -211,6 +212,8 @@ def _claim_by_key(
     """Take messages that are due, and new messages, for order ``KEY``.
 
     A new message is taken only if the same claim takes every earlier open message with the same key.
+
+    :param end: see ``_fresh``.
     """
     lines, given = index.lines(), list(due)
     taken: dict[int, int] = {}
@@ -232,7 +235,7 @@ def _claim_by_key(
                 break
             given.append(id)
         examined += 1
-    reach = _reached(index, found, fresh, examined)
+    reach = _reached(index, fresh, end, examined)
     if passed:
         index.apply(Passed(tuple(passed), tuple([found.keys[id] for id in passed])))
     if not given:
@@ -277,20 +280,17 @@ def _fitting(ids: Sequence[MessageId], wanted: Wanted, found: Found, size: int, 
     return ids
 
 
-def _fresh(index: GroupIndex, found: Found) -> Sequence[MessageId]:
-    """Return the scanned messages that were not examined before; an empty list if there is a gap between them and
-    ``reach``."""
-    if not _goes_on(index, found):
-        return []
-    scanned, reach = found.scanned, index.reach
-    if not scanned or scanned[0] >= reach:
-        return scanned
-    return [id for id in scanned if id >= reach]
+def _fresh(index: GroupIndex, found: Found) -> tuple[Sequence[MessageId], MessageId]:
+    """Return the scanned messages that were not examined before, and the ``reach`` of the index once all of them are.
 
-
-def _goes_on(index: GroupIndex, found: Found) -> bool:
-    """Return whether the scan covers the group's position without a gap."""
-    return found.start is not None and found.end is not None and found.start <= index.reach <= found.end
+    If there is a gap between the scan and ``reach``, there are no such messages, and ``reach`` stays as it is.
+    """
+    scanned, start, end, reach = found.scanned, found.start, found.end, index.reach
+    if start is None or end is None or not start <= reach <= end:
+        return [], reach
+    if scanned and scanned[0] < reach:
+        scanned = [id for id in scanned if id >= reach]
+    return scanned, end
 
 
 def _room(index: GroupIndex, limit: int, terms: Terms) -> int:
@@ -302,11 +302,11 @@ def _room(index: GroupIndex, limit: int, terms: Terms) -> int:
     return min(limit, max(0, terms.max_in_flight - len(index.open)))
 
 
-def _reached(index: GroupIndex, found: Found, fresh: Sequence[MessageId], examined: int) -> MessageId:
-    """Return the new ``reach`` after ``examined`` of the new messages were examined."""
+def _reached(index: GroupIndex, fresh: Sequence[MessageId], end: MessageId, examined: int) -> MessageId:
+    """Return the new ``reach`` after ``examined`` of the new messages were examined, all of which end at ``end``."""
     if examined < len(fresh):
         return successor(fresh[examined - 1]) if examined else index.reach
-    return found.end if found.end is not None and _goes_on(index, found) else index.reach
+    return end
 
 
 def _give(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -90,10 +89,9 @@ class V2Claims:
 
     async def _waited(self, request: Request, admitted: AdmittedToQueue, group: Group, claiming: Claiming) -> Delivered:
         """Claim with a wait; the caller's access is checked again after it."""
-        queue, settled = admitted.queue, SettledFirst(claiming.settlings)
-        end = functools.partial(settled.end, request)
+        queue, settled = admitted.queue, SettledFirst(request, claiming.settlings)
         try:
-            with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end) as may:
+            with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, settled.end) as may:
                 delivered = await self.groups.claim(queue, group, claiming, may, settled.note)
                 if not delivered.deliveries:
                     await may()
@@ -120,7 +118,10 @@ class V2Claims:
 class SettledFirst:
     """The state of settlements that are stored before a claim has its messages, even if the claim fails after that."""
 
-    def __init__(self, settlings: Sequence[Settling] | None) -> None:
+    __slots__ = ("_applied", "_request", "_storing", "_why")
+
+    def __init__(self, request: Request, settlings: Sequence[Settling] | None) -> None:
+        self._request = request
         self._storing = bool(settlings)
         self._applied = "no"
         self._why: QueueyError | None = None
@@ -136,24 +137,41 @@ class SettledFirst:
         """Return the error with ``applied`` set for the settlements."""
         return error.after(self._applied)
 
-    def end(self, request: Request, error: QueueyError) -> None:
+    def end(self, error: QueueyError) -> None:
         """End the request. While the settlements are being stored, it ends only after that, so that the error reports
         them."""
         if self._storing:
             self._why = error
         else:
-            request.end(self.of(error))
+            self._request.end(self.of(error))
 
 
 def wanted(request: Request, admitted: AdmittedToQueue) -> tuple[Claiming, bool]:
     """Parse the body of a claim; return also whether bodies that are JSON are shown as JSON.
 
+    Most workers send the same body with each claim, and parsing it would be a tenth of the work on such a request; so
+    the last body is remembered with the decision to let it in, unless it or its head has what is new each time.
+
     :raise Problem: lists every error.
     """
-    key = repeats.key(request)
+    key, plan = repeats.key(request), request.head.plan
+    decision = plan.decision_for(admitted) if plan is not None and key is None else None
+    if decision is not None and decision.body == request.body and decision.parsed is not None:
+        return decision.parsed
+    asked_for = _parsed(request, admitted, key)
+    if decision is not None and asked_for[0].settlings is None:
+        decision.body, decision.parsed = request.body, asked_for
+    return asked_for
+
+
+def _parsed(request: Request, admitted: AdmittedToQueue, key: str | None) -> tuple[Claiming, bool]:
+    """Parse the body of a claim; see ``wanted``.
+
+    :param key: the Idempotency-Key.
+    """
     given = members(request, _NAMES)
     asked = Members(given)
-    found: dict[str, Any] = {"limit": fields.CLAIM_LIMIT.default, "max_bytes": fields.MAX_BYTES.default}
+    found = dict(_DEFAULTS)
     if key is not None:
         found["key"] = repeats.claim_key(request, admitted.caller, key)
     for name in _MEMBERS:
@@ -219,6 +237,8 @@ _MEMBERS: Final[Mapping[str, tuple[str, Callable[[Members, Queue], Any]]]] = {
 """The members of a claim: the attribute of ``Claiming`` that each sets, and the function that parses it."""
 
 _NAMES: Final = (*_MEMBERS, "json")
+
+_DEFAULTS: Final[Mapping[str, Any]] = {"limit": fields.CLAIM_LIMIT.default, "max_bytes": fields.MAX_BYTES.default}
 
 
 def _end(claiming: Claiming, delivered: Delivered) -> str:

@@ -103,7 +103,7 @@ class V2ManyClaims:
             asked = attrs.evolve(asked, claiming=claiming)
         if request.traced is not UNTRACED:
             request.traced.begin(RECEIVE)
-        settled = SettledFirst(asked.all_settlings)
+        settled = SettledFirst(request, asked.all_settlings)
         sources = [
             ClaimSource(queue, group, None, settlings or ())
             for queue, group, settlings in zip(queues, groups, asked.settlings, strict=True)
@@ -134,8 +134,7 @@ class V2ManyClaims:
             permit(Operation.CLAIM_MESSAGES, caller, admitted.policy.application, now)
 
         sources = [attrs.evolve(source, may=partial(check, source.queue)) for source in sources]
-        end = partial(settled.end, request)
-        with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, end):
+        with admitted.gate.ongoing.during(request, admitted, Operation.CLAIM_MESSAGES, settled.end):
             served = await claim(sources, asked.claiming, strict=asked.strict, settled=settled.note)
             if served[0] is None:
                 for at, source in enumerate(sources):

@@ -126,28 +126,29 @@ class ReadAhead:
             self._go_to(reach)
         found: Sequence[Message] = ()
         ids: Sequence[MessageId] = ()
-        now, plain, size = source.clock, True, 0
-        while len(found) < limit and (size < max_bytes or not found):
-            at = self._at
-            if at == len(self._ids):
+        now, plain, size, left = source.clock, True, 0, limit
+        while left and (size < max_bytes or not found):
+            at, count = self._at, len(self._ids)
+            if at == count:
                 if self.over and (found or self.seen >= source.newest(queue)):
                     break
-                self._read(source, queue, partition, limit - len(found))
+                self._read(source, queue, partition, left)
                 if not self._ids:
                     break
                 continue
-            end = min(at + limit - len(found), len(self._ids))
+            end = min(at + left, count)
             some: Sequence[Message]
             if self._plain and self._expires > now and size + (end - at) * self._largest <= max_bytes:
                 some, some_ids = self._messages[at:end], self._ids[at:end]
             else:
-                some, end = self._look(at, limit - len(found), max_bytes - size, not found, now, gid)
+                some, end = self._look(at, left, max_bytes - size, not found, now, gid)
                 some_ids = [message.id for message in some]
                 plain = plain and self._plain
                 if end == at:
                     break
             self._leave(end)
-            if len(found) + len(some) < limit:
+            left -= len(some)
+            if left:
                 size += sum([len(message.content.body) for message in some])
             found, ids = (some, some_ids) if not found else ([*found, *some], [*ids, *some_ids])
         if self.over and self._at == len(self._ids):

@@ -17,7 +17,6 @@ one are swept.
 from __future__ import annotations
 
 import struct
-from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final
@@ -54,7 +53,7 @@ class StateRows:
         self._head: tuple[bytes, MessageId, int, int] | None = None
         self._aside: tuple[MessageId, ...] = ()
         self._batch = 0
-        self._batches: deque[tuple[int, int]] = deque()
+        self._batches: list[tuple[int, int]] = []
         self._kept = 0
         self._fresh: tuple[int, tuple[int, ...]] | None = None
 
@@ -81,7 +80,7 @@ class StateRows:
         if head != self._head:
             put += (state, HEAD, _HEAD.pack(*head))
         if index.fresh_acks:
-            numbers = tuple([index.acked[at] for at in range(-index.fresh_acks, 0)])
+            numbers = tuple(index.acked[-index.fresh_acks :])
             self._put_acked(state, numbers, put, drop)
         for key, held in index.claims_before.items():
             claim = index.claims.get(key)
@@ -139,8 +138,11 @@ class StateRows:
             self._kept += len(numbers)
             self._fresh = None
             if self._kept > 2 * MAX_ACKED:
-                while self._kept - self._batches[0][1] >= MAX_ACKED:
-                    self._kept -= self._batches.popleft()[1]
+                at = 0
+                while self._kept - self._batches[at][1] >= MAX_ACKED:
+                    self._kept -= self._batches[at][1]
+                    at += 1
+                del self._batches[:at]
         index.stored()
 
     def undo(self) -> None:
@@ -172,7 +174,7 @@ class StateReading:
         self._claims: dict[bytes, Claim] = {}
         self._moves: dict[MessageId, Move] = {}
         self._acked: list[int] = []
-        self._batches: deque[tuple[int, int]] = deque()
+        self._batches: list[tuple[int, int]] = []
         self._set_aside = 0
         self._aside: tuple[MessageId, ...] = ()
 

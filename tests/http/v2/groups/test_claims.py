@@ -9,7 +9,7 @@ from typing import Any
 
 from queuey.interfaces import Capabilities
 from tests.http.api_support import OTHER, OWNER, SETTINGS, set_promises
-from tests.http.group_support import GroupTestCase
+from tests.http.group_support import PATCH, GroupTestCase
 from tests.http.wire_support import Client, Connection, encode_request
 
 
@@ -143,6 +143,36 @@ class ClaimTests(GroupTestCase):
         self.assertEqual([b64decode(message["body_base64"]) for message in messages], [body] * 8)
         connection.hang_up()
         self.assertEqual(len(self.settled(ack=[message["receipt"] for message in messages])), 8)
+
+    def test_on_one_connection(self) -> None:
+        """Each claim is what its own body says, also if the head is the same; and the bounds are those of the queue as
+        it is now."""
+        self.batch([{"body": f"{number}"} for number in range(7)])
+        connection = Connection(self.assembly.site)
+        fields = {**OWNER, "Content-Type": "application/json"}
+
+        def ask(body: bytes, key: str = "") -> Any:
+            more = {"Idempotency-Key": f'"{key}"'} if key else {}
+            connection.send(encode_request("POST", f"/v2/app{self.group('/claims')}", {**fields, **more}, body))
+            self.clock.advance(0)
+            answer = connection.response("POST")
+            connection.transport.clear()
+            return json.loads(answer.body)
+
+        def given(body: bytes, key: str = "") -> list[str]:
+            return [message["body"] for message in ask(body, key)["messages"]]
+
+        for body, expected in ((b'{"limit":1}', ["0"]), (b'{"limit":1}', ["1"]), (b'{"limit":2}', ["2", "3"])):
+            self.assertEqual(given(body), expected)
+        for _ in range(2):
+            self.assertIn("limit", json.dumps(ask(b'{"limit":0}')))
+        for key, expected in (("a", ["4"]), ("b", ["5"]), ("a", ["4"])):
+            self.assertEqual(given(b'{"limit":1}', key), expected)
+        self.assertEqual(given(b'{"limit":1}'), ["6"])
+        second = b'{"partitions":[2],"limit":1}'
+        self.assertEqual(ask(second)["code"], "invalid-body")
+        self.expect(200, self.send("PATCH", "/queues/q", {"partitions": 2}, content_type=PATCH))
+        self.assertEqual((given(second), given(second)), ([], []))
 
     def test_wrong(self) -> None:
         """Everything that is wrong is named, and nothing is taken, nor is a group made."""
