@@ -15,6 +15,8 @@ SHELL = /bin/sh
 .DEFAULT_GOAL = all
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
+# If this is set, as it is in many containers, each daemon that a test starts compiles a thousand modules again.
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: all run test test-one test-long browser javascript sqs-clients sqs-go cassandra cassandra-3.11 cassandra-trio run-cassandra
 PICTURES := queues-1440-light queues-1440-dark queues-360-dark dead-letters-1440-light
 .PHONY: pictures deb promtool samples generators receivers debian-root histories docs bench bench-peers bench-claims bench-sqs clean help

@@ -240,3 +240,16 @@ class ExamplesTests(SynchronousTestCase):
 
     def test_a_long_run_tries_much(self) -> None:
         self.assertEqual(self.tried(QUEUEY_LONG="1"), "2000 600\n")
+
+
+class BytecodeTests(SynchronousTestCase):
+    """Modules are compiled once, and not by each process that a test starts."""
+
+    def test_commands_of_the_makefile_keep_bytecode(self) -> None:
+        """Whatever the environment says: that takes more than half of the processor time of a start of the daemon."""
+        command = ["make", "--no-print-directory", "--eval", "shown: ; @env", "shown"]
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+        names = [line.partition("=")[0] for line in done.stdout.splitlines()]
+        self.assertIn("PYTHONUNBUFFERED", names, done.stderr)
+        self.assertNotIn("PYTHONDONTWRITEBYTECODE", names)
