@@ -41,6 +41,9 @@ BEGIN: Final = '{"messages":['
 _END: Final = "]}\n"
 """Start and usual end of an answer."""
 
+MAX_REMEMBERED: Final = 256
+"""Bytes that a body may have to be remembered: ten thousand connections remember one each."""
+
 
 @attrs.frozen
 class V2Claims:
@@ -149,8 +152,9 @@ class SettledFirst:
 def wanted(request: Request, admitted: AdmittedToQueue) -> tuple[Claiming, bool]:
     """Parse the body of a claim; return also whether bodies that are JSON are shown as JSON.
 
-    Most workers send the same body with each claim, and parsing it would be a tenth of the work on such a request; so
-    the last body is remembered with the decision to let it in, unless it or its head has what is new each time.
+    Most workers send the same body with each claim, and parsing it would be a tenth of the work on such a request. So
+    the last body is remembered with the decision to let it in, unless it is long, or has settlements, or the request
+    has an Idempotency-Key: these differ each time.
 
     :raise Problem: lists every error.
     """
@@ -159,7 +163,7 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> tuple[Claiming, bool]
     if decision is not None and decision.body == request.body and decision.parsed is not None:
         return decision.parsed
     asked_for = _parsed(request, admitted, key)
-    if decision is not None and asked_for[0].settlings is None:
+    if decision is not None and asked_for[0].settlings is None and len(request.body) <= MAX_REMEMBERED:
         decision.body, decision.parsed = request.body, asked_for
     return asked_for
 

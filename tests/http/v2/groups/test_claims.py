@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from base64 import b64decode
 from collections import Counter
 from typing import Any
 
+from queuey.http.heads.plan import Decision
+from queuey.http.v2.groups.claims import MAX_REMEMBERED
 from queuey.interfaces import Capabilities
 from tests.http.api_support import OTHER, OWNER, SETTINGS, set_promises
 from tests.http.group_support import PATCH, GroupTestCase
@@ -173,6 +176,23 @@ class ClaimTests(GroupTestCase):
         self.assertEqual(ask(second)["code"], "invalid-body")
         self.expect(200, self.send("PATCH", "/queues/q", {"partitions": 2}, content_type=PATCH))
         self.assertEqual((given(second), given(second)), ([], []))
+
+    def test_long_bodies(self) -> None:
+        """A long body is not remembered, so that connections stay small."""
+        self.batch([{"body": "a"}, {"body": "b"}])
+        path = f"/v2/app{self.group('/claims')}"
+        fields = {**OWNER, "Content-Type": "application/json"}
+        for length, kept in ((MAX_REMEMBERED, MAX_REMEMBERED), (MAX_REMEMBERED + 1, 0)):
+            connection = Connection(self.assembly.site)
+            for _ in range(2):
+                connection.send(encode_request("POST", path, fields, b'{"limit":1}'.ljust(length)))
+                self.clock.advance(0)
+                self.assertEqual(connection.response("POST").status, 200)
+                connection.transport.clear()
+            decisions = [each for each in gc.get_objects() if isinstance(each, Decision)]
+            self.assertEqual(max(len(each.body) for each in decisions), kept)
+            connection.hang_up()
+            del decisions
 
     def test_wrong(self) -> None:
         """Everything that is wrong is named, and nothing is taken, nor is a group made."""
