@@ -23,7 +23,8 @@ html_copy_source = False
 html_show_sourcelink = False
 html_theme_options = {"top_of_page_buttons": []}
 
-pygments_style = "friendly"
+# All colours of the first have a contrast of at least 4.5, which those of "friendly" do not have.
+pygments_style = "a11y-high-contrast-light"
 pygments_dark_style = "monokai"
 
 # Only what is typed is copied from a console, not what is answered.

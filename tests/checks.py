@@ -23,6 +23,7 @@ of what is random, and these parts besides:
 ================  =====================================================================================
 coverage          the floor of ``.coveragerc``, of the branches that ``unit`` and ``http`` went through
 python3.X         the tests of ``unit`` and ``http`` under every other Python of 3.11-3.13 that this machine has
+client3.9         the tests of the client under the oldest Python that it supports
 workers           ``live`` and ``around`` with two workers
 ================  =====================================================================================
 

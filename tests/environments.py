@@ -46,14 +46,13 @@ def make(python: str, folder: Path, listed: Path | None = None) -> None:
     state = fingerprint(python, needed, listed or CONSTRAINTS)
     if mark.exists() and mark.read_text(encoding="ascii") == state:
         return
-    subprocess.run([python, "-m", "venv", "--clear", "--without-pip", folder], check=True)
-    # The pip that runs here; modules that are not imported are not compiled.
+    subprocess.run([python, "-m", "venv", "--clear", folder], check=True)
+    # Its own pip, since that of an older Python may fail under a newer one. Most modules are never imported.
     install: list[str | Path] = [
-        sys.executable,
+        folder / "bin" / "python",
         "-m",
         "pip",
-        "--python",
-        folder / "bin" / "python",
+        "--disable-pip-version-check",
         "install",
         "--quiet",
         "--no-compile",

@@ -123,8 +123,10 @@ class Description:
     def example(self, content: Object) -> Iterator[str]:
         """The example of a body."""
         if "example" in content:
-            yield from (".. code-block:: json", "")
-            yield from (f"   {line}" for line in json.dumps(content["example"], indent=2).splitlines())
+            example = content["example"]
+            text = isinstance(example, str)
+            yield from (f".. code-block:: {'text' if text else 'json'}", "")
+            yield from (f"   {line}" for line in (example if text else json.dumps(example, indent=2)).splitlines())
             yield ""
 
     def body(self, title: str, content: Object) -> Iterator[str]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from queuey.auth.browserid import BrowserID
     from queuey.auth.jwt.issuer import Issuer
 
-_NOBODY: Final[frozenset[str]] = frozenset()
+_NO_PRINCIPALS: Final[frozenset[str]] = frozenset()
 _NO_IDENTITIES: Final = IdentitySettings()
 
 
@@ -35,7 +35,7 @@ class BySchemes:
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
         """Return the principals that the credential proves; an empty set if its scheme is unknown."""
         authenticator = self.schemes.get(credential.scheme)
-        return succeed(_NOBODY) if authenticator is None else authenticator.authenticate(credential)
+        return succeed(_NO_PRINCIPALS) if authenticator is None else authenticator.authenticate(credential)
 
     def lasting(self, credential: Credential) -> Lasting | None:
         """See IAuthenticator."""

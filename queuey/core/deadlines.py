@@ -86,7 +86,7 @@ class Deadlines:
 
 
 def _expire(waiter: Expiring) -> None:
-    """Tell a waiter that its deadline has come; an error in it is logged, and does not reach the other waiters."""
+    """Call a waiter whose deadline has come; if it raises an error, log it and go on with the others."""
     try:
         waiter.expire()
     except Exception:

@@ -38,7 +38,7 @@ def spread(drafts: Sequence[Draft], partitions: int, choose: Callable[[int], int
 
 
 def partition_of(key: str, partitions: int) -> int:
-    """The partition of the messages of one key: the same in every process, for as long as the queue has so many."""
+    """Return the partition of a message key: the same in every process, until the number of partitions changes."""
     digest = hashlib.blake2b(key.encode("utf-8"), digest_size=8).digest()
     return int.from_bytes(digest, "big") % partitions + 1
 

@@ -56,7 +56,7 @@ class Peeked:
 
 @attrs.frozen
 class Peek:
-    """What a look has shown, and where the next one begins (``None`` at the end)."""
+    """The messages of one page, and where the next page begins (``None`` at the end)."""
 
     messages: tuple[Peeked, ...]
     next: Position | None

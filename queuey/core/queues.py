@@ -63,7 +63,7 @@ class QueueChanges:
         return changed
 
     def over(self, settings: QueueSettings) -> QueueSettings:
-        """These settings, and what is given in place of them."""
+        """Return these settings with the given changes."""
         given: dict[str, Any] = {
             name: value
             for name, value in attrs.asdict(self, recurse=False).items()
@@ -162,9 +162,9 @@ class QueueDirectory:
     def create(
         self, application: str, name: str, wanted: QueueChanges, judge: Judge = _anyhow
     ) -> Deferred[tuple[Queue, bool]]:
-        """Make a queue, or change the one of that name to what is wanted; its messages stay.
+        """Create a queue, or change the settings of the existing one; its messages stay.
 
-        :param judge: is shown what is made or changed, just before; what it raises ends this.
+        :param judge: is called with the queue before it is created or changed; an error that it raises prevents this.
         :return: fires with the queue, and whether it was made here. Fails with ``InvalidUpdate``, ``NotPromised`` and
             ``StorageFull``.
         """
@@ -192,7 +192,7 @@ class QueueDirectory:
     def change(self, queue: Queue, wanted: QueueChanges, judge: Judge = _anyhow) -> Deferred[Queue]:
         """Change a queue's settings.
 
-        :param judge: is shown what is changed, just before; what it raises ends this.
+        :param judge: is called with the queue just before the change; an error that it raises prevents it.
         :return: fires with the queue as it is then. Fails with ``InvalidUpdate``, ``NotPromised`` and ``NoSuchQueue``.
         """
         return self._turns.take((queue.application, queue.name), lambda: self._change(queue, wanted, judge))
@@ -221,7 +221,7 @@ class QueueDirectory:
         return await shield(self.store.update(queue, settings))
 
     async def _check_groups(self, queue: Queue, settings: QueueSettings, policy: Policy) -> None:
-        """Refuse settings of a queue by which one of its groups would promise what it cannot keep."""
+        """Refuse settings with which a group of the queue could not keep its guarantee."""
         capabilities = self.store.capabilities
         lasting = Consistency.VERY_STRONG if capabilities.apart else Consistency.STRONG
         if capabilities.no_groups or settings.consistency in (lasting, Consistency.VERY_STRONG):
@@ -245,7 +245,7 @@ class QueueDirectory:
     def delete_if(self, queue: Queue, judge: Judge) -> Deferred[None]:
         """End a queue with all its messages and groups, unless its state is another one than its remover takes it for.
 
-        :param judge: is shown the queue; what it raises ends this.
+        :param judge: is called with the queue; an error that it raises prevents the deletion.
         :return: fails as ``delete`` does.
         """
         name = (queue.application, queue.name)
@@ -340,7 +340,7 @@ def check_promise(settings: QueueSettings, policy: Policy, capabilities: Capabil
 
 
 def _left(failure: Failure) -> None:
-    """Leave at what it is what could not be removed of a queue that is no more."""
+    """Ignore an error while the rest of a deleted queue is removed."""
     failure.trap(QueueyError)
 
 

@@ -17,7 +17,7 @@ from queuey.model.applications.policy import Policy
 from queuey.model.applications.rates import Bucket, Rate, Rates
 
 MAX_QUEUES: Final = 10_000
-"""Queues of one application whose buckets are kept, at the most."""
+"""Maximum number of queues of one application whose buckets are kept."""
 
 _MOST_IDLE: Final = 1_000
 """Up to this number of applications, full buckets are not looked for."""

@@ -113,7 +113,7 @@ class Place:
 
 @attrs.frozen
 class Report:
-    """A page of queues, and where the next one begins (``None`` after the last)."""
+    """A page of queues, and where the next page begins (``None`` after the last one)."""
 
     queues: tuple[QueueReport, ...]
     next: Place | None

@@ -46,7 +46,7 @@ class Rounds:
         self._ended = self._run()
 
     def soon(self, seconds: float) -> None:
-        """Begin the next round in so many seconds if it would begin later; calls that come meanwhile share it."""
+        """Begin the next round within this number of seconds; calls in the meantime share it."""
         if self._hurry is None and not self.stopping:
             self._hurry = self._clock.callLater(seconds, self._hurry_up)
 

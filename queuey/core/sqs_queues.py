@@ -38,7 +38,7 @@ class SqsQueues:
     """Finds and changes the states. Every Deferred may fail with ``Unavailable``.
 
     :param seconds: the reactor's clock.
-    :param new_bytes: returns so many random bytes.
+    :param new_bytes: returns that number of random bytes.
     """
 
     def __init__(

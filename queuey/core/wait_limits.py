@@ -9,7 +9,7 @@ from queuey.errors import TooManyRequests
 from queuey.model.applications.policy import Policy
 
 _Place = tuple[str, str | None]
-"""An application, and a queue of it by name; no queue: all of them."""
+"""An application and the name of one of its queues, or ``None`` for all of them."""
 
 
 class WaitLimits:
@@ -22,7 +22,7 @@ class WaitLimits:
         """
         :param limit: the field of a policy that limits those of the application.
         :param on_queue: the field that limits those of one queue.
-        :param what: what the requests do, as it is said in refusals.
+        :param what: the verb for the requests in refusals.
         """
         self._limits = limit, on_queue
         self._what = what
@@ -64,7 +64,7 @@ class WaitLimits:
     def _check(self, place: _Place, policy: Policy, limit: str, whose: str) -> None:
         most: int | None = getattr(policy, limit)
         if most is not None and self._taken[place] >= most:
-            text = f"At most {most} requests {whose} may {self._what} at once, and so many do now."
+            text = f"{most} requests {whose} {self._what} now, which is the most that may do so at once."
             raise TooManyRequests(text, limit=limit)
 
     def _leave(self, place: _Place) -> None:

@@ -1,4 +1,4 @@
-"""The root of the HTTP API: every path, and what answers where there is none."""
+"""The root of the HTTP API: all routes, and the answer to unknown paths."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def make_root(
     :param routes: the lines of the APIs that are about applications.
     :param open_routes: those that are for everybody.
     :param store: whose answer the heartbeat asks for.
-    :param draining: whether the heartbeat says that this front end is to be left out.
+    :param draining: whether the heartbeat reports that this front end is drained.
     """
     app = Klein()
     app.url_map.merge_slashes = False
@@ -234,7 +234,7 @@ class Root(Resource):
             name, names = self._match(request)
         except (NotFound, MethodNotAllowed):
             return None
-        # What is no endpoint is the heartbeat, or OPTIONS.
+        # Without an endpoint, the request is for the heartbeat, or OPTIONS.
         endpoint = self._endpoints.get(name)
         return (endpoint, names) if isinstance(endpoint, Served | BodyRoute) else None
 

@@ -98,7 +98,7 @@ class Reach:
     """The highest ids and numbers that a store has given out and must not give again.
 
     :ivar stable: the greatest time of an id that a reader may have seen, or of one that was made.
-    :ivar incarnation: the greatest incarnation that a queue has had; 0 where they are not counted.
+    :ivar incarnation: the greatest incarnation that a queue has had; 0 if incarnations are not counted.
     """
 
     stable: Ticks

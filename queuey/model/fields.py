@@ -23,8 +23,8 @@ class Whole:
     :ivar low: the least value.
     :ivar high: the greatest value.
     :ivar default: the value if nothing is given; an ``AttributeError`` if the field has no fixed default.
-    :ivar unit: what is counted, such as ``seconds``; empty for a plain number.
-    :ivar meaning: what it does, in a few words.
+    :ivar unit: the unit, such as ``seconds``; empty for a plain number.
+    :ivar meaning: its effect in a few words.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Whole:
     def of_json(self, value: Any) -> int:
         """Return the number that a JSON value is. JSON has one kind of number: 5.0 is 5.
 
-        :raise ValueError: it is not allowed; the text says why.
+        :raise ValueError: it is not allowed; the text has the reason.
         """
         if type(value) not in (int, float):
             raise ValueError("is not a whole number")
@@ -110,7 +110,7 @@ class Real:
     def of_json(self, value: Any) -> float:
         """Return the number that a JSON value is.
 
-        :raise ValueError: it is not allowed; the text says why.
+        :raise ValueError: it is not allowed; the text has the reason.
         """
         if type(value) not in (int, float):
             raise ValueError("is not a number")

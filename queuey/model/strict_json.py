@@ -50,7 +50,7 @@ def decoded(data: bytes) -> Any:
 
 
 def has_half_pair(data: bytes, value: Any) -> bool:
-    """Tell whether a text of a JSON value has half of a surrogate pair, so that it cannot be encoded as UTF-8.
+    """Return whether a text in a JSON value has half of a surrogate pair, so that it cannot be encoded as UTF-8.
 
     :param data: the JSON. Only an escape in it can make half of a pair, since bytes that are UTF-8 have none.
     :param value: what it was decoded to. One that is nested too deeply to be looked at counts as one that has.

@@ -102,7 +102,7 @@ def make_run(first: Ticks, count: int, clock_sequence: int, node: int) -> list[M
     found: list[MessageId] = []
     end = first + count
     while first < end:
-        # The lower 12 bits of the time stand apart from the rest, which is the same up to their end.
+        # The lower 12 bits of the time are apart from the others.
         some = min(end - first, 0x1000 - (first & 0xFFF))
         found += struct.unpack("16s" * some, run_bytes(make(first, clock_sequence, node), some))
         first = Ticks(first + some)
@@ -110,7 +110,7 @@ def make_run(first: Ticks, count: int, clock_sequence: int, node: int) -> list[M
 
 
 def low_bits(id: MessageId) -> int:
-    """The lowest 12 bits of the time of an id, which stand behind its version."""
+    """Return the lowest 12 bits of the time of an id, which follow its version."""
     return (id[6] & 0xF) << 8 | id[7]
 
 

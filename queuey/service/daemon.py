@@ -52,7 +52,7 @@ class QueueyService(Service):
         signals: Signals,
     ) -> None:
         """:param reactor: the reactor that will run.
-        :param house: all parts, made of the settings.
+        :param assembly: all parts, made from the settings.
         :param listeners: the listeners for clients.
         :param ops_listeners: the listeners for operators, which listen to the end.
         :param place: where the log goes.
@@ -61,7 +61,7 @@ class QueueyService(Service):
         :param signals: those that this process handles.
         """
         self._reactor = reactor
-        self._house = assembly
+        self._assembly = assembly
         self._listeners = listeners
         self._place = place
         self._ops_listeners = ops_listeners
@@ -77,7 +77,7 @@ class QueueyService(Service):
     def setServiceParent(self, parent: Any) -> None:
         """Join an application, and let it log as the settings say."""
         if self._place.ours:
-            parent.setComponent(ILogObserver, self._house.log)
+            parent.setComponent(ILogObserver, self._assembly.log)
         super().setServiceParent(parent)
 
     def privilegedStartService(self) -> None:
@@ -91,15 +91,15 @@ class QueueyService(Service):
                 signal.SIGUSR1: self._reopen,
             },
         )
-        settings = self._house.in_force.settings
+        settings = self._assembly.in_force.settings
         server = settings.server
         try:
             # In this order: workers take the sockets over by it.
-            self._listeners.listen(self._reactor, server.http, self._house.site)
-            self._listeners.listen(self._reactor, settings.sqs.listen, self._house.sqs)
+            self._listeners.listen(self._reactor, server.http, self._assembly.site)
+            self._listeners.listen(self._reactor, settings.sqs.listen, self._assembly.sqs)
             if not server.ops.automatic:
-                self._ops_listeners.listen(self._reactor, server.ops.listen, self._house.ops)
-            self._house.dashboard.listen(self._reactor, server.dashboard)
+                self._ops_listeners.listen(self._reactor, server.ops.listen, self._assembly.ops)
+            self._assembly.dashboard.listen(self._reactor, server.dashboard)
         except QueueyError as error:
             self._listeners.stop()
             self._ops_listeners.stop()
@@ -109,50 +109,50 @@ class QueueyService(Service):
         """Open the store, in the process that serves, and say what is served."""
         self._supervisor.status("opens the store")
         try:
-            self._house.store.open()
+            self._assembly.store.open()
         except QueueyError as error:
             self._listeners.stop()
             self._ops_listeners.stop()
-            self._house.dashboard.listeners.stop()
+            self._assembly.dashboard.listeners.stop()
             self._refuse_start(error)
         self._listen_beside_data()
         super().startService()
-        if self._house.traces is not None:
-            self._house.traces.start()
+        if self._assembly.traces is not None:
+            self._assembly.traces.start()
         take_turns()
         collect_less()
-        self._house.pulse.start()
-        if self._house.statsd is not None:
-            self._house.statsd.start()
+        self._assembly.pulse.start()
+        if self._assembly.statsd is not None:
+            self._assembly.statsd.start()
         self._supervisor.beat()
-        if self._house.activity is not None:
-            self._house.activity.start()
+        if self._assembly.activity is not None:
+            self._assembly.activity.start()
         self._warn()
         self._start_workers()
         self._wait_for_store()
-        for each in self._house.following:
+        for each in self._assembly.following:
             each.start()
-        if self._house.workers is None:
-            self._house.pushes.start()
-            self._house.schedules.start()
+        if self._assembly.workers is None:
+            self._assembly.pushes.start()
+            self._assembly.schedules.start()
 
     def _listen_beside_data(self) -> None:
         """Listen on the operators' socket in the folder of the data, which the store has made and locked by now.
 
         The settings do not name this socket, so a daemon that cannot have it serves without.
         """
-        ops = self._house.in_force.settings.server.ops
+        ops = self._assembly.in_force.settings.server.ops
         if not ops.automatic:
             return
         try:
             for description in ops.listen:
-                self._ops_listeners.listen_beside_data(self._reactor, description, self._house.ops)
+                self._ops_listeners.listen_beside_data(self._reactor, description, self._assembly.ops)
         except Unavailable as error:
             _log.warn("no-operators", "operators cannot be served: {reason}", reason=error.text)
 
     def _start_workers(self) -> None:
         """Let the workers accept connections, if there are any."""
-        assembly = self._house
+        assembly = self._assembly
         if assembly.workers is None:
             return
         shared = not isinstance(assembly.in_force.settings.storage, CassandraStorage)
@@ -167,20 +167,20 @@ class QueueyService(Service):
 
     def _tell_workers(self) -> None:
         """Let them know at once how the daemon stands."""
-        if self._house.workers is not None:
-            self._house.workers.look()
+        if self._assembly.workers is not None:
+            self._assembly.workers.look()
 
     def _reopen(self) -> None:
-        self._house.log.reopen()
-        if self._house.workers is not None:
-            self._house.workers.reopen()
+        self._assembly.log.reopen()
+        if self._assembly.workers is not None:
+            self._assembly.workers.reopen()
 
     def _wait_for_store(self) -> None:
         """Say that the daemon serves once the store does and, if there are workers, one of them accepts.
 
         A store that is elsewhere may be away for long, and others need not wait then.
         """
-        opened = self._house.store.opened()
+        opened = self._assembly.store.opened()
         leaving = self._reactor.callLater(_STARTER_WAITS, self._is_late, opened)
 
         def in_time() -> None:
@@ -193,8 +193,8 @@ class QueueyService(Service):
                 in_time()
                 self._starter.leave()
                 return
-            _log.info("durability", "{durable}", durable=self._house.store.capabilities.durable)
-            workers = self._house.workers
+            _log.info("durability", "{durable}", durable=self._assembly.store.capabilities.durable)
+            workers = self._assembly.workers
             (succeed(None) if workers is None else workers.accepts()).addCallback(serves)
 
         def serves(_: None) -> None:
@@ -239,51 +239,51 @@ class QueueyService(Service):
 
         :return: fires when everything is closed; what is still under way after ``stop_timeout`` is cut off.
         """
-        self._house.draining.stop()
+        self._assembly.draining.stop()
         self._tell_workers()
         self._supervisor.stopping("is about to stop")
-        limit = self._house.in_force.settings.server.stop_timeout
-        self._house.live.leave(limit)
+        limit = self._assembly.in_force.settings.server.stop_timeout
+        self._assembly.live.leave(limit)
         await self._pause()
         self._leaves = True
         self._supervisor.status("finishes what is under way")
         _log.info("stopping", "finishing what is under way")
         await self._listeners.stop()
-        self._house.live.stop(limit)
+        self._assembly.live.stop(limit)
         # The claims of pushes end before all other waits do: then none of them is tried again.
-        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
-        self._house.waits.end()
-        for each in self._house.following:
+        pushes = DeferredList((self._assembly.pushes.stop(), self._assembly.schedules.stop()))
+        self._assembly.waits.end()
+        for each in self._assembly.following:
             each.stop()
-        workers = self._house.workers
-        if not await ends_within(limit, self._house.site.drain(), self._reactor):
-            _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
-            self._house.site.abort()
-        await ends_within(limit, self._house.removals.stop(), self._reactor)
+        workers = self._assembly.workers
+        if not await ends_within(limit, self._assembly.site.drain(), self._reactor):
+            _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._assembly.site.busy, limit=limit)
+            self._assembly.site.abort()
+        await ends_within(limit, self._assembly.removals.stop(), self._reactor)
         if not await ends_within(limit, pushes, self._reactor):
-            _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._house.pushes.busy, limit=limit)
+            _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._assembly.pushes.busy, limit=limit)
         if workers is not None and not await ends_within(limit + _WORKERS_END, workers.stop(limit), self._reactor):
             _log.warn("cut", "workers have not ended after {limit} s, and are killed", limit=limit + _WORKERS_END)
             workers.kill()
-        flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
-        if self._house.in_force.settings.server.ops.automatic:
+        flushed = succeed(None) if self._assembly.traces is None else self._assembly.traces.stop()
+        if self._assembly.in_force.settings.server.ops.automatic:
             # The next daemon of these data takes this path as soon as the store is closed.
             await self._ops_listeners.stop()
         self._supervisor.status("closes the store")
-        if not await ends_within(limit, self._house.store.close(), self._reactor):
+        if not await ends_within(limit, self._assembly.store.close(), self._reactor):
             # What was acknowledged is stored; what hangs in a thread of the store ends with the process.
             _log.error("store-stuck", "the store was not closed within {limit} s", limit=limit)
         await flushed
         # Operators see it through to the end.
         await self._ops_listeners.stop()
-        await self._house.dashboard.listeners.stop()
-        self._house.ops.abort()
-        self._house.dashboard.site.abort()
-        self._house.pulse.stop()
-        if self._house.activity is not None:
-            self._house.activity.stop()
-        if self._house.statsd is not None:
-            self._house.statsd.stop()
+        await self._assembly.dashboard.listeners.stop()
+        self._assembly.ops.abort()
+        self._assembly.dashboard.site.abort()
+        self._assembly.pulse.stop()
+        if self._assembly.activity is not None:
+            self._assembly.activity.stop()
+        if self._assembly.statsd is not None:
+            self._assembly.statsd.stop()
         self._supervisor.end()
         _log.info("stopped", "queuey {version} has stopped", version=__version__)
         Service.stopService(self)
@@ -291,12 +291,12 @@ class QueueyService(Service):
     async def _pause(self) -> None:
         """Keep serving until the load balancer knows that this front end is to be left out, or until a second request
         to stop."""
-        seconds = self._house.in_force.settings.server.drain_pause - self._house.draining.lasted
+        seconds = self._assembly.in_force.settings.server.drain_pause - self._assembly.draining.lasted
         if seconds <= 0 or self._hurry:
             return
         _log.info("draining", "not ready any more; goes on accepting for {seconds} s", seconds=f"{seconds:.1f}")
         self._supervisor.status("is drained, and goes on accepting for a while")
-        self._house.site.leaving = True
+        self._assembly.site.leaving = True
         self._tell_workers()
         self._pausing = Deferred()
         timer = self._reactor.callLater(seconds, self._pausing.callback, None)
@@ -314,14 +314,14 @@ class QueueyService(Service):
             self._supervisor.ready(self._standing)
 
     def _reload(self) -> None:
-        in_force = self._house.in_force
+        in_force = self._assembly.in_force
         if in_force.settings.source is None:
             _log.warn("reload-refused", "there is no file to read again: the built-in settings are in force")
             return
         try:
             fresh = config.load(in_force.settings.source, in_force.settings.overrides)
             certificates = [*self._listeners.renewed(), *self._ops_listeners.renewed()]
-            certificates += self._house.dashboard.listeners.renewed()
+            certificates += self._assembly.dashboard.listeners.renewed()
         except ConfigurationError as error:
             _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
             return
@@ -329,7 +329,7 @@ class QueueyService(Service):
             _log.error("reload-refused", "settings stay as they were: certificate: {problem}", problem=str(error))
             return
         restart = config.needs_restart(in_force.settings, fresh)
-        self._house.use(config.with_reloadable(in_force.settings, fresh))
+        self._assembly.use(config.with_reloadable(in_force.settings, fresh))
         self._listeners.use(certificates)
         _log.info("reloaded", "settings were read again")
         if restart:
@@ -342,9 +342,9 @@ class QueueyService(Service):
             self._stopping = True
             self._reactor.stop()
         elif self._leaves:
-            self._house.site.abort()
-            if self._house.workers is not None:
-                self._house.workers.kill()
+            self._assembly.site.abort()
+            if self._assembly.workers is not None:
+                self._assembly.workers.kill()
         else:
             self._hurry = True
             if self._pausing is not None and not self._pausing.called:
@@ -352,18 +352,18 @@ class QueueyService(Service):
 
     def _warn(self) -> None:
         """Log what is odd about the settings, and where operators are served."""
-        settings, ops = self._house.in_force.settings, self._ops_listeners.addresses()
+        settings, ops = self._assembly.in_force.settings, self._ops_listeners.addresses()
         for warning in (*settings.warnings, *raise_file_limit(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)
         if ops:
             _log.info("operators", "operators are served on {addresses}", addresses=", ".join(ops))
-        self._house.dashboard.announce()
+        self._assembly.dashboard.announce()
 
     def _announce(self) -> None:
         """Say that requests are answered, and where."""
         if self._stopping:
             return
-        settings, listening = self._house.in_force.settings, self._listeners.addresses()
+        settings, listening = self._assembly.in_force.settings, self._listeners.addresses()
         served, for_sqs = listening[: len(settings.server.http)], listening[len(settings.server.http) :]
         _log.info(
             "started",
@@ -376,17 +376,17 @@ class QueueyService(Service):
             _log.info("sqs", "clients of SQS are served on {addresses}", addresses=", ".join(for_sqs))
         if settings.source is None:
             operators = self._ops_listeners.addresses()
-            sign_in = self._house.dashboard.sign_in(settings.server.dashboard)
+            sign_in = self._assembly.dashboard.sign_in(settings.server.dashboard)
             self._starter.tell(*welcome(settings, served, operators, sign_in, self._place))
 
     def _tell_why(self, reason: str) -> None:
-        told = self._starter.listens
+        starter_shows_it = self._starter.listens
         self._starter.tell(f"queuey: {reason}")
-        if self._place.file is not None or not told:
+        if self._place.file is not None or not starter_shows_it:
             _log.error("start-refused", "{reason}", reason=reason)
 
     def _refuse_start(self, error: QueueyError) -> NoReturn:
-        reason = with_advice(error, self._house.in_force.settings)
+        reason = with_advice(error, self._assembly.in_force.settings)
         self._tell_why(reason)
         self._starter.refuse()
         raise StartRefused(reason)

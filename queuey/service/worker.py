@@ -50,7 +50,7 @@ class Worker:
         self._link = Link(reactor, self._orphaned)
         self._link.other = self._ordered
         self._listeners = Listeners()
-        self._house: Assembly
+        self._assembly: Assembly
         self._told_used: dict[bytes, int] = {}
         self._stopping = False
         self.status = 0
@@ -67,44 +67,44 @@ class Worker:
         elif kind == WorkerCommand.STAND:
             self._stand(unpacked(body, DaemonState))
         elif kind == WorkerCommand.REOPEN:
-            self._house.log.reopen()
+            self._assembly.log.reopen()
         elif kind == WorkerCommand.COUNT:
             self._tell_used()
-            waiting = waiting_here(self._house.waits.seats, self._house.live)
-            self._link.send(0, WorkerReport.ACTIVITY, packed((self._house.by_queue.take(), waiting)))
-            self._house.let_go()
-            self._link.send(number, WorkerReport.COUNTS, packed(snapshot(self._house.metrics)))
+            waiting = waiting_here(self._assembly.waits.seats, self._assembly.live)
+            self._link.send(0, WorkerReport.ACTIVITY, packed((self._assembly.by_queue.take(), waiting)))
+            self._assembly.let_go()
+            self._link.send(number, WorkerReport.COUNTS, packed(snapshot(self._assembly.metrics)))
         elif kind == WorkerCommand.STOP and not self._stopping:
             self._stop(unpacked(body, float))
 
-    def _set_up(self, told: SetUp) -> None:
-        settings = told.settings
+    def _set_up(self, set_up: SetUp) -> None:
+        settings = set_up.settings
         logging = settings.logging
-        log = open_log(told.log, logging.format, logging.level, _STANDARD_ERROR, time.time, logging.modes)
+        log = open_log(set_up.log, logging.format, logging.level, _STANDARD_ERROR, time.time, logging.modes)
         globalLogBeginner.beginLoggingTo([log], redirectStandardIO=False)
-        if told.capabilities is None:
+        if set_up.capabilities is None:
             store = make_store(settings.storage, self._reactor, time.time, settings.metrics.enabled)
         else:
-            store = share_store(self._link, told.capabilities, self._reactor, time.time, settings.metrics.enabled)
+            store = share_store(self._link, set_up.capabilities, self._reactor, time.time, settings.metrics.enabled)
         traces = make_traces(settings.tracing, self._reactor)
         web = partial(make_web, self._reactor)
-        self._house = assemble(settings, self._reactor, time.time, store, log, web, traces, alone=True)
+        self._assembly = assemble(settings, self._reactor, time.time, store, log, web, traces, alone=True)
         store.open()
         if traces is not None:
             traces.start()
         take_turns()
         collect_less()
-        self._house.pulse.start()
-        self._house.pushes.start()
-        self._house.schedules.start()
-        sockets = [(LINK + 1 + number, family) for number, family in enumerate(told.families)]
+        self._assembly.pulse.start()
+        self._assembly.pushes.start()
+        self._assembly.schedules.start()
+        sockets = [(LINK + 1 + number, family) for number, family in enumerate(set_up.families)]
         count = len(settings.server.http)
-        self._listeners.take_over(self._reactor, settings.server.http, sockets[:count], self._house.site)
-        self._listeners.take_over(self._reactor, settings.sqs.listen, sockets[count:], self._house.sqs)
+        self._listeners.take_over(self._reactor, settings.server.http, sockets[:count], self._assembly.site)
+        self._listeners.take_over(self._reactor, settings.sqs.listen, sockets[count:], self._assembly.sqs)
         self._link.send(0, WorkerReport.UP, None)
 
     def _use(self, settings: Settings) -> None:
-        self._house.use(settings)
+        self._assembly.use(settings)
         try:
             self._listeners.use(self._listeners.renewed())
         except Exception as error:  # the daemon could read them, but that was before
@@ -112,34 +112,34 @@ class Worker:
 
     def _tell_used(self) -> None:
         """Report which keys were used since the last report: operators ask the daemon."""
-        used = self._house.owners.used()
+        used = self._assembly.owners.used()
         news = {digest: time for digest, time in used.items() if self._told_used.get(digest) != time}
         if news:
             self._link.send(0, WorkerReport.USED, packed(news))
         self._told_used = used
 
     def _stand(self, standing: DaemonState) -> None:
-        self._house.draining.ask(standing.drained)
-        self._house.site.leaving = standing.leaving
-        self._house.log.set_level(standing.level)
+        self._assembly.draining.ask(standing.drained)
+        self._assembly.site.leaving = standing.leaving
+        self._assembly.log.set_level(standing.level)
 
     @deferred
     async def _stop(self, limit: float) -> None:
         self._stopping = True
         self._listeners.pause()
-        self._house.live.stop(limit)
-        pushes = DeferredList((self._house.pushes.stop(), self._house.schedules.stop()))
-        self._house.waits.end()
-        if not await ends_within(limit, self._house.site.drain(), self._reactor):
-            _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._house.site.busy, limit=limit)
-            self._house.site.abort()
-        await ends_within(limit, self._house.removals.stop(), self._reactor)
+        self._assembly.live.stop(limit)
+        pushes = DeferredList((self._assembly.pushes.stop(), self._assembly.schedules.stop()))
+        self._assembly.waits.end()
+        if not await ends_within(limit, self._assembly.site.drain(), self._reactor):
+            _log.warn("cut", "cutting off {busy} requests after {limit} s", busy=self._assembly.site.busy, limit=limit)
+            self._assembly.site.abort()
+        await ends_within(limit, self._assembly.removals.stop(), self._reactor)
         if not await ends_within(limit, pushes, self._reactor):
-            _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._house.pushes.busy, limit=limit)
-        flushed = succeed(None) if self._house.traces is None else self._house.traces.stop()
-        await ends_within(limit, self._house.store.close(), self._reactor)
+            _log.warn("cut", "cutting off {busy} pushes after {limit} s", busy=self._assembly.pushes.busy, limit=limit)
+        flushed = succeed(None) if self._assembly.traces is None else self._assembly.traces.stop()
+        await ends_within(limit, self._assembly.store.close(), self._reactor)
         await flushed
-        self._house.pulse.stop()
+        self._assembly.pulse.stop()
         self._reactor.stop()
 
     def _orphaned(self) -> None:

@@ -66,10 +66,10 @@ def count_calls(store: IStore, reactor: Any, metered: bool) -> IStore:
 def share_store(
     link: Link, capabilities: Capabilities, reactor: Any, now: Callable[[], float], metered: bool
 ) -> IStore:
-    """An embedded store that another process has, not open yet.
+    """Return the client of an embedded store that another process has open; not opened yet.
 
     :param link: the socket to that process.
-    :param promises: of its store.
+    :param capabilities: of its store.
     :param metered: whether the calls that are made here are counted.
     """
     shared = SharedStore(link, capabilities)

@@ -44,7 +44,7 @@ def _check(name: str, limit: int | None, held: int, more: int) -> None:
 
 def too_many_queues(most: int) -> StorageFull:
     """Return the refusal of a queue of an application that has as many as it may have."""
-    text = f"The application may have at most {most} queues, and it has so many. Delete one first."
+    text = f"The application has {most} queues, which is the most that it may have. Delete a queue first."
     return StorageFull(text, limit="max_queues")
 
 

@@ -30,13 +30,13 @@ from queuey.model.telemetry.served import MAX_CARRIED, Served
 from queuey.tracing.spans import Spans
 
 _EVERY: Final = 1000
-"""Milliseconds after which spans are exported, though they are few."""
+"""Milliseconds after which spans are exported, even if there are fewer than a batch."""
 
 _BATCH: Final = 512
-"""Spans of one export at the most, and so many of them are exported at once."""
+"""Maximum number of spans of one export. With this number waiting, they are exported without a pause."""
 
 _REASON: Final = 300
-"""Maximal characters of the reason of a failed export in the log."""
+"""Maximum number of characters that the log shows of the reason of a failed export."""
 
 _log = EventLog(Logger(namespace="queuey.tracing"))
 
@@ -47,11 +47,11 @@ class Exporting:
 
     :ivar endpoint: the collector's URL.
     :ivar headers: fields of each request to it.
-    :ivar service: the name of the service that the spans are of.
-    :ivar ratio: the share of traces begun here that are recorded.
-    :ivar max_spans: that wait for their export, at most.
+    :ivar service: the name of the service in the spans (``service.name``).
+    :ivar ratio: the share of the traces that begin here that is recorded, from 0 to 1.
+    :ivar max_spans: maximum number of spans that wait for their export.
     :ivar timeout: of one export, retries included.
-    :ivar flush: the time limit for what is left at the end.
+    :ivar flush: time limit of the last export, when the daemon stops.
     """
 
     endpoint: str
@@ -64,15 +64,15 @@ class Exporting:
 
 
 class Losses:
-    """Counts spans that are lost, and says so once, until none is lost any more. Any thread may tell it.
+    """Counts lost spans. Logs the first loss, and the first export without a loss after it. Any thread may call it.
 
-    :ivar total: how many were lost.
+    :ivar total: number of lost spans.
     """
 
     def __init__(self) -> None:
         self.total = 0
         self._lock = Lock()
-        self._told = False
+        self._logged = False
         self._recent = False
 
     def lost(self, count: int, reason: str) -> None:
@@ -80,17 +80,17 @@ class Losses:
         with self._lock:
             self.total += count
             self._recent = True
-            first, self._told = not self._told, True
+            first, self._logged = not self._logged, True
         if first:
             _log.warn("traces-lost", "spans are lost: {reason}", reason=reason)
 
     def exported(self) -> None:
-        """Some were taken by the collector."""
+        """Note that the collector has accepted a batch."""
         with self._lock:
-            over = self._told and not self._recent
+            over = self._logged and not self._recent
             self._recent = False
             if over:
-                self._told = False
+                self._logged = False
             total = self.total
         if over:
             _log.info("traces-back", "spans are exported again; {total} were lost so far", total=total)
@@ -101,22 +101,25 @@ class Reasons(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        # That all retries are over is said last, and what they failed with before.
-        self._said: deque[str] = deque(maxlen=2)
+        # The SDK logs the error of the last retry first, and then that it gave up: keep both.
+        self._messages: deque[str] = deque(maxlen=2)
 
     @property
     def last(self) -> str:
-        """The last error."""
-        return " ".join(self._said) or "the collector does not take them"
+        """The reason of the last failed export."""
+        return " ".join(self._messages) or "the collector does not accept them"
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it."""
+        """Keep the text of a log line."""
         with suppress(Exception):
-            self._said.append(record.getMessage()[:_REASON])
+            self._messages.append(record.getMessage()[:_REASON])
 
 
 class _Counted(SpanExporter):
-    """An exporter that tells what became of spans."""
+    """An exporter that counts the exported and the lost spans.
+
+    :ivar taken: number of spans that it has exported or lost.
+    """
 
     def __init__(self, inner: SpanExporter, losses: Losses, reasons: Reasons) -> None:
         self.taken = 0
@@ -141,9 +144,9 @@ class _Counted(SpanExporter):
 
 
 class _Bounded(SpanProcessor):
-    """Lets no more spans wait than there is room for: the SDK drops what is too much without counting it.
+    """Limits the number of waiting spans, and counts those above it; the SDK would drop them without counting.
 
-    Each number has one thread that changes it: the reactor's counts what is given, the SDK's what was taken.
+    Each counter is changed by one thread: ``_given`` by the reactor's, ``taken`` of the exporter by the SDK's.
     """
 
     def __init__(self, inner: SpanProcessor, exporter: _Counted, most: int, losses: Losses) -> None:
@@ -155,12 +158,12 @@ class _Bounded(SpanProcessor):
 
     @property
     def waiting(self) -> int:
-        """Spans that were given, and neither exported nor given up."""
+        """Number of spans that were added, and neither exported nor lost."""
         return self._given - self._exporter.taken
 
     def on_end(self, span: ReadableSpan) -> None:
         if self.waiting >= self._most:
-            self._losses.lost(1, f"more than {self._most} wait for their export")
+            self._losses.lost(1, f"more than {self._most} spans wait for their export")
             return
         self._given += 1
         self._inner.on_end(span)
@@ -171,7 +174,7 @@ class _Bounded(SpanProcessor):
 
 @implementer(ITraces)
 class Export:
-    """Makes spans of requests, and has them exported."""
+    """Makes spans of requests, and exports them in batches."""
 
     def __init__(self, settings: Exporting, reactor: Any) -> None:
         """
@@ -183,26 +186,26 @@ class Export:
         self._reasons = Reasons()
 
     def start(self) -> None:
-        """See :class:`~queuey.interfaces.ITraces`; the SDK's thread begins here, and would not outlive a fork."""
-        told = self._settings
+        """See :class:`~queuey.interfaces.ITraces`; the SDK's thread starts here, as a fork would end it."""
+        settings = self._settings
         sdk = logging.getLogger("opentelemetry")
         sdk.addHandler(self._reasons)
         sdk.propagate = False
         self._provider = TracerProvider(
-            sampler=ParentBased(TraceIdRatioBased(told.ratio)),
-            resource=Resource.create({SERVICE_NAME: told.service, SERVICE_VERSION: __version__}),
+            sampler=ParentBased(TraceIdRatioBased(settings.ratio)),
+            resource=Resource.create({SERVICE_NAME: settings.service, SERVICE_VERSION: __version__}),
             shutdown_on_exit=False,
             span_limits=SpanLimits(max_links=MAX_CARRIED),
         )
-        inner = OTLPSpanExporter(endpoint=told.endpoint, headers=dict(told.headers), timeout=told.timeout)
+        inner = OTLPSpanExporter(endpoint=settings.endpoint, headers=dict(settings.headers), timeout=settings.timeout)
         exporter = _Counted(inner, self.losses, self._reasons)
         batches = BatchSpanProcessor(
             exporter,
-            max_queue_size=told.max_spans,
+            max_queue_size=settings.max_spans,
             schedule_delay_millis=_EVERY,
-            max_export_batch_size=min(_BATCH, told.max_spans),
+            max_export_batch_size=min(_BATCH, settings.max_spans),
         )
-        self._bounded = _Bounded(batches, exporter, told.max_spans, self.losses)
+        self._bounded = _Bounded(batches, exporter, settings.max_spans, self.losses)
         self._provider.add_span_processor(self._bounded)
         self._spans = Spans(self._provider.get_tracer("queuey", __version__), time.time_ns)
 
@@ -230,19 +233,19 @@ class Export:
         logging.getLogger("opentelemetry").removeHandler(self._reasons)
 
     def _flushed(self) -> Deferred[None]:
-        """Export what is left, in a thread that the end of the process does not wait for."""
+        """Export the waiting spans, in a daemon thread: if the collector hangs, the process can end all the same."""
         done: Deferred[None] = Deferred()
 
-        def tell() -> None:
+        def fire() -> None:
             if not done.called:
                 done.callback(None)
 
         def work() -> None:
             with suppress(Exception):
                 self._provider.shutdown()
-            # The reactor may have ended meanwhile, if the stop did not wait so long.
+            # If ``stop`` gave up waiting, the reactor may have ended in the meantime.
             with suppress(Exception):
-                self._reactor.callFromThread(tell)
+                self._reactor.callFromThread(fire)
 
         Thread(target=work, name="queuey-traces", daemon=True).start()
         return done

@@ -68,7 +68,7 @@ class ApiTestCase(SynchronousTestCase):
         self.clock.advance(NOW)
         self.store = self.make_store()
         self.store.open()
-        self.assembly = self.make_house(self.settings)
+        self.assembly = self.make_assembly(self.settings)
         self.client = Client(self.assembly.site)
 
     def make_store(self) -> IStore:
@@ -84,7 +84,7 @@ class ApiTestCase(SynchronousTestCase):
         """What sends pushes; most tests have none."""
         return None
 
-    def make_house(self, settings: str) -> Assembly:
+    def make_assembly(self, settings: str) -> Assembly:
         file = Path(self.mktemp())
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(settings)

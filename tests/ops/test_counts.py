@@ -363,7 +363,7 @@ class RefusedTests(CountsCase):
 
     def test_a_connection_too_many(self) -> None:
         settings = SETTINGS.replace("[storage]", "[server]\nmax_connections = 1\n[storage]")
-        self.assembly = self.make_house(settings)
+        self.assembly = self.make_assembly(settings)
         self.ops = Client(self.assembly.ops)
         first = Connection(self.assembly.site)
         self.assertEqual(Connection(self.assembly.site).response().status, 503)

@@ -105,7 +105,7 @@ class LossTests(SynchronousTestCase):
         spans = [ReadableSpan("a"), ReadableSpan("b")]
         self.assertEqual(counted.export(spans), SpanExportResult.SUCCESS)
         inner.result = SpanExportResult.FAILURE
-        self.assertEqual(reasons.last, "the collector does not take them")
+        self.assertEqual(reasons.last, "the collector does not accept them")
         for text in ("Away.", "Refused.", "All is over: %s"):
             arguments = (503,) if "%" in text else ()
             reasons.handle(logging.makeLogRecord({"msg": text, "args": arguments, "levelno": logging.ERROR}))

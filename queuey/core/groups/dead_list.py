@@ -106,7 +106,7 @@ class _Found:
 
 @attrs.frozen
 class DeadList:
-    """Lists what groups gave up. It changes nothing."""
+    """Lists the messages that groups gave up, without changing them."""
 
     store: IStore
     policies: IPolicies

@@ -65,7 +65,7 @@ class GroupDirectory:
 
     :param clock: measures the pauses between attempts and the age of cached groups.
     :param now: the wall clock.
-    :param new_bytes: returns so many random bytes that cannot be guessed.
+    :param new_bytes: returns that number of random bytes, from a source that cannot be predicted.
     :param lifetime: seconds for which a group is cached.
     """
 

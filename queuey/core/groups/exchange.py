@@ -49,7 +49,7 @@ class GroupExchange:
 
     :param waits: wakes waiting claims when messages are written.
     :param now: the wall clock, in seconds since 1970.
-    :param new_bytes: returns so many random bytes that cannot be guessed.
+    :param new_bytes: returns that number of random bytes, from a source that cannot be predicted.
     :param alone: whether no other process changes groups.
     :param activity: counts acknowledged messages, and those that are moved to other queues, if they are counted.
     :ivar cached: ``GroupDirectory.cached``.

@@ -1,4 +1,4 @@
-"""What stands in a wait queue of claims."""
+"""The entries of a wait queue of claims."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 
 
 class InLine(Protocol):
-    """What stands in a wait queue.
+    """An entry of a wait queue.
 
     :ivar look_pause: see ``Claiming``.
     :ivar keyed: whether it has an Idempotency-Key.

@@ -1,4 +1,4 @@
-"""Claims of several groups: a claim is served by one of them, and stands in the wait queues of all until then."""
+"""Claims of several groups: a claim waits in the wait queues of all of them, and is served by one."""
 
 from __future__ import annotations
 
@@ -268,7 +268,7 @@ class _Waiting:
         self._left = self._expired = False
 
     def begin(self) -> Deferred[Served]:
-        """Stand in all lines.
+        """Enter the wait queues of all groups.
 
         :return: fires when it is served, or when the time is over. May be cancelled.
         """
@@ -352,7 +352,7 @@ class _Waiting:
             self._served.errback(error)
 
     def _hung_up(self, _: object) -> None:
-        """Handle a disconnected caller: leave all lines and cancel the attempt, which releases what it takes."""
+        """Handle a disconnected caller: leave all wait queues and cancel the attempt, which releases its messages."""
         self.leave()
         if self._running is not None:
             self._running.cancel()

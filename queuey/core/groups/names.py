@@ -140,5 +140,5 @@ class GroupNames:
 
 
 def _full(most: int) -> StorageFull:
-    text = f"A queue may have at most {most} groups, and this one has so many. Delete one first."
+    text = f"The queue has {most} groups, which is the most that it may have. Delete a group first."
     return StorageFull(text, limit="max_groups")

@@ -54,7 +54,7 @@ class GroupRows:
 
     Every Deferred may fail with ``Unavailable``.
 
-    :ivar new_bytes: returns so many random bytes.
+    :ivar new_bytes: returns that number of random bytes.
     :ivar groups: the states of groups, which are removed with them.
     """
 

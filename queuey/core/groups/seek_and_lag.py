@@ -51,7 +51,7 @@ _ATTEMPTS: Final = 10
 class SeekAndLag:
     """Seeks groups and measures their lag.
 
-    :ivar new_bytes: returns so many random bytes.
+    :ivar new_bytes: returns that number of random bytes.
     """
 
     store: IStore
@@ -133,18 +133,18 @@ class SeekAndLag:
 
     @deferred
     async def _lag(self, queue: Queue, group: Group, partition: int, limit: int, max_bytes: int) -> PartitionLag:
-        told = (await self.store.groups.look(queue, group, partition)).lag
-        merge = Merge((partition,), Position(told.reach), limit=limit, max_bytes=max_bytes)
+        lag = (await self.store.groups.look(queue, group, partition)).lag
+        merge = Merge((partition,), Position(lag.reach), limit=limit, max_bytes=max_bytes)
         beyond, exact, first = await self._beyond(queue, group, merge)
         return PartitionLag(
             partition,
-            told.settled_through,
-            told.in_flight,
-            told.waiting,
-            told.set_aside,
-            told.behind(beyond),
+            lag.settled_through,
+            lag.in_flight,
+            lag.waiting,
+            lag.set_aside,
+            lag.behind(beyond),
             exact,
-            told.oldest or first,
+            lag.oldest or first,
         )
 
     async def _beyond(self, queue: Queue, group: Group, merge: Merge) -> tuple[int, bool, MessageId | None]:

@@ -96,8 +96,8 @@ class Source(Protocol):
     def read(self, place: Place, limit: int, max_bytes: int, *, resumed: bool, seen: Ticks) -> Deferred[LivePage]:
         """Read on from a place.
 
-        :param limit: messages at the most.
-        :param max_bytes: bytes of bodies at the most; one message that alone has more is given.
+        :param limit: maximum number of messages.
+        :param max_bytes: maximum size of all bodies in bytes; a larger message comes alone.
         :param resumed: whether a reader goes on there, who has to learn of gaps.
         :param seen: when the look began that found this place to be the end; 0 if no look of this process has.
         :return: fires with the page. May be cancelled. Fails with ``NoSuchQueue`` if there is no source any more, and

@@ -90,7 +90,7 @@ class PushDirectory:
 
         :param queue: the queue whose pushes are wanted; ``None`` for all queues.
         :param state: the state that is wanted; ``None`` for all.
-        :param after: where the list goes on: ``QUEUE/NAME``, as the last page gave it.
+        :param after: where the page begins: the ``QUEUE/NAME`` that the page before returned.
         :return: fires with at most ``limit`` pushes, and where the list goes on, or ``None``. Fails with
             ``NoSuchApplication``.
         """

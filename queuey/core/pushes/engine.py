@@ -1,4 +1,4 @@
-"""Runs all pushes that this process owns, and lets go of those that it does not own any more."""
+"""Runs all pushes that this process owns, and stops those that it no longer owns."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from queuey.model.pushes.places import PushPlace
 T = TypeVar("T")
 
 Page = tuple[list[tuple[PushPlace, T]], str | None]
-"""What was found, and where the list goes on; ``None`` at its end."""
+"""One page of the list, and where the next page begins; ``None`` at the end."""
 
 
 async def page_of(
@@ -28,7 +28,7 @@ async def page_of(
     """List what a registry has of an application.
 
     :param queue: the queue that is wanted; ``None`` for all queues.
-    :param after: where the list goes on: ``QUEUE/NAME``, as the last page gave it.
+    :param after: where the page begins: the ``QUEUE/NAME`` that the page before returned.
     :param look: looks one up; fires with ``None`` if it is gone, or is not wanted.
     """
     places = sorted(

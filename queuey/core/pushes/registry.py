@@ -46,7 +46,7 @@ _Change = tuple[PushPlace, Exists | None]
 class PushRegistry:
     """The registry. Every Deferred may fail with ``Unavailable``.
 
-    :param new_bytes: returns so many random bytes.
+    :param new_bytes: returns that number of random bytes.
     :param root: the key of the index, and the beginning of the keys of the shards; schedules have their own.
     """
 

@@ -106,7 +106,7 @@ class Reporter:
 
     @deferred
     async def end(self) -> None:
-        """Store what is not stored yet."""
+        """Store the reports that are not stored yet."""
         self._ended = True
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""Seals what is secret of all pushes with the first key, so that an older key can be taken out of the settings."""
+"""Seals the secrets of all pushes with the first key, so that an older key can be removed from the settings."""
 
 from __future__ import annotations
 

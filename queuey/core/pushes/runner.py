@@ -99,7 +99,7 @@ class PushRunner:
         return len(self._in_flight)
 
     def start(self, delay: float = 0.0) -> None:
-        """Begin after so many seconds."""
+        """Begin after this number of seconds."""
         self._running = self._run(delay)
 
     def look(self) -> None:

@@ -1,4 +1,4 @@
-"""What is secret of a push: opened for requests, and sealed for the store with the keys of the settings."""
+"""The secrets of a push: sealed in the store with the keys of the settings, and opened for requests."""
 
 from __future__ import annotations
 

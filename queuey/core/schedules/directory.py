@@ -32,7 +32,7 @@ Listed = tuple[PushPlace, Schedule]
 
 @attrs.frozen
 class ScheduleSettings:
-    """What a client says of a schedule."""
+    """The settings of a schedule that a client sends."""
 
     cron: str
     timezone: str

@@ -25,7 +25,7 @@ race."""
 class ScheduleRows:
     """The stored schedules. Every Deferred may fail with ``Unavailable``.
 
-    :ivar new_bytes: returns so many random bytes.
+    :ivar new_bytes: returns that number of random bytes.
     """
 
     states: IStateStore

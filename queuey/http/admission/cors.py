@@ -32,7 +32,7 @@ _VARY_V2: Final = ((b"Vary", b"Origin, Accept"),)
 class Cors:
     """Adds the headers that let a page of a configured origin read an answer, errors and early refusals included.
 
-    :ivar origins: the origins that are configured for an application; none where there is no such application.
+    :ivar origins: returns the configured origins of an application; none if it does not exist.
     """
 
     origins: Callable[[str], tuple[str, ...]]
@@ -59,7 +59,7 @@ class Cors:
         )
 
     def preflight(self, request: Request, methods: str) -> bool:
-        """Set the headers that answer a preflight request; tell whether it was one, of an origin that may call.
+        """Set the headers of the answer to a preflight request. Return whether it was one, from an allowed origin.
 
         :param methods: what the path takes, separated by commas.
         """

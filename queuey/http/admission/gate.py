@@ -47,7 +47,7 @@ class AdmittedToQueue(Admitted):
 
     @cached_property
     def ttl(self) -> int:
-        """Seconds that a message of the queue lives unless it says otherwise."""
+        """The time to live in seconds of messages of the queue without one of their own."""
         return self.queue.settings.ttl or self.policy.ttl
 
     async def look_again(self, request: Request, operation: Operation) -> None:
@@ -111,7 +111,7 @@ class Gate:
     async def admit_to_choice(self, request: Request, application: str, line: Callable[[], str]) -> AdmittedToChoice:
         """Let a request on a choice of queues in, or raise why not.
 
-        :param line: returns what stands for the choice in a signed URL; called if the URL may be signed.
+        :param line: returns the text of the choice in a signed URL; called if the URL may be signed.
         """
         policy, caller, signature = await self.identify(request, application, line)
         own = is_application(caller, application)
@@ -142,7 +142,7 @@ class Gate:
             self.count(request, policy)
         if request.use is not None:
             request.use.enter(name)
-        # To find out all this may have taken a while: what is done goes by the policy of now.
+        # Authentication may have taken a while: the request is handled under the policy of now.
         policy = await self.policies.policy_for(application)
         return AdmittedToQueue(policy, caller, queue, signature, self)
 
@@ -234,7 +234,7 @@ class Gate:
         permit(operation, caller, queue.application, queue)
 
     async def prove_again(self, request: Request, application: str, signature: Signature | None) -> frozenset[str]:
-        """Return what the caller of a request that goes on for long has proven, as it is now.
+        """Authenticate the caller of a long request again, and return its principals.
 
         :param signature: of the request's URL, if it has one.
         """

@@ -35,7 +35,7 @@ Lasting = Union["AdmittedToQueue", "AdmittedToChoice"]
 """The decision that has let in a request that may go on for long."""
 
 End = Callable[[QueueyError], None]
-"""Ends a request, and tells its client why."""
+"""Ends a request with an error for its client."""
 
 
 class Ongoing:
@@ -88,7 +88,7 @@ class Ongoing:
             self._timer = None
 
     def has(self, entry: Entry) -> bool:
-        """Whether one goes on."""
+        """Return whether such a request is under way."""
         return entry in self._entries.get(entry.application, ())
 
     def _look(self) -> None:

@@ -1,4 +1,4 @@
-"""The header fields that tell a client how much of its application's rates is left.
+"""The header fields with the rest of the application's rates.
 
 They are ``RateLimit`` and ``RateLimit-Policy`` as draft-ietf-httpapi-ratelimit-headers-10 has them: a list of rates by
 name, each with what may be done at once (``q``), the seconds in which all of that comes back (``w``), what is left of
@@ -20,7 +20,7 @@ _OF_MESSAGES: Final = (MESSAGES, QUEUE_MESSAGES)
 
 
 def add_headers(request: Request) -> None:
-    """Add the fields to an answer that is about to be written, where the application has rates."""
+    """Add the fields to an answer that is about to be written, if the application has rates."""
     use = request.use
     standings = () if use is None else use.standings()
     if use is not None and standings:

@@ -1,4 +1,4 @@
-"""The JSON of many texts at once: one call for all of them, in a tenth of the time that one each takes."""
+"""The JSON of many texts by one call, which takes a tenth of the time of a call for each text."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ _encode: Final = msgspec.json.Encoder().encode
 def ascii_texts_json(texts: Sequence[bytes]) -> list[str] | None:
     """Return the JSON of each of several texts without its quotes; ``None`` if one of them is not ASCII.
 
-    It is what ``json`` makes of them, byte for byte, with whatever it escapes: ``None``, too, where one of them has
-    something that the two write differently, or what stands between texts here.
+    The result is byte for byte that of ``json``. It is also ``None`` if a text has a character that the two write
+    differently, or the separator that is used here.
     """
     joined = BETWEEN.join(texts)
     if not _is_plain(joined):

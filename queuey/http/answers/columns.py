@@ -25,7 +25,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def interleaved(parts: Sequence[bytes | Sequence[bytes]], number: int) -> bytes:
-    """So many items, which have the same parts: what all of them have in common, or a text for each."""
+    """A number of items with the same parts: each part is one text for all items, or a list with one for each."""
     width = len(parts)
     found = [part if isinstance(part, bytes) else b"" for part in parts] * number
     for place, part in enumerate(parts):
@@ -46,7 +46,7 @@ class Times:
     decimals: Sequence[bytes]
 
     def told(self) -> list[bytes]:
-        """The seconds as ``second_text`` tells them; those of a page are few."""
+        """Return the seconds as ``second_text`` does; a page has few different ones."""
         known = {second: second_text(int(second)).encode("ascii") for second in set(self.seconds)}
         return [known[second] for second in self.seconds]
 

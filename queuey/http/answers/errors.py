@@ -170,7 +170,7 @@ class ErrorAnswers:
 
 
 def refuse(request: Request, status: int, problems: dict[str, str], *headers: tuple[bytes, bytes]) -> None:
-    """Write a whole answer that says what was wrong."""
+    """Write a whole answer with an error."""
     request.answer(status, (JSON, *headers), encoded({"status": "error", "error_msg": problems}))
 
 
@@ -188,7 +188,7 @@ def render(request: Request | None, refusal: Refusal) -> tuple[Mapping[str, str]
 
 
 def log_refused(request: Request, status: int, text: str, applied: str) -> None:
-    """Tell the log of something that was asked and cannot be done now."""
+    """Log that a request cannot be served now."""
     _log.warn(
         "refused",
         "{status} for request {request_id}: {text} (applied: {applied})",
@@ -200,7 +200,7 @@ def log_refused(request: Request, status: int, text: str, applied: str) -> None:
 
 
 def _cut(request: Request) -> bool:
-    """End an answer that has begun, so that its client sees that it is not whole; tell whether there was one."""
+    """Cut off an answer that has begun, so that its client sees that it is incomplete; return whether there was one."""
     if request.startedWriting:
         request.abort()
     return bool(request.startedWriting)

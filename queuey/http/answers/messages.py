@@ -1,4 +1,4 @@
-"""Stored messages as JSON. Each API has a format, which says which members a message has."""
+"""Stored messages as JSON. Each API has a format with the members of a message."""
 
 from __future__ import annotations
 

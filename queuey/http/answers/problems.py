@@ -123,7 +123,7 @@ class Problem(Exception):
 
     @property
     def status(self) -> int:
-        """The status of an answer that says this."""
+        """The HTTP status of the problem."""
         return CODES[self.code].status
 
 
@@ -161,7 +161,7 @@ def document(problem: Problem, instance: str) -> dict[str, Any]:
 
 
 def answer(request: Request, problem: Problem) -> None:
-    """Write a whole answer that tells of a problem."""
+    """Write a whole answer with a problem document."""
     challenge = ((b"WWW-Authenticate", request.challenge),) if problem.status == HTTPStatus.UNAUTHORIZED else ()
     headers = ((b"Content-Type", MEDIA_TYPE.encode("ascii")), *problem.headers, *challenge)
     request.answer(problem.status, headers, json_line(document(problem, request.request_id)))
@@ -174,7 +174,7 @@ def of(error: errors.QueueyError) -> Problem:
 
 
 def with_advice(request: Request, error: errors.QueueyError) -> Problem:
-    """Return the same for the error of a whole request; the detail also says what its sender can do."""
+    """Return the same for the error of a whole request; the detail also has advice for the client."""
     problem = of(error)
     if isinstance(error, errors.NeedsCredentials):
         problem.detail += f" Send credentials that are accepted here: {_taken(request)}."
@@ -240,7 +240,7 @@ def retry_after(seconds: int) -> tuple[Header, ...]:
 
 def _invalid(error: errors.InvalidRequest) -> Problem:
     detail = " ".join(error.problems.values())
-    # What is no parameter's fault stands under a word of v1, which begins with a capital.
+    # An error that is not about a parameter has a word of v1, which begins with a capital.
     if any(name[:1].isupper() for name in error.problems):
         return Problem("malformed-request", detail)
     found = tuple({"parameter": name, "detail": text} for name, text in error.problems.items())

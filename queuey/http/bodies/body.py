@@ -52,12 +52,12 @@ class Body:
         self.rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """Take what has come, and give what of it belongs to the body: all of it up to its end, or to an error."""
+        """Take received data, and return the part of it that belongs to the body, up to its end or to an error."""
         raise NotImplementedError
 
 
 class FixedBody(Body):
-    """A body of a length that was said."""
+    """A body with a ``Content-Length``."""
 
     __slots__ = ("_left",)
 
@@ -66,7 +66,7 @@ class FixedBody(Body):
         self.declared = self._left = length
 
     def feed(self, data: bytes) -> bytes:
-        """Take up to the length that was said."""
+        """Take data up to the ``Content-Length``."""
         if self.limit is not None and self.declared > self.limit:
             self.error = TOO_LARGE
             return b""
@@ -108,7 +108,7 @@ class ChunkedBody(Body):
         self._trailer = 0
 
     def feed(self, data: bytes) -> bytes:
-        """Decode what has come."""
+        """Decode received data."""
         pieces: list[bytes] = []
         try:
             self.rest = data[self._decode(data, pieces) :]

@@ -66,7 +66,7 @@ class BodyReader(ConnectionLifetime):
         self._resume()
 
     def _continue(self) -> None:
-        """Tell a client that waits for it to send its body."""
+        """Send ``100 Continue`` to a client that waits for it."""
         if self._expects_continue:
             self._expects_continue = False
             self._out.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -123,12 +123,12 @@ class BodyReader(ConnectionLifetime):
         self.deadline = self._seconds() + self._limits.request_timeout
 
     def _break_body(self, refusal: Refusal) -> None:
-        """Tell a handler that the rest of the body cannot be read."""
+        """Fail the handler's read: the rest of the body cannot be read."""
         self.deadline = inf
         self._body = LostBody()
         if self._request is not None:
             self._request.break_body(refusal)
 
     def _resume(self) -> None:
-        """Go on with what has waited."""
+        """Process the data that has waited."""
         raise NotImplementedError

@@ -29,7 +29,7 @@ class BrokenBody(Exception):
 
 
 class Source(Protocol):
-    """Where a body comes from."""
+    """The source of a body."""
 
     def wants_body(self) -> None:
         """Learn that the next piece is waited for."""

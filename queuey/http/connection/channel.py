@@ -148,7 +148,7 @@ class Channel(BodyReader):
         return not ((stage is Stage.WAITING or stage is Stage.HEAD) and self._out.blocked)
 
     def _consume(self, data: bytes) -> None:
-        """Work through what has come, as far as possible."""
+        """Process received data as far as possible."""
         self._consuming = True
         try:
             while data and self._hungry():
@@ -169,14 +169,14 @@ class Channel(BodyReader):
         return data
 
     def _resume(self) -> None:
-        """Go on with what has waited."""
+        """Process the data that has waited."""
         if not self._consuming:
             if self._ahead and self._hungry():
                 self._consume(self._take_ahead())
             self.read_some()
 
     def _step(self, data: bytes) -> bytes:
-        """Take one step, and give what is left for the next."""
+        """Take one step, and return the data that is left for the next."""
         try:
             if self._body is not None:
                 return self._read_body(self._body, data)

@@ -1,4 +1,4 @@
-"""Which address a request came from, where proxies stand in between."""
+"""The address of the client of a request that came through proxies."""
 
 from __future__ import annotations
 

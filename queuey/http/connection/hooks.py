@@ -57,7 +57,7 @@ class Connection(Source, Protocol):
 
     :ivar peer: the address of the other end; ``unix`` for a local socket.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed.
-    :ivar believed: whether the other end is one of them.
+    :ivar believed: whether the peer is such a proxy, so that its ``Forwarded`` fields are used.
     """
 
     hooks: Hooks

@@ -70,7 +70,7 @@ class ConnectionLifetime(protocol.Protocol):
 
     :ivar peer: the address of the other end; ``unix`` for a local socket.
     :ivar forwarded: the proxies whose X-Forwarded-For is believed.
-    :ivar believed: whether the other end is one of them.
+    :ivar believed: whether the peer is such a proxy, so that its ``Forwarded`` fields are used.
     :ivar write: hands over a part of an answer.
     :ivar deadline: when the stage has lasted too long, in seconds of the reactor.
     """
@@ -144,7 +144,7 @@ class ConnectionLifetime(protocol.Protocol):
             self._say_goodbye()
 
     def _say_goodbye(self) -> None:
-        """Everything is written: close, or tell the client that this was all."""
+        """Everything is written: close the connection, or shut down its write side."""
         if self._stage is Stage.CLOSING:
             self._close()
             return
@@ -152,7 +152,7 @@ class ConnectionLifetime(protocol.Protocol):
         self._out.release()
         half_close = getattr(self._wire, "loseWriteConnection", None)
         if self.isSecure():
-            # TLS tells the other end, and reads on until that has answered.
+            # TLS sends a close alert, and reads until the peer has answered it.
             self._wire.loseConnection()
         elif half_close is not None:
             half_close()

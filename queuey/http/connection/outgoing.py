@@ -67,7 +67,7 @@ class Outgoing:
         """Begin with a new connection.
 
         :param free: is called whenever everything has been handed over and more is wanted.
-        :param counts: where it is counted what is handed over, if it is.
+        :param counts: counts the bytes that are handed to the transport; may be ``None``.
         """
         self.full = False
         self.stall = inf
@@ -100,7 +100,7 @@ class Outgoing:
                 self._written[NONE] += size
             self._transport.write(data)
         else:
-            # Copies, so that what has been handed over is free again while the rest waits for a slow client.
+            # Copies, so that the memory of sent data is free while the rest waits for a slow client.
             if self._parts is None:
                 self._parts = deque()
             self._parts.extend(data[at : at + PIECE] for at in range(0, size, PIECE))
@@ -187,7 +187,7 @@ def _nothing() -> None:
 
 
 class _LostTransport:
-    """Replaces the transport after the end of the connection and discards what is written."""
+    """Replaces the transport after the end of the connection, and discards all writes."""
 
     def write(self, data: bytes) -> None:
         """Throw bytes away."""

@@ -1,4 +1,4 @@
-"""Receiving what has come on many plain sockets, in one step of the reactor.
+"""Receives from many plain sockets in one step of the reactor.
 
 For each thing that it has to read, the reactor of Twisted makes a context of the log and asks several questions, which
 for a small request takes as long as to read it. So all plain sockets are one thing to read: a poll of their own, which
@@ -28,7 +28,7 @@ class Receiving(Protocol):
     """One socket, and who takes what comes on it.
 
     :ivar number: of the socket's descriptor.
-    :ivar receive: gets what has come from the socket, up to so many bytes.
+    :ivar receive: reads up to this number of bytes from the socket.
     :ivar take: takes it.
     """
 

@@ -34,7 +34,7 @@ class Turn:
 
     The calls belong to different connections, so an error in one of them does not keep the others from being made.
 
-    :ivar before: what is done before anything is sent at the end of a turn, or sooner.
+    :ivar before: calls that are made before the data of the turn is sent.
     """
 
     _log = EventLog(Logger(namespace="queuey.http"))
@@ -164,7 +164,7 @@ class Direct:
         self._behind = True
 
     def leave(self) -> None:
-        """See Receiving: let the transport read what is no data."""
+        """See Receiving: let the transport handle the end of the data, and errors."""
         self._receiver = None
         self._transport.resumeProducing()
 
@@ -178,7 +178,7 @@ class Direct:
         self.take = _drop
 
     def stop(self) -> None:
-        """Stop reading, for now or for good."""
+        """Stop reading, for a while or finally."""
         if self._receiver is not None:
             self._receiver.remove(self)
 
@@ -221,7 +221,7 @@ def quickest(transport: Transport, turn: Turn, receiver: Receiver | None, take: 
     """The quickest way to write to a transport; what is no plain socket, or is TLS, has only its own.
 
     :param receiver: who reads plain sockets, if anybody does but their transports.
-    :param take: gets what has come then.
+    :param take: is called with received data.
     """
     if isinstance(transport, Connection) and not transport.TLS:
         return Direct(transport, turn, receiver, take)

@@ -1,1 +1,1 @@
-"""Heads of requests: read strictly, remembered, and what is known by them."""
+"""Heads of requests: strict parsing, and a cache of parsed heads with what follows from them."""

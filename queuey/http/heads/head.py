@@ -287,7 +287,7 @@ def settle_host(head: Head) -> bytes | None:
 
 
 def body_length(head: Head) -> int | None:
-    """How long the body of a request is said to be.
+    """The length of a request's body, as its head announces it.
 
     :return: bytes; ``None`` for a chunked body.
     :raise Refused: if that cannot be determined for certain.

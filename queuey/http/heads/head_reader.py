@@ -44,7 +44,7 @@ class HeadReader:
         return self._buffer.startswith(b"HEAD ", self._start)
 
     def feed(self, data: bytes) -> Head | None:
-        """Take what has come.
+        """Take received data.
 
         :return: the head, once it is complete; then ``rest`` is what came behind it.
         :raise Refused: as soon as it is certain that no head will come of it.

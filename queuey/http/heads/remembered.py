@@ -72,7 +72,7 @@ class RememberedHead:
             self.head = self.head.varied(values)
         except Refused:
             return None
-        # The gaps are where they were, and the next head may be equal to this one.
+        # The variable values have the same places, so the next head may be equal to this one.
         self._bytes, self._size = data[:at], at
         return self.head, at
 

@@ -56,7 +56,7 @@ def _shown(part: bytes) -> bytes:
         return part
     if not part:
         return b""
-    # What has no equals sign, or a long text before it, may be the secret itself.
+    # A parameter without an equals sign, or with a long name, may be the secret itself.
     return name + b"=" + _HIDDEN if word in SHOWN or (equals and _NAME.fullmatch(name) is not None) else _HIDDEN
 
 

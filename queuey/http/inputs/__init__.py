@@ -1,1 +1,1 @@
-"""What queries and bodies say: decoded, checked, and with all that is wrong said at once."""
+"""Decodes and checks queries and bodies; all mistakes of a request are reported together."""

@@ -36,7 +36,7 @@ def batch_bodies(data: bytes) -> list[bytes] | None:
         found = _batch(data).messages
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    # Quotes stand around the name of the list, and around the name and the text of each message.
+    # There are quotes around the name of the list, and around the name and the text of each message.
     return _encoded(found) if _quotes(data) == 2 + 4 * len(found) else None
 
 
@@ -58,7 +58,7 @@ def line_bodies(lines: Sequence[bytes]) -> list[bytes] | None:
 
 
 def _quotes(data: bytes) -> int:
-    """How many quotes stand around names and texts of JSON, which are more where a name comes twice.
+    """Return the number of quotes around names and texts of JSON; a name that comes twice adds some.
 
     Those within a text follow a backslash. Where backslashes are texts themselves, -1: it would take a look at each.
     """

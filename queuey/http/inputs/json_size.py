@@ -16,7 +16,7 @@ TOO_MANY: Final = f"The JSON has more than {MAX_VALUES} values."
 
 
 def has_too_many_values(data: bytes) -> bool:
-    """Tell whether a JSON text has more than ``MAX_VALUES`` values; anything if it is not JSON.
+    """Return whether a JSON text has more than ``MAX_VALUES`` values; the result is arbitrary if it is not JSON.
 
     Values are parted by commas, or begin a list or an object. Where there are few such characters, some of them may
     even stand in texts; else what stands in texts is left out first.

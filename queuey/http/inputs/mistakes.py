@@ -16,7 +16,7 @@ _BESIDE: Final = 32
 
 
 class Mistakes:
-    """Collects mistakes. However many there are, what is kept of them is small.
+    """Collects mistakes, in bounded memory.
 
     :ivar count: how many there are.
     :ivar named: the place and the text of the first of them.

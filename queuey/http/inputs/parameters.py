@@ -1,4 +1,4 @@
-"""Parameters that come as text: checked one by one, with all that is wrong said at once."""
+"""Checks parameters that are text; all mistakes of a request are reported together."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ class Parameters:
     def __init__(self, given: Mapping[str, str | None], mistakes: Mistakes | None = None, prefix: str = "") -> None:
         """
         :param given: values by name.
-        :param mistakes: where to note what is wrong.
-        :param prefix: stands before each name there.
+        :param mistakes: collects the mistakes.
+        :param prefix: is put before each name there.
         """
         self._given = given
         self._prefix = prefix
@@ -66,7 +66,7 @@ class Parameters:
         return self._given.get(name) or None
 
     def wrong(self, name: str, text: str) -> None:
-        """Note what is wrong with a parameter."""
+        """Note a mistake in a parameter."""
         self._mistakes.add(self._prefix + name, text)
 
     def number(self, field: Whole) -> int | None:
@@ -108,7 +108,7 @@ class Parameters:
         return bool(value)
 
     def check(self) -> None:
-        """Raise what is wrong.
+        """Raise an error with all mistakes.
 
         :raise InvalidRequest: if there is anything.
         """

@@ -1,1 +1,1 @@
-"""A request and its answer as a handler sees them, and what is counted and reported of them."""
+"""A request and its answer as a handler sees them, with their metrics and log lines."""

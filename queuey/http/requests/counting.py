@@ -1,4 +1,4 @@
-"""Counters of the HTTP server: requests, how long they take, bytes, what is refused, and messages that are sent."""
+"""Metrics of the HTTP server: requests, durations, bytes, refusals, and messages sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _METHODS: Final = {
     for name in (b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS", NOWHERE.encode("ascii"))
 }
 _OTHER: Final = "other"
-"""Stands for every other method: clients may make up as many as they like."""
+"""The label of all other methods, since clients could send any number of different ones."""
 
 _STATUSES: Final = {status.value: str(status.value) for status in HTTPStatus}
 

@@ -33,12 +33,12 @@ from queuey.model.telemetry.trace import TraceContext
 class Request(Response):
     """A request and its answer.
 
-    :ivar head: the parsed head, which other requests may share; if parsing failed, what is known of it instead.
+    :ivar head: the parsed head, which other requests may share; if parsing failed, the parts that are known.
     :ivar request_id: the client's own id for the request, if it is valid, or a new one; always sent in the answer.
     :ivar body: the whole body, unless the handler reads it in pieces.
     :ivar max_body: the limit of the body in bytes, or ``None``; may be changed before the body is read.
     :ivar application: the application of the request, for the access log; set by handlers, as ``queue`` is.
-    :ivar origins: the origins whose pages may read the answer, once the policy that the request goes by is known.
+    :ivar origins: the origins whose pages may read the answer, once the policy of the request is known.
     :ivar challenge: the authentication schemes that are accepted at its path, for a 401 answer.
     :ivar signed: the signature and the parameters that it signs, cut out of the query; ``line.query`` has the rest
         then.
@@ -276,7 +276,7 @@ class Request(Response):
         return self._gone
 
     def refuse(self, refusal: Refusal, *, close: bool = True) -> None:
-        """Answer with a refusal; where an answer has begun, cut the connection instead, so that it shows.
+        """Answer with an error; if an answer has begun, cut the connection instead, so that the client notices.
 
         :param close: whether to close the connection, since what else comes on it is not to be trusted.
         """

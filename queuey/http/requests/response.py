@@ -27,9 +27,9 @@ from queuey.http.requests.counting import Counts
 from queuey.logs import EventLog
 
 _MAX_JOINED: Final = 32 * 1024
-"""Up to this size, joining data to what stands before it is cheaper than handing over two pieces."""
+"""Up to this size, joining data with the data before it is cheaper than writing two pieces."""
 MALFORMED: Final = RequestLine(b"-", b"-", b"", b"", None, True)
-"""Stands for a request line that could not be read."""
+"""Replaces a request line that could not be parsed."""
 
 
 class Response(server.Request):

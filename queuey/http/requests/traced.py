@@ -24,27 +24,27 @@ class Untraced:
         return None
 
     def begin(self, operation: str, group: str | None = None) -> None:
-        """Something is about to be done with messages.
+        """Note that the work on messages begins.
 
         :param operation: one of those in ``model.served``.
         :param group: the consumer group for which it is done.
         """
 
     def sent(self, drafts: Sequence[Draft], addresses: Sequence[Address], *, single: bool = False) -> None:
-        """Messages were stored; may be said again of more of them.
+        """Note that messages were stored. Further calls add to the number.
 
-        :param addresses: where each of them is.
-        :param single: whether it is about one only.
+        :param addresses: the address of each message.
+        :param single: whether the request is about a single message.
         """
 
     def received(self, messages: Sequence[Message], *, single: bool = False) -> None:
-        """Messages are handed out; may be said again of more of them.
+        """Note that messages are delivered. Further calls add to the number.
 
-        :param single: whether it is about one only.
+        :param single: whether the request is about a single message.
         """
 
     def settled(self, count: int) -> None:
-        """So many receipts were looked at."""
+        """Note the number of receipts that were settled."""
 
 
 UNTRACED: Final = Untraced()
@@ -67,7 +67,7 @@ class Traced(Untraced):
 
     @property
     def work(self) -> Work | None:
-        """See :class:`Untraced`; what has not come to an end ends now."""
+        """See :class:`Untraced`; work that has not ended is said to end now."""
         if self._operation is None:
             return None
         ended = self._seconds() if self._ended is None else self._ended
@@ -80,27 +80,27 @@ class Traced(Untraced):
     def sent(self, drafts: Sequence[Draft], addresses: Sequence[Address], *, single: bool = False) -> None:
         """See :class:`Untraced`."""
         pairs = zip(addresses, drafts, strict=True)
-        told = ((_id(at), draft.content.headers) for at, draft in pairs)
-        self._note(None if single else len(drafts), told)
+        noted = ((_id(at), draft.content.headers) for at, draft in pairs)
+        self._note(None if single else len(drafts), noted)
 
     def received(self, messages: Sequence[Message], *, single: bool = False) -> None:
         """See :class:`Untraced`."""
-        told = ((_id(message), message.content.headers) for message in messages)
-        self._note(None if single else len(messages), told)
+        noted = ((_id(message), message.content.headers) for message in messages)
+        self._note(None if single else len(messages), noted)
 
     def settled(self, count: int) -> None:
         """See :class:`Untraced`."""
         self._note(count, ())
 
-    def _note(self, count: int | None, told: Iterable[tuple[str, bytes | None]]) -> None:
+    def _note(self, count: int | None, pairs: Iterable[tuple[str, bytes | None]]) -> None:
         self._ended = self._seconds()
         if count is not None:
             self._count = count + (self._count or 0)
         room = MAX_CARRIED - len(self._carried)
-        some = (TracedMessage(id, own) for id, own in told if count is None or (own is not None and _PARENT in own))
+        some = (TracedMessage(id, own) for id, own in pairs if count is None or (own is not None and _PARENT in own))
         self._carried.extend(islice(some, room))
 
 
 def _id(where: Address | Message) -> str:
-    """The id of a message, as the second API has it."""
+    """Return the id of a message as v2 shows it."""
     return f"{where.id.hex()}-{where.partition}"

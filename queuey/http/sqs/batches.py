@@ -1,4 +1,4 @@
-"""Batches: what all of them have in common."""
+"""The common parts of all batch operations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 
 @attrs.define
 class Batch:
-    """The entries of a batch, and what has become of each.
+    """The entries of a batch, and the result of each.
 
     :ivar entries: the members of those that are right so far, by their index in the request.
     :ivar failed: the errors of the others.
@@ -34,7 +34,7 @@ class Batch:
     def answer(self, successful: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
         """Return the answer.
 
-        :param successful: what is said of each entry that did not fail, by its index.
+        :param successful: the result of each entry that did not fail, by its index.
         """
         found: dict[str, Any] = {
             "Successful": [{"Id": self.given[place]["Id"], **successful[place]} for place in sorted(successful)]

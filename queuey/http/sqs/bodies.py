@@ -144,7 +144,7 @@ def _details(headers: Mapping[str, Any]) -> Details:
 
 
 def _of_headers(headers: Mapping[str, Any]) -> dict[str, Attribute]:
-    """Return the headers of a message as attributes: those that are text, and as many as SQS has."""
+    """Return the headers of a message as attributes: those that are text, up to the maximum of SQS."""
     found: dict[str, Attribute] = {}
     for name, value in headers.items():
         if len(found) == MAX_ATTRIBUTES:

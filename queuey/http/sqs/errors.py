@@ -185,7 +185,7 @@ def query_error(code: str) -> str:
 
 
 def document(code: str, text: str) -> bytes:
-    """Return the body of an answer that says what is wrong."""
+    """Return the body of an answer with an error."""
     return msgspec.json.encode({"__type": f"{_TYPE}{code}", "message": text})
 
 

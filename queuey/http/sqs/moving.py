@@ -85,7 +85,7 @@ class SqsMoving:
         return {"Results": shown} if shown else {}
 
     async def cancel(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
-        """End a task; what it has moved stays moved."""
+        """End a task; messages that it has moved are not moved back."""
         id, source_arn = _parsed(given["TaskHandle"])
         if name_of_arn(source_arn, caller.account) is None:
             raise _not_there("SourceArn")

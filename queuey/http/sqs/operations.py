@@ -35,7 +35,7 @@ class Member:
     """A member of a request.
 
     :ivar low: the lowest value of a number, and ``high`` the highest.
-    :ivar reason: what AWS says of a number out of bounds.
+    :ivar reason: the text of AWS for a number out of bounds.
     :ivar entry: the members of an entry of a batch.
     """
 

@@ -18,7 +18,7 @@ _NAMED: Final = "byQueue"
 
 
 def check(text: str) -> None:
-    """Refuse what is no such policy.
+    """Check that a value is such a policy.
 
     :raise SqsError: saying so.
     """

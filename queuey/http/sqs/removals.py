@@ -26,7 +26,7 @@ AT_ONCE: Final = 1000
 """Messages that are removed in one write."""
 
 MAX_WAITING: Final = 100_000
-"""Messages of a queue that wait for their removal; what is beyond stays until it expires."""
+"""Maximum number of messages of a queue that wait for their removal; others stay until they expire."""
 
 _log = EventLog(Logger(namespace="queuey.http"))
 
@@ -34,7 +34,7 @@ _log = EventLog(Logger(namespace="queuey.http"))
 class Removals:
     """Removes messages a moment after their ack was stored, and answered.
 
-    Each queue has one write under way at most; what is added meanwhile is removed by the next one.
+    Each queue has at most one write under way; messages added in the meantime are removed by the next one.
     """
 
     def __init__(self, exchange: MessageExchange, clock: IReactorTime) -> None:

@@ -55,7 +55,7 @@ class _Sending:
     deduplication: str | None
 
     def answer(self, address: Address, fifo: bool) -> dict[str, Any]:
-        """Return what is said of it once it is stored."""
+        """Return the result of the entry once it is stored."""
         found = {
             "MessageId": message_id(address.id),
             "MD5OfMessageBody": hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest(),

@@ -57,7 +57,7 @@ def document(operation: str, answer: Mapping[str, Any], request_id: str) -> byte
 
 
 def error(code: str, text: str, is_sender: bool, request_id: str) -> bytes:
-    """Return the answer that says what is wrong.
+    """Return an answer with an error.
 
     :param code: of the error in this protocol.
     """

@@ -76,7 +76,7 @@ class V1:
         ok(request, 201, **representations.created_queue(queue))
 
     async def change_queue(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """Change a queue's settings; what is omitted keeps its value."""
+        """Change a queue's settings; omitted ones keep their values."""
         queue = await self.directory.change(admitted.queue, inputs.queue_changes(request))
         ok(request, **representations.changed_queue(queue))
 

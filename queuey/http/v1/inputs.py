@@ -147,7 +147,7 @@ def drafts(request: Request, partitions: int, ttl: int) -> Sequence[Draft]:
 
 
 def is_plain(request: Request) -> bool:
-    """Whether the head of a POST says of a message no more than its type."""
+    """Return whether the head of a POST has no data of a message except its type."""
     media_type, _ = _media_type(single_header(request, "Content-Type"))
     return media_type != _JSON and b"x-ttl" not in request.fields and b"x-partition" not in request.fields
 

@@ -28,7 +28,7 @@ Rest = TypeVar("Rest")
 
 @attrs.frozen
 class ListPart(Generic[Rest]):
-    """A part of a list, and what is left of the list.
+    """A part of a list, and the rest of the list.
 
     :ivar texts: items as JSON; each text has one item or several, separated by commas.
     :ivar messages: how many messages are in it, if the items are messages.
@@ -55,7 +55,7 @@ def answer(request: Request, status: int, body: Mapping[str, Any], *headers: tup
 
 
 def ok(request: Request, status: int = 200, **members: Any) -> None:
-    """Write a whole answer that says it went well."""
+    """Write a whole answer with a success."""
     answer(request, status, {"status": "ok", **members})
 
 

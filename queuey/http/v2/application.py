@@ -66,11 +66,11 @@ _GROUPS: Final = "groups"
 
 @attrs.frozen
 class V2Application:
-    """Tells clients what they may rely on.
+    """Shows clients the guarantees and limits of an application.
 
     :ivar settle: seconds for which messages wait until readers of a range see them.
     :ivar limits: those of the door, as they are now.
-    :ivar may_push: tells whether an application may make pushes now.
+    :ivar may_push: returns whether an application may make pushes now.
     """
 
     store: IStore

@@ -137,14 +137,14 @@ class V2Queues:
         request.answer(200, (*HEAD, tag), json_line(queue_json(queue, admitted.policy, insider)))
 
     async def _show_counts(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """Show one queue and what it holds."""
+        """Show one queue and its counts."""
         queue, insider = admitted.queue, _is_insider(admitted.caller, admitted.queue)
         (depth,) = await self.directory.depths([queue], admitted.policy)
         found = {**queue_json(queue, admitted.policy, insider), "counts": counts_json(depth)}
         request.answer(200, HEAD, json_line(found))
 
     async def put(self, request: Request, admitted: Admitted, queue: str) -> None:
-        """Make a queue, or bring the one of that name to what is given; the rest goes to its defaults."""
+        """Create a queue, or give the existing one the settings of the body; the others get their defaults."""
         Query(request, ()).check()
         problem = name_problem(queue)
         if problem is not None:
@@ -159,7 +159,7 @@ class V2Queues:
         _answer(request, 201 if made else 200, found, admitted.policy, headers)
 
     async def patch(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """Change what is given; null brings a member to its default."""
+        """Change the given settings; null gives a member its default."""
         Query(request, ()).check()
         given = members(request, (*_SETTINGS, *_READ_ONLY), PATCH, b"Accept-Patch")
         wanted = changes(given, frozenset(name for name in _SETTINGS if name in given and given[name] is None))
@@ -188,7 +188,7 @@ class V2Queues:
 def changes(given: Mapping[str, Any], reset: frozenset[str]) -> QueueChanges:
     """The settings that a body asks for.
 
-    :param reset: those that go to their defaults where they are not given.
+    :param reset: the members that get their defaults if they are not given.
     :raise Problem: naming everything that is wrong.
     """
     asked = Members(given)
@@ -224,7 +224,7 @@ def _principals(asked: Members) -> tuple[str, ...] | None:
 
 
 def _principal_problem(given: Any) -> str | None:
-    """Return what is wrong with one principal of a list, or ``None`` for a good one."""
+    """Return why a principal of a list is refused, or ``None`` if it is valid."""
     if isinstance(given, str):
         if is_principal(given):
             return None

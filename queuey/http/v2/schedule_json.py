@@ -1,4 +1,4 @@
-"""Schedules as JSON: the members of a body, and what is shown of a schedule."""
+"""Schedules as JSON: the members of a request, and those of an answer."""
 
 from __future__ import annotations
 

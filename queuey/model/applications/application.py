@@ -1,4 +1,4 @@
-"""An application that stands in the store: what is said of it, and the digests of its keys, as JSON that is kept."""
+"""An application in the store: its policy and the digests of its keys, with their JSON format."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MAX_KEYS: Final = 8
 """Keys that let one application in at once."""
 
 KEY_BYTES: Final = 32
-"""Random bytes in a new key: as many as in its digest, since more would not add security."""
+"""Number of random bytes in a new key: the size of its digest, since more would not add security."""
 
 ID_DIGITS: Final = 12
 """Hex digits of a key's id."""
@@ -33,7 +33,7 @@ _NAME: Final = re.compile(r"[A-Za-z0-9._-]+")
 
 
 def name_is_good(name: str) -> bool:
-    """Whether an application may have that name: it stands in URLs, and in ``app:NAME``."""
+    """Return whether an application may have this name, which is used in URLs and in ``app:NAME``."""
     return len(name) <= MAX_NAME and name not in (".", "..") and _NAME.fullmatch(name) is not None
 
 
@@ -68,7 +68,7 @@ class Key:
 class Application:
     """One application.
 
-    :ivar members: what is said of it.
+    :ivar members: its policy and limits, by name.
     :ivar made: when, in seconds since 1970; and so ``changed``.
     :ivar revision: one more after each change.
     """
@@ -112,7 +112,7 @@ def decode_shard(data: bytes) -> dict[str, Application]:
 
 
 def encode_index(versions: Mapping[str, str]) -> bytes:
-    """The index, which tells the versions of all shards."""
+    """The index, with the versions of all shards."""
     return _encoded({"format": FORMAT, "shards": dict(versions)})
 
 

@@ -1,6 +1,6 @@
 """JSON members of an application: those of its policy, and its limits.
 
-The settings say the same in an ini file; what an application has in the store is said in these words. A new member of
+An ini file has them as settings, the store as these JSON members. A new field of
 :class:`~queuey.model.applications.policy.Policy` needs one line in :data:`MEMBERS`.
 """
 
@@ -32,20 +32,20 @@ _MAX_ORIGIN: Final = 300
 _ON_WRITE: Final = "on-write"
 
 Members = Mapping[str, Any]
-"""Values as JSON has them, by the names of their members; what is not there has its default."""
+"""JSON values by member name; a missing member has its default."""
 
 
 @attrs.frozen
 class Member:
-    """One of them.
+    """The declaration of one member.
 
-    :ivar name: as in the settings.
-    :ivar field: of a policy.
-    :ivar limit: whether it is one of the limits, and not of the policy.
-    :ivar type: of its value in JSON.
-    :ivar allowed: what it may be, in words.
-    :ivar read: makes the value that a policy has; raises ``ValueError`` with what is wrong.
-    :ivar show: makes JSON of it.
+    :ivar name: the name of the setting.
+    :ivar field: the name of the attribute of ``Policy``.
+    :ivar limit: whether the member belongs to the limits, and not to the policy.
+    :ivar type: the JSON type of the value.
+    :ivar allowed: the allowed values, for error messages and documentation.
+    :ivar read: converts JSON to the value of the attribute; raises ``ValueError`` with the reason of a refusal.
+    :ivar show: converts the value of the attribute to JSON.
     """
 
     name: str
@@ -200,16 +200,16 @@ def problems(given: Members) -> dict[str, str]:
 
 
 def changed(members: Members, given: Members) -> dict[str, Any]:
-    """Members after a change; what is given as ``None`` goes to its default."""
+    """Return the members after a change; a member that is given as ``None`` gets its default."""
     return {name: value for name, value in {**members, **given}.items() if value is not None}
 
 
 def policy(application: str, members: Members, max_body: int) -> Policy:
     """Make the policy with these members.
 
-    :param members: unknown ones are ignored: a newer version has written them.
-    :param max_body: that of the server, which no application exceeds.
-    :raise ValueError: one cannot be read.
+    :param members: unknown ones are ignored, since a newer version may have written them.
+    :param max_body: the server's limit, which caps the application's.
+    :raise ValueError: a member is invalid.
     """
     said = {_BY_NAME[name].field: _BY_NAME[name].read(value) for name, value in members.items() if name in _BY_NAME}
     said["max_body"] = min(said.get("max_body", max_body), max_body)
@@ -217,9 +217,9 @@ def policy(application: str, members: Members, max_body: int) -> Policy:
 
 
 def shown(policy: Policy, limits: bool) -> dict[str, Any]:
-    """A policy as JSON, member by member; ``None`` is no limit.
+    """Return a policy as JSON members; ``None`` means no limit.
 
-    :param limits: whether to show the limits, or the rest.
+    :param limits: whether to return the limits, or the other members.
     """
     return {member.name: _shown(member, policy) for member in MEMBERS if member.limit is limits}
 

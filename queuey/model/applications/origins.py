@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Final
 
 ANY: Final = "*"
-"""Stands for all origins."""
+"""The entry that allows all origins."""
 
 ANY_PORT: Final = ":*"
 """At the end of an origin of this machine: every port. ``http://localhost:*`` is what a page under development has."""
@@ -51,6 +51,6 @@ def allowed(origin: str, configured: Collection[str]) -> bool:
 
 
 def _without_port(origin: str) -> str:
-    """Return the scheme and the host of an origin: what stands before its last colon, if a port follows that."""
+    """Return the scheme and the host of an origin, without its port."""
     at = origin.rfind(":")
     return origin[:at] if at >= 0 and _PORT.fullmatch(origin, at) else origin

@@ -13,7 +13,7 @@ from queuey.model.applications.rates import Rates, rate, rates
 from queuey.model.queues.queue import Consistency, Guarantee
 
 COUNTED: Final = ("max_bytes", "max_messages", "max_queue_bytes", "max_queue_messages")
-"""The limits that need a store which counts what it holds."""
+"""The limits that need a store which counts its messages and bytes."""
 
 
 class Ack(Enum):

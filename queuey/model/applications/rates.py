@@ -62,7 +62,7 @@ class Bucket:
 
     If the clock goes back, no tokens are gained.
 
-    :ivar rate: what it is filled by.
+    :ivar rate: the rate at which it is filled.
     """
 
     __slots__ = ("_at", "_level", "rate")
@@ -90,7 +90,7 @@ class Bucket:
         return max(0, floor(self.level(now) + _GRAIN))
 
     def wait(self, count: int, now: float) -> float:
-        """Return the seconds until so many can be taken; 0 if they can be taken now. They may not exceed the burst."""
+        """Return the seconds until this number of tokens can be taken; 0: now. The number may not exceed the burst."""
         missing = count - self.level(now)
         return 0.0 if missing <= _GRAIN else missing / self.rate.per_second
 
@@ -110,7 +110,7 @@ class Bucket:
         return whole, min(whole + 1 - level, rate.burst - level) / rate.per_second
 
     def take(self, count: int, now: float) -> None:
-        """Take so many, which are there, as ``wait`` has said."""
+        """Take this number of tokens; call it only if ``wait`` has returned 0."""
         if now != self._at:
             self.level(now)
         self._level -= count
@@ -134,7 +134,7 @@ class Bucket:
         self._level = min(self.rate.burst, self.level(now) + count)
 
     def follow(self, rate: Rate, now: float) -> None:
-        """Be filled by another rate from now on. What is left stays, as far as it fits: a new limit is no new burst."""
+        """Change the rate. The bucket keeps its tokens, up to the new burst: a new limit does not fill it."""
         if rate is not self.rate:
             self._level = min(rate.burst, self.level(now))
             self.rate = rate

@@ -29,7 +29,7 @@ class DashboardToken:
     """One token of the dashboard.
 
     :ivar name: of its holder, for the audit log.
-    :ivar rights: what it allows, ``WATCH`` always among them.
+    :ivar rights: the rights that the token gives; always including ``WATCH``.
     :ivar digest: the SHA-256 digest of the token.
     """
 

@@ -1,4 +1,4 @@
-"""URLs that a key has signed: what they allow, and what is signed, to the byte."""
+"""Signed URLs: the operations that they allow, and the exact bytes that are signed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WORDS: Final[Mapping[str, frozenset[Operation]]] = MappingProxyType(
 """The operations that a URL may be signed for."""
 
 _PURPOSE: Final = b"queuey signed URL"
-"""Tells the key that signs URLs from whatever else may be made of the same digest one day."""
+"""Separates the key that signs URLs from other keys that may be derived from the same digest later."""
 
 _UNTIL: Final = re.compile(r"[1-9][0-9]{0,11}", re.ASCII)
 _RATE: Final = re.compile(r"[1-9][0-9]{0,5}", re.ASCII)
@@ -61,7 +61,7 @@ class Grant:
         return "\n".join((self.application, self.queue, self.words, self.until, self.rate)).encode("utf-8")
 
     def principals(self, signature: str) -> frozenset[str]:
-        """Return the principals of the holder of a URL: what it allows, and a name that only its holders share."""
+        """Return the principals of the holder of a URL: one for its operations, and one that only its holders share."""
         holder = f"url:{sha256(signature.encode('ascii')).hexdigest()[:32]}"
         return frozenset((holder, *(by_url(one) for word in self.words.split(",") for one in WORDS[word])))
 

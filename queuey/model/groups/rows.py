@@ -17,7 +17,7 @@ from queuey.model.reading.start import Start
 from queuey.model.timeid import MessageId, Ticks
 
 MAX_GROUPS: Final = fields.MAX_GROUPS.high
-"""Maximum number of groups of a queue; the index of so many names fits into one value."""
+"""Maximum number of groups of a queue; an index of that number of names fits into one value."""
 
 _FORMAT: Final = 1
 _PUSH_FORMAT: Final = 2

@@ -69,7 +69,7 @@ class Group:
 
 
 def group_name_problem(name: str) -> str | None:
-    """Return what is wrong with a group's name, or ``None`` if it is valid."""
+    """Return why a group's name is refused, or ``None`` if it is valid."""
     if name in (".", ".."):
         return '"." and ".." are no names, since URL parsers drop them.'
     if _NAME.fullmatch(name) is None:

@@ -1,4 +1,4 @@
-"""Messages of a page as columns: what is asked for as JSON, and seldom as messages, needs no objects for each."""
+"""The messages of a page as columns: a page that is only rendered as JSON needs no object for each message."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ def content_bytes(messages: Sequence[Message]) -> int:
     """The bytes of all that messages carry."""
     if type(messages) is Columns:
         return messages.content_bytes
-    # What their content says of its size, without a call for each.
+    # Sums the sizes without a call for each message.
     contents = [message.content for message in messages]
     return sum([len(each.body) + len(each.content_type or "") + len(each.headers or b"") for each in contents])
 

@@ -25,7 +25,7 @@ KEY: Final = "queuey-key"
 """The header that has a message's key; groups with order ``KEY`` keep the order of messages with the same key."""
 
 SQS: Final = "queuey-sqs"
-"""The header of a message that was sent through SQS, with what SQS says of it."""
+"""The header of a message that was sent through SQS, with its SQS attributes."""
 
 MAX_SQS: Final = 8192
 """Maximum size in bytes of that header as compact JSON."""
@@ -63,7 +63,7 @@ class Letter:
 
 def dead_letter(content: Content, letter: Letter) -> Content:
     """Return the content of a dead letter: that of the message, with a header that describes its origin."""
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "queue": letter.queue,
         "id": f"{letter.address.id.hex()}-{letter.address.partition}",
         "group": letter.group,
@@ -72,21 +72,21 @@ def dead_letter(content: Content, letter: Letter) -> Content:
         "reason": letter.reason,
     }
     origin = _headers(content).get(ORIGIN)
-    return _with(content, {LETTER: told if origin is None else {**told, "origin": origin}})
+    return _with(content, {LETTER: described if origin is None else {**described, "origin": origin}})
 
 
 def copy_for(content: Content, gid: bytes) -> Content:
     """Return the content of a copy of a dead letter for one group: that of the message, with headers for the group and
     the id of the original message; if the message was a copy itself, the id of the first one."""
-    told = _headers(content).get(LETTER)
-    origin = told.get("origin", told.get("id")) if isinstance(told, dict) else None
+    header = _headers(content).get(LETTER)
+    origin = header.get("origin", header.get("id")) if isinstance(header, dict) else None
     return _with(content, {ONLY: gid.hex()} if origin is None else {ONLY: gid.hex(), ORIGIN: origin})
 
 
 def moved(content: Content) -> Content:
     """Return the content of a dead letter for another queue: that of the message, with the id of the original."""
-    told = _headers(content).get(LETTER)
-    origin = told.get("origin", told.get("id")) if isinstance(told, dict) else _headers(content).get(ORIGIN)
+    header = _headers(content).get(LETTER)
+    origin = header.get("origin", header.get("id")) if isinstance(header, dict) else _headers(content).get(ORIGIN)
     return _with(content, {} if origin is None else {ORIGIN: origin})
 
 
@@ -102,16 +102,16 @@ def letter_of(content: Content) -> Letter | None:
     """Return the origin of a dead letter; ``None`` if the content is not that of a dead letter."""
     if content.headers is None or _LETTER not in content.headers:
         return None
-    told: Any = _headers(content).get(LETTER)
+    header: Any = _headers(content).get(LETTER)
     try:
-        id, _, partition = told["id"].partition("-")
+        id, _, partition = header["id"].partition("-")
         return Letter(
-            str(told["queue"]),
+            str(header["queue"]),
             Address(int(partition), MessageId(bytes.fromhex(id))),
-            str(told["group"]),
-            bytes.fromhex(told["gid"]),
-            int(told["deliveries"]),
-            str(told["reason"]),
+            str(header["group"]),
+            bytes.fromhex(header["gid"]),
+            int(header["deliveries"]),
+            str(header["reason"]),
         )
     except (TypeError, KeyError, ValueError, AttributeError):
         return None

@@ -101,8 +101,8 @@ class Attempt:
     :ivar own: all names that this writer has had.
     :ivar named: whether the row may name, or have named, this attempt.
     :ivar checked: whether its write was found to be in time.
-    :ivar unsure: whether it may be committed without an answer that says so.
-    :ivar stands: the attempt that has committed, once that is known.
+    :ivar unsure: whether it may be committed although no answer confirmed it.
+    :ivar stands: the committed attempt, once it is known.
     :ivar left: changes that it may still make.
     """
 

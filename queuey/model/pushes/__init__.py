@@ -1,1 +1,1 @@
-"""Rules of pushes, without I/O: what may be called, what is sent, and what an answer means."""
+"""Rules of pushes, without I/O: allowed endpoints, requests, and the meaning of answers."""

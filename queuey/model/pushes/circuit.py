@@ -39,7 +39,7 @@ class Circuit:
         return max(0.0, self._not_before - now) if self.open else 0.0
 
     def succeeded(self) -> None:
-        """Note that the endpoint took a message, or refused one for what is in it."""
+        """Note that the endpoint accepted a message, or refused one because of its content."""
         self.reset()
 
     def failed(self, began: float, now: float, random: float, retry_after: float = 0.0) -> None:

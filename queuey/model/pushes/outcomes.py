@@ -74,7 +74,7 @@ def judge(
 
 
 def pause(attempts: int, random: float, longest: float = LONGEST_PAUSE) -> float:
-    """Return the seconds to wait after so many attempts without success: twice as long each time, with jitter."""
+    """Return the pause in seconds after this number of failed attempts: it doubles each time, with jitter."""
     found = FIRST_PAUSE * 2.0 ** min(max(attempts, 1) - 1, 32)
     return max(FIRST_PAUSE, min(found, longest) * (1 - _JITTER * random))
 

@@ -1,4 +1,4 @@
-"""The stored formats of what is kept beside the groups of pushes: where pushes are, who sends, and what was sent."""
+"""The stored formats of pushes beside their groups: the registry of pushes, the senders, and the reports."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class PushReport:
 
     :ivar failing: since when the circuit is open; ``None`` if it is not.
     :ivar failures: in a row.
-    :ivar blocked: why nothing is sent although the push is not paused; ``None`` if it is sent.
+    :ivar blocked: why the push, which is not paused, sends no messages; ``None`` if it sends them.
     :ivar attempts: the newest first.
     """
 

@@ -97,7 +97,7 @@ def signed_headers(made: PushBody, secrets: Iterable[bytes], now: int) -> tuple[
 
 
 def reply_type(given: str | None) -> str | None:
-    """Return the type of an answer as a message may have it: what is no media type becomes bytes."""
+    """Return the media type of an answer for a message; an invalid one becomes ``application/octet-stream``."""
     return None if given is None else _content_type(Content(b"", given))
 
 
@@ -115,7 +115,7 @@ def _structured(event: dict[str, Any], content: Content) -> bytes:
         text = content.body.decode("utf-8")
         if _JSON.fullmatch(found["datacontenttype"]) is None:
             return _compact({**found, "data": text}).encode("ascii")
-        # Parsed, so that what is not JSON does not break the event; sent as it is, so that no number changes.
+        # Parsed, so that invalid JSON does not break the event; sent unchanged, so that no number changes.
         json.loads(text, parse_constant=_refuse)
         return f'{_compact(found)[:-1]},"data":{text}}}'.encode()
     except (ValueError, RecursionError):
@@ -144,5 +144,5 @@ def _is_token(name: str) -> bool:
 
 
 def _field(value: Any) -> str:
-    """Return a value as a header field has it: text, or JSON; percent-encoded where it is not visible ASCII."""
+    """Return a value as text of a header field: a string or JSON, with all but visible ASCII percent-encoded."""
     return quote(value if isinstance(value, str) else _compact(value), safe=_SAFE, errors="replace")

@@ -24,7 +24,7 @@ MAX_HEADER_BYTES: Final = 4096
 """Maximum size of their names and values together."""
 
 MASK: Final = "********"
-"""What is shown in place of the value of a fixed header field; in a request it stands for the value that is stored."""
+"""Shown in place of the value of a fixed header field. In a request it means to keep the stored value."""
 
 MAX_PREFIX: Final = 32
 """Maximum number of characters of ``header_prefix``."""
@@ -61,7 +61,7 @@ OWN_HEADERS: Final = frozenset(
         "x-real-ip",
     )
 )
-"""Fields that frame a request, say where it is from or goes to, or are set by Queuey."""
+"""Header fields that frame or route a request, or that Queuey sets."""
 
 _TOKEN: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,100}")
 _VALUE: Final = re.compile(r"[!-~](?:[ -~]*[!-~])?")
@@ -143,7 +143,7 @@ class Push:
 
 def header_problem(name: str, value: str) -> str | None:
     """Return what is wrong with a fixed header field, or ``None`` if it is valid."""
-    # Servers that hand fields over as variables of an environment do not tell "_" from "-".
+    # CGI-like servers pass fields as environment variables, in which "-" becomes "_".
     lower = name.lower().replace("_", "-")
     if _TOKEN.fullmatch(name) is None:
         return "has a name that is no token of HTTP"
@@ -160,7 +160,7 @@ def header_bytes(headers: Iterable[tuple[str, str]]) -> int:
 
 
 def prefix_problem(prefix: str) -> str | None:
-    """Return what is wrong with a prefix of message headers, or ``None`` if it is valid."""
+    """Return why a prefix of message headers is refused, or ``None`` if it is valid."""
     if _PREFIX.fullmatch(prefix) is None:
         return f"is not 2 to {MAX_PREFIX} letters, digits and hyphens with a hyphen at the end"
     lower = prefix.lower()

@@ -9,7 +9,7 @@ from hashlib import sha256
 from typing import Final
 
 PREFIX: Final = "whsec_"
-"""What a secret begins with where it is shown."""
+"""The prefix of a secret that is shown."""
 
 SECRET_BYTES: Final = 32
 """Random bytes of a secret; the specification asks for 24 to 64."""

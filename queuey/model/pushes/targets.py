@@ -35,7 +35,7 @@ _HOST_WANTED: Final = "names no host: a name of letters, digits and hyphens, or 
 
 
 class BadURL(Exception):
-    """A text is not the URL of an endpoint; the exception's text says why, as the end of a sentence."""
+    """A text is not the URL of an endpoint; the exception's text is the reason, as the end of a sentence."""
 
 
 @attrs.frozen
@@ -110,9 +110,9 @@ def _host(text: str) -> str:
 
 
 def host_problem(text: str) -> str | None:
-    """Return what is wrong with an entry of ``push_hosts``, or ``None`` if it is valid.
+    """Return why an entry of ``push_hosts`` is refused, or ``None`` if it is valid.
 
-    An entry is ``*``, an IP address, or a name that stands for itself and for all names below it.
+    An entry is ``*``, an IP address, or a name, which includes all names below it.
     """
     if text == ANY_PUBLIC:
         return None

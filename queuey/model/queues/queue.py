@@ -22,7 +22,7 @@ MAX_NAME_BYTES: Final = 200
 MAX_PARTITIONS: Final = fields.PARTITIONS.high
 
 MAX_PRINCIPAL: Final = 523
-"""Characters in a principal: as many as one with the longest issuer and the longest subject has."""
+"""Maximum length of a principal in characters: the longest issuer and the longest subject fit."""
 
 MAX_PRINCIPALS: Final = 200
 """Principals that a queue may be given. Queues that were given more by an earlier version keep them."""
@@ -35,7 +35,7 @@ _PRINCIPAL: Final = re.compile(
 
 
 CLOSING: Final = Ticks(MAX_TICKS)
-"""Stands for the time of the last message of a closed queue while that is not known yet."""
+"""The time of the last message of a closed queue while it is not known yet."""
 
 
 class QueueType(Enum):
@@ -73,7 +73,7 @@ class QueueSettings:
     """The settings of a queue that its owner chooses.
 
     :ivar principals: who may read and delete instead of the application, each once, in the order given.
-    :ivar guarantee: what is promised of deliveries; ``None`` is what the application has.
+    :ivar guarantee: the delivery guarantee; ``None``: that of the application.
     :ivar ttl: seconds that messages live unless they say otherwise; ``None`` is what the application has.
     """
 

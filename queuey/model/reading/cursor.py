@@ -16,7 +16,7 @@ from queuey.model.reading.window import Position
 from queuey.model.timeid import MessageId
 
 MAX_CURSOR: Final = 512
-"""Characters of a cursor at the most."""
+"""Maximum length of a cursor in characters."""
 
 MIN_CURSOR: Final = 32
 """Characters of a cursor at the least: those of 24 bytes."""
@@ -43,8 +43,8 @@ class Cursor:
 
     :ivar incarnation: of the queue that is read.
     :ivar position: everything up to it has been read.
-    :ivar partitions: the ones that are read, rising; ``None`` is all of them, however many there are.
-    :ivar floor: what is below it is not read; of a descending reader, whose ``since`` is not asked for again.
+    :ivar partitions: the partitions that are read, in rising order; ``None``: all of them, also those added later.
+    :ivar floor: the lower bound of a descending read, from its ``since``, which later requests do not repeat.
     """
 
     incarnation: int
@@ -136,7 +136,7 @@ def _decoded(text: str) -> bytes:
     if len(text) > MAX_CURSOR or len(body) < _HEAD or check != _checksum(body):
         raise _bad()
     if urlsafe_b64encode(data).rstrip(b"=") != raw:
-        raise _bad()  # decoding passes over what is not of the alphabet
+        raise _bad()  # the decoder ignores other characters
     return body
 
 

@@ -24,7 +24,7 @@ _NUMBERS: Final = 1 << 64
 
 
 def number_of(incarnation: int) -> int:
-    """Return the number that tells a queue from others which have a message of the same id: 64 bits.
+    """Return a number of 64 bits that distinguishes queues that have messages of the same id.
 
     The incarnations of an embedded store are such numbers. Those of Cassandra are longer, and are hashed.
     """
@@ -73,9 +73,9 @@ class ManyRange:
 
     :ivar lower: messages above this place.
     :ivar upper: messages whose ids are below this bound.
-    :ivar limit: messages at the most.
-    :ivar max_bytes: bytes of bodies at the most; a message that is larger comes alone.
-    :ivar fresh: whether to show also what is not stable yet; see ``Merge.fresh``.
+    :ivar limit: maximum number of messages.
+    :ivar max_bytes: maximum size of all bodies in bytes; a larger message comes alone.
+    :ivar fresh: whether to include messages above the stable time; see ``Merge.fresh``.
     """
 
     lower: StorePosition = STORE_OLDEST

@@ -1,4 +1,4 @@
-"""The two ends of a log by name: where a reader or a group starts, and up to where a purge deletes."""
+"""The names of the two ends of a log: where a reader or a group starts, or up to which a purge deletes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WORDS: Final = "oldest, newest, now"
 """The words, for error messages."""
 
 NO_PLACE: Final = f"neither a time (RFC 3339, or seconds since 1970) nor one of {WORDS}"
-"""What is wrong with text that ``parse_place`` does not take."""
+"""The reason why a text is refused for which ``parse_place`` returns ``None``."""
 
 
 def parse_place(text: str) -> Start | Ticks | None:

@@ -11,7 +11,7 @@ from queuey.model.messages.message import Address, Message
 from queuey.model.timeid import HIGHEST, LOWEST, MessageId, Ticks, successor
 
 SLICE_ROWS: Final = 1000
-"""Messages in one slice, at the most."""
+"""Maximum number of messages in one slice."""
 
 SLICE_BYTES: Final = 1 << 20
 """A slice ends with the message that brings its bodies to this size."""
@@ -98,8 +98,8 @@ class Merge:
     """A range of several partitions that are read as one log, in the order of (id, partition).
 
     :ivar lower: places above it, and below ``upper``; neither of the two is in the range.
-    :ivar limit: messages at the most.
-    :ivar max_bytes: bytes of bodies at the most.
+    :ivar limit: maximum number of messages.
+    :ivar max_bytes: maximum size of all bodies in bytes.
     :ivar owed: whether the first message is given although it alone is larger than ``max_bytes``.
     :ivar fresh: whether to show, ascending or descending, what is not stable yet: a reader that goes on may see it
         again, and may miss what comes before it.
@@ -131,7 +131,7 @@ class MergeSlice:
     :ivar position: how far the range was read: a reader that continues there misses no message and sees none twice.
         Ascending it is never above the stable time, nor below the lower end of the range.
     :ivar over: whether the end of the range was reached, as far as it is visible now.
-    :ivar stable: the bound that readers stop at: what is below it is complete.
+    :ivar stable: the bound at which readers stop; below it the log is complete.
     :ivar purged: the bound up to which one of the partitions, at least, was purged; ``LOWEST`` if none was.
     :ivar later: the addresses of the messages that follow ``messages`` on a page of many slices, in portions that fit
         in a slice; they are read when they are sent. Stores leave it empty.
@@ -148,7 +148,7 @@ class MergeSlice:
 class Merging:
     """The first part of a merged range in the making: it is shown each message in the order asked, until it is full.
 
-    :param now: what has expired by then is passed over.
+    :param now: messages that have expired by then are skipped.
     :ivar full: whether the part ends before the message that was shown last.
     """
 
@@ -180,7 +180,7 @@ class Merging:
         return taken
 
     def _comes_alone(self, size: int) -> bool:
-        """Whether a message may come alone that is larger than what is left."""
+        """Whether a message that is larger than the remaining size may come alone."""
         return self._left == self._merge.limit and (self._merge.owed or size <= self._merge.max_bytes)
 
     def take_all(self, last: MessageId, partition: int, *, full: bool) -> None:

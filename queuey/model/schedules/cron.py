@@ -16,10 +16,10 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim, CronSimError
 
 MAX_CRON: Final = 255
-"""Characters of an expression at the most."""
+"""Maximum length of an expression in characters."""
 
 MAX_ZONE: Final = 64
-"""Characters of the name of a time zone at the most."""
+"""Maximum length of the name of a time zone in characters."""
 
 LAST_TIME: Final = 253_370_764_800
 """Times from the year 9999 on are not looked for."""
@@ -32,7 +32,7 @@ _WINDOWS: Final = (3_600, 86_400, 40 * 86_400, 800 * 86_400)
 
 
 class BadCron(ValueError):
-    """The expression or the time zone is wrong, or names no time; the text says which."""
+    """The expression or the time zone is wrong, or names no time; the text has the reason."""
 
 
 def zone(name: str) -> tzinfo:

@@ -30,7 +30,7 @@ GRACE: Final = 60
 """Seconds after which a time that has passed counts as missed."""
 
 LEAP: Final = 3600
-"""Seconds by which a clock must have jumped back to be believed: then the schedule goes on from the new time."""
+"""Seconds by which a clock must jump back until it counts as set: then schedules continue from the new time."""
 
 FIRST_PAUSE: Final = 5
 """Seconds between the first failure and the next attempt; the pause doubles with each further failure."""
@@ -92,11 +92,11 @@ class Schedule:
     """A schedule.
 
     :ivar id: random; it stays when the schedule is changed, and no other schedule has it.
-    :ivar message: what is posted; its ``ttl`` is 0 if it is that of the queue.
+    :ivar message: the message to post; its ``ttl`` is 0 for the queue's.
     :ivar last: the last time that is done with, in seconds since 1970.
     :ivar version: another one after each change by a client.
     :ivar posted: the last time for which a message was posted.
-    :ivar paused: since when it posts nothing; ``None`` if it is not paused.
+    :ivar paused: since when the schedule is paused; ``None`` if it is not.
     :ivar failing: its failures since the last message that was posted.
     """
 
@@ -114,7 +114,7 @@ class Schedule:
 
     @property
     def state(self) -> tuple[State, int | None]:
-        """What it does, and since when if it is paused or failing."""
+        """Its state, and since when it is paused or failing."""
         if self.paused is not None:
             return State.PAUSED, self.paused
         return (State.ACTIVE, None) if self.failing is None else (State.FAILING, self.failing.since)

@@ -1,4 +1,4 @@
-"""The clock of a front end, and what it knows of the clocks of others: pure rules, to which every time is handed in."""
+"""The clock of a front end compared with those of others: pure rules, which get every time as an argument."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DRIFT: Final = 0.001
 """Seconds in each second by which two clocks may drift apart, each being slewed by 500 ppm at the most."""
 
 MEMORY: Final = 60.0
-"""Seconds for which a sighting of a clock tells something."""
+"""Seconds for which a sighting of a clock is used."""
 
 SIGHTINGS: Final = 12
 """Sightings of each clock that are kept."""

@@ -17,7 +17,7 @@ import attrs
 
 from queuey.model.timeid import SECOND, Ticks
 
-NOBODY: Final = UUID(int=0)
+NO_OWNER: Final = UUID(int=0)
 """The owner of a lease that was released."""
 
 
@@ -39,9 +39,9 @@ class Terms:
 
 @attrs.frozen
 class LeaseRow:
-    """The lease as it stands in the cluster.
+    """The stored lease.
 
-    :ivar owner: the process that holds it, or the id ``NOBODY``.
+    :ivar owner: the process that holds it, or the id ``NO_OWNER``.
     :ivar host: the owner's host, for people.
     :ivar ceiling: no id of the owner is above it.
     """
@@ -56,7 +56,7 @@ class LeaseRow:
 class Beat:
     """A change of the lease that is asked for.
 
-    :ivar seen: the row that must stand there; ``None``: none.
+    :ivar seen: the row that must be stored; ``None``: there must be none.
     :ivar started: when it was asked for, by CLOCK_BOOTTIME.
     """
 
@@ -106,7 +106,7 @@ class Lease:
         :param monotonic: when the answer arrived, by a clock that may stand still while the machine sleeps; the wait
             gets longer then.
         """
-        if row is None or row.owner == NOBODY or self.is_ours(row):
+        if row is None or row.owner == NO_OWNER or self.is_ours(row):
             return True
         if self._seen != (row.owner, row.beat):
             self._seen, self._seen_since = (row.owner, row.beat), monotonic
@@ -128,14 +128,14 @@ class Lease:
         """Return the change that releases the lease; the next holder will stamp above ``last``."""
         assert self._held is not None
         row = self._held.row
-        return Beat(row, LeaseRow(NOBODY, self._host, self._next(row), last), self._held.started)
+        return Beat(row, LeaseRow(NO_OWNER, self._host, self._next(row), last), self._held.started)
 
     def ours(self, owner: UUID, beat: int) -> Beat | None:
-        """The change that we asked for and that stands in the row, if it is one of ours."""
+        """Return the change of ours that the row shows to be applied, or ``None``."""
         return self._asked.get(beat) if owner == self._owner else None
 
     def applied(self, beat: Beat, boot: float) -> bool:
-        """A change that we asked for is known to stand; whether we hold the lease by that.
+        """Note that a change of ours was applied; return whether we hold the lease with it.
 
         :param boot: when that became known.
         """

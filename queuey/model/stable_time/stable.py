@@ -52,7 +52,7 @@ class Lateness:
 class FrontEnd:
     """Base class of both kinds of front ends.
 
-    :param bits: makes so many random bits.
+    :param bits: returns an integer of that number of random bits.
     :ivar why: in one sentence, why this front end can neither stamp nor know W; ``None`` if it can.
     """
 
@@ -64,7 +64,7 @@ class FrontEnd:
         self._shown: dict[float, Ticks] = {}
 
     def fit(self, boot: float, weak: bool = False) -> bool:
-        """Whether it may stamp ids, promise writes, and tell W.
+        """Whether it may stamp ids, promise writes, and publish W.
 
         :param weak: for weak queues, which may go on for longer.
         """
@@ -123,7 +123,7 @@ class FrontEnd:
             raise Unavailable(self.why)
 
     def _held(self, seconds: float, ticks: Ticks) -> Ticks:
-        """A time so many seconds before; it does not fall, although our clock may be set while we do not serve."""
+        """Return the time this number of seconds ago. It never falls, even if our clock was set back meanwhile."""
         before = Ticks(ticks - round(seconds * SECOND))
         self._shown[seconds] = max(self._shown.get(seconds, before), before)
         return self._shown[seconds]
@@ -132,7 +132,7 @@ class FrontEnd:
 class SoleFrontEnd(FrontEnd):
     """The only front end that serves, by its lease: what was acknowledged shows at once.
 
-    W is the least id that was stamped for what is in flight in the partition, else a time that no later id will have.
+    W is the least id that was stamped for writes in flight in the partition; without any, a time below all later ids.
     """
 
     def __init__(self, limits: Lateness, bits: Callable[[int], int], lease: Lease) -> None:
@@ -159,7 +159,7 @@ class SoleFrontEnd(FrontEnd):
         return self.lease.beat(boot, self.greatest(now))
 
     def applied(self, beat: Beat, boot: float) -> bool:
-        """A change of the lease that we asked for stands; whether we hold it by that.
+        """Note that a change of the lease was applied; return whether we hold it.
 
         :param boot: when that became known.
         """

@@ -72,7 +72,7 @@ class Flight:
 class Stamps:
     """Makes the ids of one process: they rise strictly, and never fall behind a clock that was set back.
 
-    :param bits: gives so many random bits.
+    :param bits: returns an integer of that number of random bits.
     :ivar last: the time of the last id, or a later one that ids must be above.
     """
 
@@ -168,7 +168,7 @@ class Flights:
         return None
 
     def forget(self) -> None:
-        """All of them come too late."""
+        """Note that all of these writes came too late."""
         self._flights.clear()
         self._places.clear()
 

@@ -1,1 +1,1 @@
-"""What is counted and traced, as plain values."""
+"""Values of metrics and traces."""

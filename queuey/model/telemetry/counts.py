@@ -27,7 +27,7 @@ class Counter:
     """A metric that only grows.
 
     :ivar name: as it is shown; it ends in ``_total``.
-    :ivar text: what is counted, in a sentence.
+    :ivar text: the description of the metric, a sentence.
     :ivar labels: the names of labels.
     :ivar values: what was counted, by the values of labels. One without labels begins with 0.
     """
@@ -90,7 +90,7 @@ class Histogram:
             self.of(NONE)
 
     def of(self, labels: Labels) -> Distribution:
-        """The distribution of what has these labels."""
+        """Return the distribution of the values with these labels."""
         found = self.values.get(labels)
         if found is None:
             found = self.values[labels] = Distribution(self.bounds)

@@ -57,7 +57,7 @@ class Served:
     :ivar status: of the answer; 499 if the client hung up before one began.
     :ivar seconds: that it took.
     :ivar parent: the context that the client sent.
-    :ivar work: what it did with messages, if it got so far.
+    :ivar work: its work on messages, if it reached that.
     """
 
     request_id: str

@@ -37,7 +37,7 @@ class TraceContext:
 
     :ivar trace_id: 32 hexadecimal digits in lower case, not all of them zero.
     :ivar parent_id: 16 of them: the span that sent it.
-    :ivar flags: from 0 to 255; the lowest bit says that the sender may have recorded the trace.
+    :ivar flags: from 0 to 255; the lowest bit means that the sender may have recorded the trace.
     :ivar state: the members of vendors, as a tracestate has them, or empty.
     """
 
@@ -74,7 +74,7 @@ def context_of(parents: Sequence[bytes], states: Iterable[bytes]) -> TraceContex
 
 
 def _state(fields: Iterable[bytes]) -> str:
-    """Return what is kept of a tracestate; empty if any part of it is wrong."""
+    """Return the part of a tracestate that is kept; empty if any part is invalid."""
     found: dict[str, str] = {}
     for part in b",".join(fields).decode("latin-1").split(","):
         member = part.strip(" \t")

@@ -68,7 +68,7 @@ _BLOCK: Final = 4096
 def clients_site(parts: Components, random: Callable[[int], bytes], counts: Counts | None) -> Site:
     """The HTTP server of the clients' port, with all that it serves.
 
-    :param random: makes so many bytes that cannot be guessed, for the ids of requests.
+    :param random: returns that number of random bytes, for the ids of requests.
     :param counts: counts requests, if they are counted.
     """
     in_force, reactor, now, store = parts.in_force, parts.reactor, parts.now, parts.store

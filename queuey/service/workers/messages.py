@@ -42,11 +42,11 @@ class WorkerReport(IntEnum):
 
 @attrs.frozen
 class SetUp:
-    """All that a worker has to know to begin.
+    """What a worker needs to start.
 
     :ivar families: of the sockets that it accepts on, in the order of the endpoints of the settings.
     :ivar log: the file of the log; ``None`` is standard error.
-    :ivar promises: of the store, if the daemon has it open.
+    :ivar capabilities: of the store, if the daemon has opened it.
     """
 
     settings: Settings

@@ -41,8 +41,8 @@ ctypes.CDLL(None).prctl({}, {})
 if os.getppid() == {}:
     runpy.run_module({!r}, run_name="__main__")
 """
-"""Runs it. A worker that is still starting has the daemon's sockets and does not know yet when that is gone: until it
-passes the signal over, the kernel ends it then (prctl(2)), and a daemon that was gone before is not its parent."""
+"""Starts a worker. It has the daemon's sockets, but cannot see that the daemon is gone until it reads its link. So the
+kernel ends it if its parent ends (prctl(2)); if the daemon ended before that call, the parent is another process."""
 
 _PARENT_DEATH_SIGNAL: Final = 1
 """``PR_SET_PDEATHSIG`` of ``linux/prctl.h``."""
@@ -54,21 +54,21 @@ COUNT: Final = 10
 """Such checks between two requests for counts; a scrape of the metrics asks in any case."""
 
 PATIENCE: Final = 2.0
-"""Seconds in which a worker has to say what it has counted."""
+"""Seconds in which a worker has to send its counts; after that the last ones that it sent are used."""
 
 LIVED: Final = 10.0
-"""Seconds after which a worker that ends is started again at once; others wait, twice as long each time."""
+"""A worker that ran for this number of seconds is replaced at once; if it ran shorter, the pause doubles each time."""
 
 LONGEST: Final = 30.0
-"""Seconds that a worker waits for that at the most."""
+"""Maximum pause in seconds before a worker starts again."""
 
 _log = EventLog(Logger(namespace="queuey.service"))
 
 
 class Worker(ProcessProtocol):
-    """One place for a worker, and the process that has it now.
+    """One worker of the daemon: its process, and a new process after that has ended.
 
-    :ivar counted: what the process had counted when it was last asked; ``waiting``: what waited there.
+    :ivar counted: the counts that the process sent last; ``waiting``: the requests that waited there.
     """
 
     def __init__(self, workers: Workers, number: int) -> None:
@@ -91,33 +91,33 @@ class Worker(ProcessProtocol):
         self._began = self._reactor.seconds()
         ours, theirs = socket.socketpair()
         self._end = self._workers.hub.join(self._is_stuck)
-        self._end.other = self._told
+        self._end.other = self._on_report
         connect(ours, self._end, self._reactor)
-        nothing = os.open(os.devnull, os.O_RDWR)
-        descriptors = {0: nothing, 1: 1, 2: 2, LINK: theirs.fileno()}
+        null = os.open(os.devnull, os.O_RDWR)
+        descriptors = {0: null, 1: 1, 2: 2, LINK: theirs.fileno()}
         for at, listening in enumerate(self._workers.sockets):
             descriptors[LINK + 1 + at] = listening.fileno()
         self._reactor.spawnProcess(self, sys.executable, _command(), env=_environment(), childFDs=descriptors)
         theirs.close()
-        os.close(nothing)
+        os.close(null)
         self.tell(WorkerCommand.SET_UP, self._workers.set_up())
         self.tell(WorkerCommand.STAND, self._workers.standing())
 
     def tell(self, order: WorkerCommand, value: Any = None, question: int = 0) -> None:
-        """Send the process a message, also if it has only begun: messages arrive in their order.
+        """Send the process a message. It may still be starting: messages arrive in order.
 
-        :param question: its number, if it expects an answer.
+        :param question: the number of the request, if it expects an answer.
         """
         self._end.send(question, order, packed(value))
 
-    def _told(self, number: int, kind: int, body: msgspec.Raw) -> None:
+    def _on_report(self, number: int, kind: int, body: msgspec.Raw) -> None:
         if kind == WorkerReport.UP:
             self.up = True
             _log.info("worker-up", "worker {number} accepts, pid {pid}", number=self.number, pid=self.pid)
             self._workers.is_up()
         elif kind == WorkerReport.COUNTS:
             self.counted = unpacked(body, Snapshot)
-            self._heard(number)
+            self._on_counts(number)
         elif kind == WorkerReport.USED:
             self._workers.used(unpacked(body, dict))
         elif kind == WorkerReport.ACTIVITY:
@@ -125,29 +125,32 @@ class Worker(ProcessProtocol):
             self._workers.active(counted)
 
     def count(self) -> Deferred[None]:
-        """Ask what it has counted by now; fires, and never fails, once it has said so or has had time for it."""
+        """Request the counts of the process.
+
+        :return: fires when they have come or ``PATIENCE`` is over; never fails.
+        """
         if not self.up:
             return succeed(None)
         question = next(self._questions)
         asked = self._asked[question] = Deferred()
         self.tell(WorkerCommand.COUNT, question=question)
-        told = bounded(asked, PATIENCE, self._reactor, lambda: Unavailable(""))
-        return told.addErrback(self._says_nothing, question)
+        answered = bounded(asked, PATIENCE, self._reactor, lambda: Unavailable(""))
+        return answered.addErrback(self._on_timeout, question)
 
-    def _heard(self, question: int) -> None:
-        """Answer all that wait for the counts of this worker."""
+    def _on_counts(self, question: int) -> None:
+        """Fire the Deferred of the request that this report answers."""
         asked = self._asked.pop(question, None)
         if asked is not None and not asked.called:
             asked.callback(None)
 
-    def _says_nothing(self, failure: Failure, question: int) -> None:
+    def _on_timeout(self, failure: Failure, question: int) -> None:
         failure.trap(Unavailable)
         self._asked.pop(question, None)
 
     def stop(self, limit: float) -> Deferred[None]:
-        """End the process, and start none again.
+        """End the process, and do not start another one.
 
-        :param limit: seconds for what is under way.
+        :param limit: seconds that requests under way may take.
         :return: fires once it has ended.
         """
         if self._again is not None:
@@ -175,13 +178,13 @@ class Worker(ProcessProtocol):
         self.kill()
 
     def processEnded(self, reason: Failure) -> None:
-        """Start another one, unless the daemon stops."""
+        """Start another process, unless the daemon stops."""
         self.up = False
         self._workers.has_ended(self.counted)
         self.counted = Snapshot()
         self.waiting = {}
         for question in tuple(self._asked):
-            self._heard(question)
+            self._on_counts(question)
         ended, self._ended = self._ended, []
         for each in ended:
             each.callback(None)
@@ -207,7 +210,7 @@ class Workers:
     """
 
     _settings: Callable[[], Settings]
-    _promises: Capabilities | None
+    _capabilities: Capabilities | None
 
     def __init__(self, reactor: Any, hub: Hub, log: Path | None) -> None:
         self.reactor = reactor
@@ -246,12 +249,12 @@ class Workers:
         used: Callable[[Mapping[bytes, int]], None],
         active: Callable[[Mapping[Name, Counted]], None] | None,
     ) -> None:
-        """Start all.
+        """Start all workers.
 
-        :param sockets: that they accept on.
-        :param settings: those in force.
-        :param promises: of the store that they reach through the daemon; ``None`` if each has its own.
-        :param standing: the state of the daemon.
+        :param sockets: the sockets on which they accept connections.
+        :param settings: returns the settings in force.
+        :param capabilities: of the store that they reach through the daemon; ``None`` if each has its own.
+        :param standing: returns the state of the daemon.
         :param used: is called when keys, by their digests, were used at one of them.
         :param active: is called with what one of them has counted for each queue; ``None`` if that is not counted.
         """
@@ -259,7 +262,7 @@ class Workers:
         self.active = active or _pass_over
         self.sockets = sockets
         self._settings = settings
-        self._promises = capabilities
+        self._capabilities = capabilities
         self.standing = standing
         self._stood = standing()
         self._workers = [Worker(self, number) for number in range(1, self._settings().server.workers + 1)]
@@ -272,11 +275,11 @@ class Workers:
         return sum(worker.up for worker in self._workers)
 
     def accepts(self) -> Deferred[None]:
-        """Fires once one of them has begun to accept, and never fails; to be asked for once."""
+        """Return a Deferred that fires when the first worker accepts connections, and never fails. Call it once."""
         return self._first
 
     def is_up(self) -> None:
-        """Learn that one accepts."""
+        """Note that a worker accepts connections."""
         if not self._first.called:
             self._first.callback(None)
 
@@ -285,33 +288,33 @@ class Workers:
 
     def set_up(self) -> SetUp:
         """Return the settings that a worker needs now."""
-        return SetUp(self._settings(), tuple(each.family for each in self.sockets), self._log, self._promises)
+        return SetUp(self._settings(), tuple(each.family for each in self.sockets), self._log, self._capabilities)
 
     def has_ended(self, counted: Snapshot) -> None:
-        """Keep what a worker had counted."""
+        """Keep the counts of a worker that has ended."""
         self._past = past(self._past, counted)
         if not self.stopping:
             self._restarts.add()
 
     def use(self) -> None:
-        """Let other settings be in force."""
+        """Send new settings to the workers."""
         for worker in self._workers:
             worker.tell(WorkerCommand.USE, self.set_up())
 
     def reopen(self) -> None:
-        """Open the log again."""
+        """Let the workers open the log file again, after it was rotated."""
         for worker in self._workers:
             worker.tell(WorkerCommand.REOPEN)
 
     def _turn(self) -> None:
-        """Look, and ask now and then what was counted."""
+        """Send the state of the daemon if it has changed, and request the counts in every ``COUNT``-th turn."""
         self._turns += 1
         if self._turns % COUNT == 0:
             self.count()
         self.look()
 
     def look(self) -> None:
-        """Tell how the daemon stands, if that is another way than before."""
+        """Send the workers the state of the daemon if it has changed."""
         now = self.standing()
         if now != self._stood:
             self._stood = now
@@ -319,7 +322,10 @@ class Workers:
                 worker.tell(WorkerCommand.STAND, now)
 
     def count(self) -> Deferred[None]:
-        """Ask all what they have counted, and look at what they take; fires, and never fails."""
+        """Request the counts of all workers, and measure the memory and processor time of their processes.
+
+        :return: fires when all have answered or their time is over; never fails.
+        """
         self._processes.look()
         return gatherResults([worker.count() for worker in self._workers]).addCallback(lambda _: None)
 
@@ -344,7 +350,7 @@ class Workers:
     def stop(self, limit: float) -> Deferred[None]:
         """End all.
 
-        :param limit: seconds for what is under way.
+        :param limit: seconds that requests under way may take.
         :return: fires once they have ended.
         """
         self.stopping = True

@@ -76,7 +76,7 @@ class CassandraStore:
     :param make_schema: makes the schema, given a function that waits some seconds and one that reports waiting.
     :param timer: the clock of the waits.
     :param found: is called with the facts of the cluster, before anything is served.
-    :param promises: what is known before the cluster was asked.
+    :param capabilities: those that are known before the cluster was asked.
     :param filling: whether to open it although it is an incomplete copy, to complete it.
     """
 

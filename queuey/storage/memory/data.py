@@ -151,7 +151,7 @@ class StoreData:
     :param max_bytes: limit of the bytes of the whole store.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never used before.
-    :param bits: makes a number of as many random bits as its argument says.
+    :param bits: returns an integer of that number of random bits.
     :ivar open: whether the store accepts calls.
     :ivar last: the stable time: that of the last id made, or of a later delayed message that is due.
     :ivar expiry: when each message expires.

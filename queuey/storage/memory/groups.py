@@ -37,7 +37,7 @@ class MemoryGroups(GroupData):
     """The groups of a memory store.
 
     :param states: has the rows of the groups.
-    :param bits: makes a number of as many random bits as its argument says.
+    :param bits: returns an integer of that number of random bits.
     """
 
     def __init__(self, data: StoreData, states: MemoryStates, bits: Callable[[int], int]) -> None:

@@ -49,7 +49,7 @@ class MemoryStore:
     :param max_bytes: limit of the bytes of the whole store; writes beyond it are refused.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never used before.
-    :param bits: makes a number of as many random bits as its argument says.
+    :param bits: returns an integer of that number of random bits.
     """
 
     capabilities = Capabilities("An acknowledged write is kept in memory: it ends with the process.", False)

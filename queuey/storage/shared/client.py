@@ -84,7 +84,7 @@ class SharedStore:
     def __init__(self, link: Link, capabilities: Capabilities) -> None:
         """
         :param link: the socket, which is connected.
-        :param promises: what the owner's store promises.
+        :param capabilities: of the owner's store.
         """
         self._link = link
         self.capabilities: Capabilities = capabilities

@@ -22,7 +22,7 @@ from tests.ops.support import OpsTestCase
 QUEUES = ("/v1/{0}/q", "/v2/{0}/queues/q/messages")
 """Where messages are posted and read in both APIs, by application."""
 
-NOBODY: dict[str, str] = {}
+NO_CREDENTIALS: dict[str, str] = {}
 
 NEW_ID = b"an-id-that-is-new"
 
@@ -133,7 +133,7 @@ class QueueTests(KeptTestCase):
     def test_others_may_no_more(self) -> None:
         """A queue that everybody might read; and one that another application might."""
         self.make_queue("q", type="public")
-        anybody = self.reads(NOBODY)
+        anybody = self.reads(NO_CREDENTIALS)
         self.make_queue("q", type="user")
         self.answered_by(anybody, 403, 401)
 
@@ -250,14 +250,14 @@ class SettingsTests(KeptTestCase):
             "signed_by": key_id(digest), "signed_for": "read", "signed_until": grant.until,
             "signature": sign(digest, grant),
         })  # fmt: skip
-        reads = [self.again("GET", f"{path}?{query}", NOBODY) for path in self.paths()]
+        reads = [self.again("GET", f"{path}?{query}", NO_CREDENTIALS) for path in self.paths()]
         self.answered_by(reads, 200)
         self.clock.advance(59)
         self.answered_by(reads, 200)
         self.clock.advance(1)
         self.answered_by(reads, 401)
         self.make_queue("q", type="public")
-        self.reads(NOBODY)
+        self.reads(NO_CREDENTIALS)
         self.answered_by(reads, 401)
 
     def test_keys_are_seen_to_be_used(self) -> None:
@@ -300,7 +300,7 @@ class StoredTests(KeptTestCase):
 
     def test_changed_by_another_front_end(self) -> None:
         """It is known here within ``max_age``."""
-        other = Client(self.make_house(self.settings).ops)
+        other = Client(self.make_assembly(self.settings).ops)
         self.ops, ours = other, self.ops
         self.call("keys.revoke", application="shop", id=self.of_key)
         self.clock.advance(1)

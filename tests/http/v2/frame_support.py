@@ -23,5 +23,5 @@ class FrameTestCase(V2TestCase):
 
     def use(self, settings: str) -> None:
         """Go on with other settings."""
-        self.assembly = self.make_house(SETTINGS + settings)
+        self.assembly = self.make_assembly(SETTINGS + settings)
         self.client = Client(self.assembly.site)

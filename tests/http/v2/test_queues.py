@@ -238,7 +238,7 @@ class PutTests(QueueTestCase):
     def test_too_many(self) -> None:
         """The limit that was met is named."""
         settings = SETTINGS + "[application:app]\nmax_queues = 1\n"
-        self.assembly = self.make_house(settings)
+        self.assembly = self.make_assembly(settings)
         self.client = self.client.__class__(self.assembly.site)
         self.made("a")
         self.assertEqual(self.problem("storage-full", self.put("b"))["limit"], "max_queues")

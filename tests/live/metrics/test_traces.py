@@ -249,7 +249,7 @@ class CollectorTests(TracesTestCase):
 
         wait_until(lost, "not every process says that spans are lost")
         told = daemon.output()
-        self.assertEqual(told.count("traces-lost spans are lost: more than 4 wait for their export"), WORKERS)
+        self.assertEqual(told.count("traces-lost spans are lost: more than 4 spans wait for their export"), WORKERS)
         self.assertEqual(daemon.signal(signal.SIGTERM), 0)
         self.assertEqual(self.words(daemon), ["traces-lost"] * WORKERS + ["traces-cut"] * WORKERS)
         cut = "traces-cut 4 spans were not exported within 0.5 s, and are lost"

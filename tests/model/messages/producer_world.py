@@ -19,8 +19,8 @@ Judge = Callable[[bytes, Reservation | None, float], ReadDecision]
 
 DIGEST = b"digest"
 
-NOBODY = b""
-"""Before every id."""
+NO_ID = b""
+"""Sorts before every id."""
 
 
 def id_of(number: int) -> bytes:
@@ -154,7 +154,7 @@ class World:
     def beginning(self) -> Scene:
         """Where all begins."""
         waiting = Writer(Status.WAITING, self.rules.attempt(DIGEST, left=self.changes))
-        return Scene(0, None, (), (waiting,) * self.writers, ((NOBODY, ()),) * self.readers)
+        return Scene(0, None, (), (waiting,) * self.writers, ((NO_ID, ()),) * self.readers)
 
     # What must never be
 
@@ -252,7 +252,7 @@ class World:
         self, before: Scene, attempt: Attempt, then: Callable[[bool | None], Attempt], lingering: bool
     ) -> Iterator[tuple[str, Attempt, Scene]]:
         """A change of the row, whose outcome may be unknown."""
-        change = (attempt.step.name, attempt.txn, attempt.seen if attempt.step is Step.TAKE else NOBODY)
+        change = (attempt.step.name, attempt.txn, attempt.seen if attempt.step is Step.TAKE else NO_ID)
         applied, after = self._change(before, change)
         label = change[0]
         yield f"{label}: {'applied' if applied else 'refused'}", then(applied), after

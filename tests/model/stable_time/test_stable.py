@@ -9,7 +9,7 @@ from uuid import UUID
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.errors import Unavailable
-from queuey.model.stable_time.lease import NOBODY, Lease, LeaseRow, Terms
+from queuey.model.stable_time.lease import NO_OWNER, Lease, LeaseRow, Terms
 from queuey.model.stable_time.stable import Lateness, PeerFrontEnd, SoleFrontEnd
 from queuey.model.stable_time.stamps import LONG_CLASS, Flights, Place, StampRequest, Stamps
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, lower_bound, make, ticks_of, upper_bound
@@ -256,7 +256,7 @@ class SoleTests(Case):
         self.assertEqual(ticks_of(self.front.begin([StampRequest(A)], False, 2, NOW).ids[0]), later(10) + 1)
 
     def test_above_the_ceiling_of_whoever_was_before(self) -> None:
-        for owner in (THEM, NOBODY):
+        for owner in (THEM, NO_OWNER):
             self.setUp()
             self.serve(row=LeaseRow(owner, "them", 5, later(100)))
             self.assertEqual(ticks_of(self.front.begin([StampRequest(A)], False, 0, NOW).ids[0]), later(100) + 1)
@@ -281,7 +281,7 @@ class SoleTests(Case):
         bound = self.front.stable(B, 0, later(1))
         beat = self.front.release()
         assert beat is not None
-        self.assertEqual((beat.seen, beat.row.owner), (row, NOBODY))
+        self.assertEqual((beat.seen, beat.row.owner), (row, NO_OWNER))
         self.assertGreaterEqual(lower_bound(Ticks(beat.row.ceiling + 1)), bound)
         self.assertGreater(beat.row.ceiling, ticks_of(id))
         self.assertGreater(beat.row.beat, row.beat)
@@ -299,7 +299,7 @@ class LeaseTests(Case):
         return LeaseRow(owner, "there", beat, NOW)
 
     def test_who_waits(self) -> None:
-        for row in (None, self.row(NOBODY), self.row(US)):
+        for row in (None, self.row(NO_OWNER), self.row(US)):
             self.assertTrue(self.lease.may_take(row, 0))
         self.assertEqual([self.lease.may_take(self.row(), at) for at in (100, 111.9, 112)], [False, False, True])
 

@@ -84,7 +84,7 @@ class LiveTests(DashboardCase):
         connection = self.stream([STATUS], "watcher")
         settings = self.settings.replace(digest(TOKENS["watcher"]), digest("another"))
         self.assertNotEqual(settings, self.settings)
-        self.assembly.use(self.make_house(settings).in_force.settings)
+        self.assembly.use(self.make_assembly(settings).in_force.settings)
         self.clock.advance(EVERY)
         self.assertEqual(self.events(connection)[-1], ("over", {}))
         self.assertEqual(self.streams, 0)

@@ -111,7 +111,7 @@ class MakingTests(DashboardCase):
     def test_settings_read_again(self) -> None:
         """A token that is out of the settings is refused from then on."""
         self.assertEqual(self.ask_door("watcher").status, 200)
-        other = self.make_house(f"[server]\ndashboard_tokens = bob watch {digest('bob')}\n{SETTINGS}")
+        other = self.make_assembly(f"[server]\ndashboard_tokens = bob watch {digest('bob')}\n{SETTINGS}")
         self.assembly.use(other.in_force.settings)
         self.assertEqual(self.ask_door("watcher").status, 401)
         self.assertEqual(self.ask_door("bob").status, 200)

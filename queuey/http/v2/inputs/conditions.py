@@ -44,7 +44,7 @@ class Conditions:
     def meet(self, made: Made | None) -> None:
         """Check the conditions against the current version, or against its absence (RFC 9110, section 13.2.2).
 
-        :raise PreconditionFailed: if one does not hold; the text says which.
+        :raise PreconditionFailed: if one does not hold; the text names it.
         """
         match, none_match = self.match, self.none_match
         if match is not None:
@@ -59,7 +59,7 @@ class Conditions:
                 raise PreconditionFailed(f"{self._has(made)}, which If-None-Match names.")
 
     def judge(self, name: str, given: Mapping[str, Any]) -> Callable[[Made | None], None]:
-        """Return the check of a change: it is called with what is there, and raises if the change must not be made.
+        """Return the check of a change: it is called with the stored value, and raises an error to prevent the change.
 
         :param name: what the path names.
         :param given: the members that the client sent; those that only the server sets must be as it has set them.
@@ -85,9 +85,9 @@ def conditions(request: Request, kind: str) -> Conditions:
 
 
 def is_known(request: Request, kind: str, tag: str | None) -> bool:
-    """Whether the client of a GET has what it asks for, as it is (RFC 9110, section 13.2.2).
+    """Return whether the client of a GET already has the current representation (RFC 9110, section 13.2.2).
 
-    :param kind: what it asks for, in a word.
+    :param kind: the kind of resource, a word.
     :param tag: its entity tag, without the quotes, if it has one.
     :raise Problem: if it asks for another one, or the fields are malformed.
     """
@@ -99,7 +99,7 @@ def is_known(request: Request, kind: str, tag: str | None) -> bool:
 
 
 def check_read_only(given: Mapping[str, Any], kind: str, name: str, made: Made | None) -> None:
-    """Refuse members that only the server sets, unless they are what it has set.
+    """Refuse members that only the server sets, unless they have the values that it has set.
 
     :param given: the members that a client sent.
     :param kind: what they are of, in a word.

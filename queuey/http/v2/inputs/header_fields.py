@@ -35,24 +35,24 @@ def media_type(request: Request) -> tuple[str, str] | None:
     return match[1].lower(), raw
 
 
-def expect_type(request: Request, allowed: Collection[str], told: bytes = b"Accept") -> str:
+def expect_type(request: Request, allowed: Collection[str], header: bytes = b"Accept") -> str:
     """Return the type of a body, without its parameters; it must be one of the allowed types.
 
-    :param told: the header field of a refusal that names those types.
+    :param header: the header field in which a refusal lists those types.
     :raise Problem: if the type is another one or missing, or its charset is not UTF-8.
     """
     found = media_type(request)
     if found is None or found[0] not in allowed:
         said = f"not {shown(found[0])}" if found else "and the request has no Content-Type"
-        raise _unsupported(f"The body must be {' or '.join(allowed)}, {said}.", allowed, told)
+        raise _unsupported(f"The body must be {' or '.join(allowed)}, {said}.", allowed, header)
     charset = _CHARSET.search(found[1])
     if charset is not None and charset[1].lower() not in CHARSETS:
-        raise _unsupported(f"JSON must be UTF-8 text, not {shown(charset[1])}.", allowed, told)
+        raise _unsupported(f"JSON must be UTF-8 text, not {shown(charset[1])}.", allowed, header)
     return found[0]
 
 
-def _unsupported(text: str, allowed: Collection[str], told: bytes) -> Problem:
-    return Problem("unsupported-media-type", text, headers=((told, ", ".join(allowed).encode("ascii")),))
+def _unsupported(text: str, allowed: Collection[str], header: bytes) -> Problem:
+    return Problem("unsupported-media-type", text, headers=((header, ", ".join(allowed).encode("ascii")),))
 
 
 def field(request: Request, name: bytes) -> str | None:
@@ -75,6 +75,6 @@ def field(request: Request, name: bytes) -> str | None:
 def bad_field(name: str, detail: str) -> Problem:
     """The problem of a header field that is not valid.
 
-    :param detail: what is wrong, to be read after the name.
+    :param detail: the mistake, to be read after the name.
     """
     return Problem("invalid-parameters", f"{name}: {detail}", errors=({"parameter": name, "detail": detail},))

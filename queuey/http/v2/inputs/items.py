@@ -1,4 +1,4 @@
-"""One message as JSON has it, in batches and in streams: checked member by member, all that is wrong said at once."""
+"""Message objects in the JSON of batches and streams: each member is checked, and all mistakes are reported."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from queuey.model.telemetry.trace import TraceContext, with_context
 from queuey.model.timeid import SECOND, Ticks
 
 TEXT: Final = "text/plain;charset=utf-8"
-"""The type of a message that is text and says no other."""
+"""The default media type of a message with a text body."""
 
 BYTES: Final = "application/octet-stream"
-"""The type of a message that is bytes and says no other."""
+"""The default media type of a message with a base64 body."""
 
 MAX_TYPE: Final = 1024
-"""Characters of a content type at the most."""
+"""Maximum length of a content type in characters."""
 
 MAX_HEADERS: Final = 8192
-"""Bytes of a message's own headers at the most, as compact JSON in UTF-8."""
+"""Maximum size in bytes of a message's own headers, as compact JSON in UTF-8."""
 
 MAX_KEY: Final = 255
-"""Characters of an Idempotency-Key at the most."""
+"""Maximum length of an Idempotency-Key in characters."""
 
 RESERVED: Final = "queuey-"
 """The beginning of names that is reserved for Queuey's own headers, in any case of letters."""
 
 KEY: Final = "idempotency_key"
-"""The member by which a message of a stream is stored once."""
+"""The member with the Idempotency-Key of a message of a stream."""
 
 _TOKEN: Final = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]++"
 _MEDIA_TYPE: Final = re.compile(
@@ -51,24 +51,24 @@ _compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), al
 
 
 def is_media_type(text: str) -> bool:
-    """Whether text is a media type as HTTP writes it: ASCII, and no control characters."""
+    """Return whether a text is a media type in the syntax of HTTP: ASCII without control characters."""
     return len(text) <= MAX_TYPE and _MEDIA_TYPE.fullmatch(text) is not None
 
 
 def is_idempotency_key(text: str) -> bool:
-    """Whether text can be an Idempotency-Key: 1 to 255 printable ASCII characters."""
+    """Return whether a text can be an Idempotency-Key: 1 to 255 printable ASCII characters."""
     return _PRINTABLE.fullmatch(text) is not None
 
 
 def long_key(size: int) -> str:
-    """Return what is wrong with a key of so many bytes."""
+    """Return the refusal of a message key of this size in bytes, which is over the maximum."""
     return f"has {size} bytes in UTF-8; at most {MAX_MESSAGE_KEY} are allowed"
 
 
 def encoded_headers(headers: Any, back: bool = False) -> bytes | str:
-    """A message's own headers as they are stored, or in words what is wrong with them.
+    """Return a message's own headers as they are stored, or the text of a refusal.
 
-    :param back: whether the message is put back, and may have what Queuey has added to its headers before.
+    :param back: whether the message is restored, and so may have headers that Queuey added.
     """
     if type(headers) is not dict:
         return "is not an object"
@@ -96,10 +96,10 @@ def encoded_headers(headers: Any, back: bool = False) -> bytes | str:
 class Items:
     """Makes drafts of the message objects that are sent to one queue.
 
-    :ivar partitions: how many the queue has.
-    :ivar ttl: seconds to live for those that do not say.
+    :ivar partitions: number of partitions of the queue.
+    :ivar ttl: time to live in seconds of messages without one of their own.
     :ivar keyed: whether each may have an ``idempotency_key``; see :func:`idempotency_key`.
-    :ivar trace: of the request; that of those that do not say.
+    :ivar trace: the trace context of the request, for messages without one of their own.
     """
 
     partitions: int
@@ -110,7 +110,7 @@ class Items:
 
     @_bare.default
     def _headers_of_most(self) -> bytes | None:
-        """The encoded headers of messages that bring no headers themselves."""
+        """Return the encoded headers of messages without headers of their own."""
         return None if self.trace is None else with_context(None, self.trace, MAX_HEADERS)
 
     def draft(self, item: Any, pointer: str, mistakes: Mistakes) -> Draft:
@@ -118,7 +118,7 @@ class Items:
 
         :param item: the decoded JSON value, of any type.
         :param pointer: its JSON pointer (RFC 6901).
-        :param mistakes: collects what is wrong.
+        :param mistakes: collects the mistakes.
         """
         if type(item) is dict and len(item) == 1 and type(body := item.get("body")) is str:
             try:
@@ -147,7 +147,7 @@ class Items:
 
 
 def idempotency_key(item: Any, pointer: str, mistakes: Mistakes) -> str | None:
-    """The ``idempotency_key`` of a message object; ``None`` if it has none, or a wrong one."""
+    """Return the ``idempotency_key`` of a message object; ``None`` if it has none or an invalid one."""
     if type(item) is not dict or KEY not in item:
         return None
     key = item[KEY]
@@ -158,7 +158,7 @@ def idempotency_key(item: Any, pointer: str, mistakes: Mistakes) -> str | None:
 
 
 class Members:
-    """The members of one message object; each getter notes what is wrong, and then gives what does no harm."""
+    """The members of one message object. The getter of an invalid one notes the mistake and returns a valid default."""
 
     __slots__ = ("_item", "_mistakes", "_pointer")
 
@@ -168,11 +168,11 @@ class Members:
         self._mistakes = mistakes
 
     def wrong(self, name: str, detail: str) -> None:
-        """Note what is wrong with a member."""
+        """Note a mistake in a member."""
         self._mistakes.add(f"{self._pointer}/{pointer_part(name)}", detail)
 
     def only(self, known: Sequence[str], keyed: bool) -> None:
-        """Refuse members that no message has."""
+        """Note the unknown members as mistakes."""
         unknown = [name for name in self._item if name not in known and not (keyed and name == KEY)]
         detail = f"is not known; known here: {', '.join((*known, KEY) if keyed else known)}" if unknown else ""
         for name in unknown:
@@ -182,7 +182,7 @@ class Members:
                 self.wrong(name, detail)
 
     def body(self) -> bytes:
-        """The bytes, from either of the two members that may have them."""
+        """Return the body, from ``body`` or ``body_base64``."""
         text, encoded = self._item.get("body"), self._item.get("body_base64")
         if "body_base64" in self._item:
             if "body" in self._item:
@@ -214,7 +214,7 @@ class Members:
             return b""
 
     def content_type(self) -> str:
-        """The type, or what the body has by default."""
+        """Return the media type, or the default one for the kind of body."""
         value = self._item.get("content_type")
         if "content_type" not in self._item:
             return BYTES if "body_base64" in self._item else TEXT
@@ -244,7 +244,7 @@ class Members:
             return None
 
     def key(self) -> str | None:
-        """The text by which a partition is chosen, where none is named."""
+        """Return the message key, which chooses the partition, or ``None``."""
         if "key" not in self._item:
             return None
         value = self._item["key"]
@@ -259,7 +259,7 @@ class Members:
         return None
 
     def delay(self) -> Ticks:
-        """How long until it is due."""
+        """Return the delay in ticks."""
         try:
             return Ticks(round(DELAY.of_json(self._item.get("delay", 0)) * SECOND))
         except ValueError:

@@ -33,7 +33,7 @@ _LONGEST_SPAN: Final = 12
 
 
 class _Checked:
-    """Values by name; each getter notes what is wrong and then gives ``None``, so that all can be said together."""
+    """Values by name. The getter of an invalid one notes the mistake and returns ``None``, so that all are reported."""
 
     code: str
     place: str
@@ -42,7 +42,7 @@ class _Checked:
     """Made for the first mistake: most requests have none."""
 
     def wrong(self, name: str, text: str) -> None:
-        """Note what is wrong with a value."""
+        """Note a mistake in a value."""
         self._note(self.named(name), text)
 
     def _note(self, place: str, text: str) -> None:
@@ -55,7 +55,7 @@ class _Checked:
         return name
 
     def check(self) -> None:
-        """Raise what is wrong.
+        """Raise an error with all mistakes.
 
         :raise Problem: if there is anything.
         """
@@ -64,7 +64,7 @@ class _Checked:
 
 
 def problem_of(mistakes: Mistakes, code: str, place: str, whole: str) -> Problem:
-    """The problem that names mistakes, and says how many there are if it does not name all.
+    """Return the problem that lists mistakes; if there are too many, it lists some and has their number.
 
     :param place: the member that has the place of each.
     :param whole: what the detail calls a place that is empty.
@@ -86,7 +86,7 @@ class Query(_Checked):
     whole = "the query"
 
     def __init__(self, request: Request | bytes, names: Collection[str], repeatable: Collection[str] = ()) -> None:
-        """Read the query; what is wrong with it is raised by ``check``, with what the getters find.
+        """Read the query; ``check`` raises its mistakes together with those that the getters find.
 
         :param request: whose query it is, or the query itself.
         :param names: of every parameter that there may be.
@@ -190,7 +190,7 @@ class Query(_Checked):
 
 
 def _decoded(raw: bytes) -> str | None:
-    """A name or a value of a query, where a plus sign is a space; ``None`` if it is not UTF-8, percent-encoded."""
+    """Decode a name or value of a query (a plus sign is a space); ``None`` if it is not percent-encoded UTF-8."""
     if raw.isalnum():
         return raw.decode("ascii")
     if _BROKEN_ESCAPE.search(raw) is not None:
@@ -212,7 +212,7 @@ def chosen(raw: str, among: type[E], wrong: Callable[[str], None]) -> E | None:
 
 
 class Members(_Checked):
-    """The members of a JSON object in a body, named in what is wrong by JSON pointers (RFC 6901)."""
+    """The members of a JSON object in a body; mistakes name them by JSON pointers (RFC 6901)."""
 
     code = "invalid-body"
     place = "pointer"
@@ -220,7 +220,7 @@ class Members(_Checked):
 
     def __init__(self, given: Mapping[str, Any], pointer: str = "") -> None:
         """
-        :param pointer: where the object stands.
+        :param pointer: the JSON pointer of the object.
         """
         self._given = given
         self._pointer = pointer
@@ -231,7 +231,7 @@ class Members(_Checked):
         return f"{self._pointer}/{name}" if name else self._pointer
 
     def within(self, name: str, given: Mapping[str, Any]) -> Members:
-        """The members of an object that stands in this one; what is wrong with them is noted here."""
+        """Return the members of an object inside this one; their mistakes are noted here."""
         inner = Members(given, self.named(name))
         inner._outer = self
         return inner
@@ -303,20 +303,20 @@ class Members(_Checked):
 
 
 def members(
-    request: Request, allowed: Collection[str], media_type: str = JSON, told: bytes = b"Accept"
+    request: Request, allowed: Collection[str], media_type: str = JSON, header: bytes = b"Accept"
 ) -> dict[str, Any]:
     """Return the members of the JSON object in a body; an empty body has none.
 
     :param allowed: the names of the members that may be given.
     :param media_type: the type that the body must have.
-    :param told: the header field of a refusal that names that type.
+    :param header: the header field in which a refusal lists that type.
     :raise Problem: if the body has another type or is not such an object.
     """
     if not request.body:
         return {}
     plan = request.head.plan
     if plan is None or plan.body_type != media_type:
-        expect_type(request, (media_type,), told)
+        expect_type(request, (media_type,), header)
         if plan is not None:
             plan.body_type = media_type
     decoded = strict_json(request.body)
@@ -340,12 +340,12 @@ def refuse_unknown(given: Mapping[str, Any], allowed: Iterable[str], where: str 
 
 
 def pointer_part(name: str) -> str:
-    """A member's name as it stands in a JSON pointer, cut where it is long."""
+    """Return a member's name escaped for a JSON pointer, and cut if it is long."""
     return shown(name).replace("~", "~0").replace("/", "~1")
 
 
 def refuse_query(request: Request) -> None:
-    """Refuse all parameters in the query; a ``check`` of routes that take none.
+    """Refuse all parameters in the query; the ``check`` of routes without parameters.
 
     :raise Problem: naming each of them.
     """

@@ -66,10 +66,10 @@ def refuse_key(request: Request, of: str) -> None:
 
 
 def once(request: Request, caller: Set[str], key: str, note: str, lifetime: int) -> Once:
-    """Return what identifies a request: its key and the hash of what it asks.
+    """Return the identity of a request: its key and the hash of its content.
 
     :param caller: the principals that its sender has proven; a key is one caller's own, see :func:`scoped`.
-    :param note: what is to be given back with the answer to a repeat.
+    :param note: is returned with the answer to a repeat.
     :param lifetime: seconds for which it is remembered.
     """
     return Once(scoped(caller, key), asked(request), note, lifetime)
@@ -112,7 +112,7 @@ def scoped(caller: Set[str], key: str) -> bytes:
 
 @lru_cache(256)
 def _framed_caller(caller: frozenset[str]) -> bytes:
-    """Return the bytes that stand for a caller.
+    """Return the bytes that identify a caller.
 
     A caller that has shown an application's key is that application, whatever else it has shown: a client that adds a
     token to a repeat, or leaves it out, is the same. For a caller with one credential the bytes are those of earlier

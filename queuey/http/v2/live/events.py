@@ -83,7 +83,7 @@ class V2Events:
         position: Position,
         seen: Ticks | None,
     ) -> None:
-        """Begin a live read at a position; ``seen`` says when that was found to be the end of the log."""
+        """Begin a live read at a position; ``seen`` is the time at which that was the end of the log."""
         queue, reads = admitted.queue, self.reads
         reads.limits.enter(admitted.policy, queue.name)
         request.traced.begin(RECEIVE)

@@ -29,7 +29,7 @@ class LiveGuard(Entry):
     def watch(self, end: End) -> None:
         """Begin to watch it, until ``release``.
 
-        :param end: ends the stream, and tells its client why.
+        :param end: ends the stream with an error for its client.
         """
         self._end = end
         self.__enter__()

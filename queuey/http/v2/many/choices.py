@@ -24,14 +24,14 @@ MAX_NAMED: Final = 100
 """Queues that a refusal names."""
 
 Text = tuple[str, str]
-"""Where a name or a prefix stands in the request, and the text."""
+"""The place of a name or a prefix in the request, and its text."""
 
 
 @attrs.frozen
 class Chosen:
     """The queues that a request chooses.
 
-    :ivar where: where in the request each name stands, as a problem document says it.
+    :ivar where: the place of each name in the request, for problem documents.
     """
 
     choice: QueueChoice
@@ -51,7 +51,7 @@ def choice_in_body(request: Request, application: str, allowed: Collection[str])
 
 
 def chosen_in_body(asked: Members, application: str) -> Chosen:
-    """The same of members that are read; what is wrong is noted there."""
+    """Return the same for members; mistakes are noted in them."""
     names, prefixes = _texts(asked, "queues", MAX_NAMES), _texts(asked, "prefixes", MAX_PREFIXES)
     if asked.value("queues") is None and asked.value("prefixes") is None:
         asked.wrong("", "chooses no queue; give names in queues, or beginnings of names in prefixes")
@@ -59,7 +59,7 @@ def chosen_in_body(asked: Members, application: str) -> Chosen:
 
 
 def chosen_in_query(query: Query, application: str) -> Chosen:
-    """Return the queues that the parameters ``queue`` and ``prefix`` choose; what is wrong is noted in the query."""
+    """Return the queues that the parameters ``queue`` and ``prefix`` choose; mistakes are noted in the query."""
     names = [("queue", name) for name in query.texts("queue")]
     prefixes = [("prefix", prefix) for prefix in query.texts("prefix")]
     for name, given, most in (("queue", names, MAX_NAMES_IN_QUERY), ("prefix", prefixes, MAX_PREFIXES)):
@@ -93,9 +93,9 @@ def _chosen(
     wrong: Callable[[str, str], None],
     place_of: Callable[[str], Mapping[str, str]],
 ) -> Chosen:
-    """Return a choice, and note what is wrong with its names and prefixes.
+    """Return a choice, and note the mistakes in its names and prefixes.
 
-    :param place_of: returns a place as a problem document says it.
+    :param place_of: returns a place in the form of problem documents.
     """
     where: dict[str, Mapping[str, str]] = {}
     for place, name in names:

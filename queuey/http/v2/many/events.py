@@ -199,7 +199,7 @@ def _in_body(request: Request, application: str) -> ManyLive:
 
 
 def _live(request: Request, asked: Query | Members, chosen: Chosen) -> ManyLive:
-    """Return what both kinds of requests have; what is wrong is noted in them."""
+    """Return the common parts of both kinds of requests; mistakes are noted in them."""
     limit, max_bytes = asked.number(LIVE_LIMIT) or LIVE_LIMIT.default, asked.number(LIVE_BYTES) or LIVE_BYTES.default
     assert limit is not None
     assert max_bytes is not None

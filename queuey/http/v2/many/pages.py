@@ -1,4 +1,4 @@
-"""Reads of many queues: what is asked for, and the page as an answer."""
+"""Reads of many queues: the parameters, and the page as an answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reads of many queues over v2: one page of all of them, and a wait for what comes."""
+"""Reads of many queues over v2: one page of all of them, and waits for new messages."""
 
 from __future__ import annotations
 

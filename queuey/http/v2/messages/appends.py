@@ -22,7 +22,7 @@ BATCH: Final = "application/vnd.queuey.messages+json"
 """The type of a batch."""
 
 MAX_MESSAGES: Final = 1000
-"""Messages in a batch at the most."""
+"""Maximum number of messages in a batch."""
 
 _CLOSE: Final = "close"
 _OPTIONS: Final = ("ttl", "partition", "key", "delay", _CLOSE)
@@ -148,7 +148,7 @@ def _wrong(pointer: str, detail: str) -> Problem:
 
 
 def invalid(mistakes: Mistakes) -> Problem:
-    """The problem of a batch that has mistakes; the detail is the first, and says how many more there are."""
+    """Return the problem of a batch with mistakes; the detail has the first one and the number of the others."""
     problem = problem_of(mistakes, "invalid-body", "pointer", "The body")
     (pointer, detail), *_ = mistakes.named
     more = f" (and {mistakes.count - 1} more)" if mistakes.count > 1 else ""

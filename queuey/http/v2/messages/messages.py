@@ -41,7 +41,7 @@ class V2Messages:
     """The handlers of a queue's messages.
 
     :ivar turns: gives out turns of the reactor to reads that last.
-    :ivar durable: whether what is stored survives the loss of power, as far as that is known by then.
+    :ivar durable: whether stored messages survive a loss of power, as far as is known.
     :ivar now: the wall clock, in seconds since 1970.
     """
 
@@ -200,7 +200,7 @@ class V2Messages:
         return rendered.answer(request, pages.page(admitted, wanted, slice, began, queue), form, read_again)
 
     async def purge(self, request: Request, admitted: AdmittedToQueue) -> None:
-        """Delete what is before a place in the log."""
+        """Delete the messages before a place in the log."""
         await self.exchange.purge(admitted.queue, _before(request))
         request.answer(204, (), b"")
 

@@ -297,7 +297,7 @@ class Form:
     def joined(self, messages: Sequence[Message], *, begun: bool) -> bytes:
         """Messages as they stand on a page.
 
-        :param begun: whether others stand before them.
+        :param begun: whether there are others before them.
         """
         format = message_format(parsed=self.json)
         if self.lines:

@@ -71,7 +71,7 @@ class V2Restores:
 
 
 def _read(item: Any, pointer: str, queue: Queue, now: Ticks, messages: list[Message], mistakes: Mistakes) -> None:
-    """Read one message of a batch, or note what is wrong with it."""
+    """Read one message of a batch, or note its mistakes."""
     if type(item) is not dict:
         mistakes.add(pointer, "is not an object")
         return

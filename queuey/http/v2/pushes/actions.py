@@ -45,7 +45,7 @@ class V2PushActions:
         )
 
     async def test(self, request: Request, admitted: AdmittedToQueue, push: str) -> None:
-        """Send a test message, and tell what became of it."""
+        """Send a test message, and answer with its result."""
         members(request, ())
         found = await named(self.pushes, admitted.queue, push)
         done = await self.pushes.test(admitted.queue, found)

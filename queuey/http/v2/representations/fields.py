@@ -33,7 +33,7 @@ _AS_THEY_ARE: Final = (ascii_letters + digits + _URI).encode("ascii")
 
 
 def content_type_of(content: Content) -> str:
-    """The type of a message as it may stand in a header field; whatever was stored, it is a media type.
+    """Return the type of a message for a header field; it is always a media type, whatever was stored.
 
     Messages of v1 may have none, or any text; without one they are text.
     """

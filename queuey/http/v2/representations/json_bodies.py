@@ -26,14 +26,14 @@ MAX_DIGITS: Final = 1000
 """Digits of a number in a row; Python, for one, reads no number of more than 4,300."""
 
 _check: Final = msgspec.json.Decoder(msgspec.Raw).decode
-"""Raises an error for what is not JSON (RFC 8259), or has half of a surrogate pair; it makes no objects."""
+"""Raises an error if a text is not JSON (RFC 8259) or has half of a surrogate pair; it makes no objects."""
 
 _OPENING: Final = bytes.maketrans(b"{}", b"[]")
 _ALL_BUT_BRACKETS: Final = bytes(sorted({*range(256)} - {*b"[]{}"}))
 _DIGITS_ALIKE: Final = bytes.maketrans(b"123456789", b"000000000")
 _LONG_NUMBER: Final = b"0" * (MAX_DIGITS + 1)
 _ESCAPED_BACKSLASH: Final = "\x00"
-"""Stands for an escaped backslash for a moment; there is no such character in encoded text."""
+"""Temporary replacement of an escaped backslash; encoded text has no such character."""
 
 
 def is_json_type(content_type: str | None) -> bool:
@@ -68,7 +68,7 @@ def _is_too_much(body: bytes) -> bool:
     long = len(body) > MAX_DIGITS and _has_long_number(body)
     if not deep and not long:
         return False
-    # What is left of it without its texts, since brackets and digits may stand there too.
+    # Without its texts, since these may have brackets and digits too.
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"") if b"\\" in body else body
     bare = b"".join(bare.split(b'"')[::2])
     return (long and _has_long_number(bare)) or (deep and _is_deep(bare))
@@ -89,7 +89,7 @@ def _is_deep(bare: bytes) -> bool:
 
 
 def _in_ascii(text: str) -> str:
-    """Return JSON with each character outside ASCII as an escape; such characters stand in texts only."""
+    """Return JSON with each character outside ASCII as an escape; such characters occur in texts only."""
     if text.isascii():
         return text
     # The encoder escapes quotes and backslashes too, and has no other way: these escapes are undone.

@@ -112,7 +112,7 @@ def _headers_json(headers: bytes) -> str:
     """A message's own headers, which are stored as compact JSON, with everything outside ASCII escaped."""
     if headers.isascii():
         return headers.decode("ascii")
-    # They are not parsed, which may fail where they are deeper than the stack is now.
+    # They are not parsed: if they are nested deeper than the stack allows now, that would fail.
     return _OUTSIDE_ASCII.sub(lambda some: encode(some[0])[1:-1], headers.decode("utf-8"))
 
 
@@ -125,13 +125,13 @@ def _members_json(bodies: Sequence[bytes]) -> list[str]:
 
 
 def _parsed_json(content: Content) -> str:
-    """The member that has a body: as JSON where it is that."""
+    """The member with the body: as JSON if it is JSON."""
     text = json_text(content)
     return _body_json(content.body) if text is None else f'"json":{text}'
 
 
 def _body_json(body: bytes) -> str:
-    """The member that has the body: as text where it is UTF-8."""
+    """The member with the body: as text if it is UTF-8."""
     try:
         return f'"body":{encode_basestring_ascii(body.decode("utf-8"))}'
     except UnicodeDecodeError:

@@ -16,7 +16,7 @@ MAX_BYTES: Final = 1 << 20
 """A batch ends with the line that brings it to this size, if not before."""
 
 MAX_KEYS: Final = 64
-"""Lines with an idempotency key in one batch, at the most: each of them is a write of its own."""
+"""Maximum number of lines with an idempotency key in one batch: each is a separate write."""
 
 
 class Batches:

@@ -1,4 +1,4 @@
-"""The port to a cluster: what the rest of this room asks of a session, whichever protocol it speaks.
+"""The port to a cluster: the interface of a session, which hides the protocol (CQL or Thrift) from this package.
 
 Values go in and come out as plain Python values: ``int``, ``str``, ``bytes``, ``bool``, ``uuid.UUID`` and ``dict``.
 ``None`` is never bound: it would be a tombstone over CQL, and cannot be sent over Thrift.
@@ -36,9 +36,9 @@ class Kind(Enum):
 
     READ = "read"
     WRITE = "write"
-    """Return whether it is a write that may be repeated: the same values again change nothing."""
+    """A write that may be repeated, because the same values change nothing more."""
     TRANSACTION = "lightweight transaction"
-    """Never repeated blindly: what is not known is read back at SERIAL."""
+    """Never repeated blindly: if the outcome is unknown, the row is read at SERIAL."""
     DEFINITION = "definition of schema"
     """Sent as text, never prepared, and given much more time."""
 
@@ -98,49 +98,49 @@ class ICQLSession(Interface):
     :class:`TooLarge`. If the cluster revokes our rights, any call may fail with :class:`AccessRefused`.
     """
 
-    metrics: Sequence[Metric] = Attribute("What is counted of it, each under a name of its own.")
+    metrics: Sequence[Metric] = Attribute("The metrics of the session; each has another name.")
 
     def connect() -> Deferred[None]:
         """Find the cluster, and open connections to it; may be called again after it failed.
 
         :return: fires once statements can be executed. Fails with ``Unavailable`` if no node answers now, or with
-            :class:`AccessRefused` if it is of no use to try again.
+            :class:`AccessRefused` if another attempt would fail in the same way.
         """
 
     def nodes() -> Sequence[Node]:
-        """The nodes that are up and that we have a connection to, as far as is known."""
+        """Return the nodes that are up, as far as is known, and that the session has a connection to."""
 
     def execute(statement: Statement, values: Sequence[Any], level: Level) -> Deferred[Sequence[Row]]:
-        """Execute a statement that is no lightweight transaction.
+        """Execute a statement that is not a lightweight transaction.
 
         :return: fires with all rows: a statement that may find many has a LIMIT. May be cancelled.
         """
 
     def execute_on(node: Node, statement: Statement, values: Sequence[Any]) -> Deferred[Sequence[Row]]:
-        """Read what one node itself knows, as its clock and its settings, at level ONE, without a second try."""
+        """Read local data of one node, such as its clock and settings, at level ONE, without a retry."""
 
     def batch(bound: Sequence[Bound], level: Level, logged: bool) -> Deferred[None]:
         """Execute writes as one batch.
 
         :param bound: each of :attr:`Kind.WRITE`.
-        :param logged: whether they span partitions, and are to be all done or none in the end.
+        :param logged: whether the batch spans partitions; then all writes are done in the end, or none.
         """
 
     def transact(statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
         """Execute a lightweight transaction: agreed at SERIAL, committed at QUORUM.
 
-        :return: fires with its verdict. Fails with ``Unavailable``; where ``applied`` is unknown the caller reads back
-            at :attr:`Level.SERIAL` and looks for a value that only it can have written.
+        :return: fires with its result. Fails with ``Unavailable``; if ``applied`` is unknown, the caller reads the row
+            at :attr:`Level.SERIAL` and looks for a value that only the caller can have written.
         """
 
     def close() -> Deferred[None]:
-        """End the session: what is pending fails with ``Unavailable``; no thread and no connection is left."""
+        """End the session, with its threads and connections; pending statements fail with ``Unavailable``."""
 
 
 class StatementRefused(Exception):
-    """The cluster does not take a statement: it is malformed, or names what is not there.
+    """The cluster refuses a statement: it is malformed, or names a table or column that does not exist.
 
-    :ivar text: what the cluster says of it.
+    :ivar text: the message of the cluster.
     """
 
     def __init__(self, text: str) -> None:
@@ -149,10 +149,10 @@ class StatementRefused(Exception):
 
 
 class TooLarge(StatementRefused):
-    """The values of a statement or of a batch are more than a node takes at once; mostly noticed before it is sent.
+    """The values of a statement or a batch are larger than a node accepts; mostly noticed before they are sent.
 
-    :ivar size: bytes of all values, or 0 if only the cluster knows.
-    :ivar limit: bytes that it may have, or 0 if only the cluster knows.
+    :ivar size: size of all values in bytes, or 0 if only the cluster knows it.
+    :ivar limit: the maximum in bytes, or 0 if only the cluster knows it.
     """
 
     def __init__(self, text: str, size: int, limit: int) -> None:
@@ -162,27 +162,27 @@ class TooLarge(StatementRefused):
 
 
 def check_size(size: int, limit: int) -> None:
-    """Refuse values that are more than a node takes at once, before they are sent.
+    """Refuse values that are larger than a node accepts, before they are sent.
 
-    :raise TooLarge: saying so.
+    :raise TooLarge: if they are.
     """
     if size > limit:
-        text = f"These are {size} bytes, and {limit} are the most that Cassandra takes at once."
+        text = f"The values have {size} bytes; Cassandra accepts at most {limit} at once."
         raise TooLarge(text, size, limit)
 
 
 def check_values(text: str, values: Sequence[Any], wanted: int) -> None:
-    """Refuse values that are not those of a statement.
+    """Refuse values that do not fit a statement.
 
-    :param wanted: how many it has.
-    :raise StatementRefused: saying so.
+    :param wanted: the number of values of the statement.
+    :raise StatementRefused: if the number is another one, or a value is ``None``.
     """
     if len(values) != wanted or None in values:
         raise StatementRefused(f"{len(values)} values, of which none may be None, for {text}")
 
 
 class AccessRefused(Exception):
-    """The cluster will not have us, however often we ask: wrong password, wrong data centre, wrong protocol, bad TLS.
+    """The cluster refuses the connection for good: wrong password, wrong data centre, wrong protocol, bad TLS.
 
     :ivar text: one sentence for the operator.
     """
@@ -195,7 +195,7 @@ class AccessRefused(Exception):
 def connection_gauge(read: Callable[[], Mapping[str, int]]) -> Gauge:
     """Return the metric for the number of connections of a session.
 
-    :param read: how many to each node, by its address; 0 to those that it has none to and would have.
+    :param read: returns the number of connections to each node, by address; 0 for nodes that it cannot connect to.
     """
     text = "Connections to a node of Cassandra."
     return Gauge(

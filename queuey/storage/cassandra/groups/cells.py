@@ -49,7 +49,7 @@ class Shop:
 
     :ivar alone: the number of the period for which only this process changes states, as far as that is known; ``None``
         if others may do so too. What was cached in another period may be old.
-    :ivar new_bytes: makes so many random bytes.
+    :ivar new_bytes: returns that number of random bytes.
     :ivar pause: lets the reactor do something else.
     :ivar now: the wall clock.
     """

@@ -103,7 +103,7 @@ def check_not_ended(head: Head) -> None:
 class Loader:
     """Reads states.
 
-    :param new_bytes: makes so many random bytes.
+    :param new_bytes: returns that number of random bytes.
     :param pause: lets the reactor do something else.
     """
 

@@ -50,7 +50,7 @@ class OldState:
 class OldStates:
     """The values.
 
-    :param new_bytes: makes so many random bytes.
+    :param new_bytes: returns that number of random bytes.
     """
 
     def __init__(self, states: IStateStore, new_bytes: Callable[[int], bytes]) -> None:

@@ -61,7 +61,7 @@ def snapshots_of(head: Head) -> tuple[bytes, ...]:
 class Rewriter:
     """Writes the snapshots of one state.
 
-    :param new_bytes: makes so many random bytes.
+    :param new_bytes: returns that number of random bytes.
     :param pause: lets the reactor do something else.
     """
 

@@ -65,7 +65,7 @@ class CassandraGroups:
     :param store: the messages; ``states`` has the rows of groups, and the states that an earlier version kept.
     :param alone: the number of the period for which only this process changes states; ``None`` if others may, too.
     :param now: the wall clock.
-    :param new_bytes: makes so many random bytes.
+    :param new_bytes: returns that number of random bytes.
     :param pause: lets the reactor do something else.
     """
 
@@ -92,16 +92,16 @@ class CassandraGroups:
     async def run(self, queue: Queue, group: Group, terms: Terms, commands: Sequence[Command]) -> Ran:
         """See IGroupStore. Commands run one after another, except that a settlement and a claim share one transaction
         if they use the same partition first."""
-        told, answers = dict[int, After](), list[Answer]()
+        after, answers = dict[int, After](), list[Answer]()
         try:
             for command, take in _steps(commands):
                 if isinstance(command, Settle) and take is not None:
-                    answers += await self._settle_and_take(queue, group, terms, command, take, told)
+                    answers += await self._settle_and_take(queue, group, terms, command, take, after)
                 else:
-                    answers.append(await _RUN[type(command)](self, queue, group, terms, command, told))
+                    answers.append(await _RUN[type(command)](self, queue, group, terms, command, after))
         except QueueyError as error:
             raise (error.after("partly") if answers else error) from None
-        return Ran(tuple(answers), told)
+        return Ran(tuple(answers), after)
 
     def follow_writes(self) -> bool:
         """See IGroupStore; a message may be claimed once it is below the stable time."""
@@ -111,8 +111,8 @@ class CassandraGroups:
     async def look(self, queue: Queue, group: Group, partition: int, ids: Sequence[MessageId] = ()) -> View:
         """See IGroupStore."""
         reach = await self._cell(queue, group, partition).change(lambda index: index.reach)
-        nothing = Merge((partition,), Position(reach), limit=1, max_bytes=0)
-        purged = (await self._store.read_merged(queue, nothing, READ)).purged
+        no_messages = Merge((partition,), Position(reach), limit=1, max_bytes=0)
+        purged = (await self._store.read_merged(queue, no_messages, READ)).purged
         return await self._cell(queue, group, partition).change(lambda index: view(index, self._now(), purged, ids))
 
     @deferred
@@ -148,12 +148,12 @@ class CassandraGroups:
 
     # Commands
 
-    async def _take(self, queue: Queue, group: Group, terms: Terms, asked: Take, told: dict[int, After]) -> Answer:
+    async def _take(self, queue: Queue, group: Group, terms: Terms, asked: Take, after: dict[int, After]) -> Answer:
         took = await self._claims.take(queue, group, terms, asked)
-        told.update(took.after)
+        after.update(took.after)
         return took.answer
 
-    async def _settle(self, queue: Queue, group: Group, terms: Terms, asked: Settle, told: dict[int, After]) -> Answer:
+    async def _settle(self, queue: Queue, group: Group, terms: Terms, asked: Settle, after: dict[int, After]) -> Answer:
         parts: dict[int, dict[int, Settlement]] = {}
         for place, one in enumerate(asked.settlements):
             if 1 <= one.receipt.partition <= queue.settings.partitions:
@@ -164,17 +164,17 @@ class CassandraGroups:
             for place, outcome in found.items():
                 outcomes[place] = outcome
             marked.update(marks)
-            told[number] = then
+            after[number] = then
         return SettleAnswer(tuple(outcomes), marked)
 
     async def _settle_and_take(
-        self, queue: Queue, group: Group, terms: Terms, settle: Settle, take: Take, told: dict[int, After]
+        self, queue: Queue, group: Group, terms: Terms, settle: Settle, take: Take, after: dict[int, After]
     ) -> tuple[Answer, Answer]:
         part = dict(enumerate(settle.settlements))
         took = await self._claims.take(
             queue, group, terms, take, lambda index: _settle(index, part, terms, self._now())
         )
-        told.update(took.after)
+        after.update(took.after)
         outcomes, marked = took.first
         return SettleAnswer(tuple(outcomes.values()), marked), took.answer
 
@@ -182,7 +182,7 @@ class CassandraGroups:
     async def _settle_in(
         self, queue: Queue, group: Group, number: int, terms: Terms, part: Mapping[int, Settlement]
     ) -> tuple[Mapping[int, Settled], Mapping[int, int], After]:
-        """Settle messages of one partition, once the pointers to their claims live as long as those will."""
+        """Settle messages of one partition, after extending the pointers to their claims beyond the new leases."""
         pointers: dict[bytes, Ticks] = {}
 
         def step(index: GroupIndex) -> Mapping[bytes, Ticks] | tuple[Mapping[int, Settled], Mapping[int, int], After]:
@@ -206,7 +206,7 @@ class CassandraGroups:
         raise contended()
 
     async def _prolong(self, queue: Queue, group: Group, key: bytes, number: int, until: Ticks) -> None:
-        """Let the pointer to a claim live longer."""
+        """Extend the time for which the pointer to a claim is stored."""
 
         def step(index: GroupIndex) -> None:
             claims.point(index, key, number, until, self._now())
@@ -214,7 +214,7 @@ class CassandraGroups:
         await self._cell(queue, group, home_of(key, queue.settings.partitions)).change(step)
 
     async def _give_back(
-        self, queue: Queue, group: Group, terms: Terms, asked: GiveBack, told: dict[int, After]
+        self, queue: Queue, group: Group, terms: Terms, asked: GiveBack, after: dict[int, After]
     ) -> Answer:
         for number, taken in asked.taken:
 
@@ -223,27 +223,27 @@ class CassandraGroups:
                 claims.give_back(index, taken, now)
                 return after_of(index, now)
 
-            told[number] = await self._cell(queue, group, number).change(step)
+            after[number] = await self._cell(queue, group, number).change(step)
         return None
 
-    async def _finish(self, queue: Queue, group: Group, terms: Terms, asked: Finish, told: dict[int, After]) -> Answer:
+    async def _finish(self, queue: Queue, group: Group, terms: Terms, asked: Finish, after: dict[int, After]) -> Answer:
         def step(index: GroupIndex) -> After:
             now = self._now()
             for id, number, result in asked.ended:
                 moves.finish(index, id, number, result, now)
             return after_of(index, now)
 
-        told[asked.partition] = await self._cell(queue, group, asked.partition).change(step)
+        after[asked.partition] = await self._cell(queue, group, asked.partition).change(step)
         return None
 
-    async def _seek(self, queue: Queue, group: Group, terms: Terms, asked: Seek, told: dict[int, After]) -> Answer:
+    async def _seek(self, queue: Queue, group: Group, terms: Terms, asked: Seek, after: dict[int, After]) -> Answer:
         def step(index: GroupIndex) -> bool:
             return places.is_there(index, asked.reach) or places.seek(index, asked.reach, asked.generation)
 
         return await self._cell(queue, group, asked.partition).change(step)
 
     async def _take_back(
-        self, queue: Queue, group: Group, terms: Terms, asked: TakeBack, told: dict[int, After]
+        self, queue: Queue, group: Group, terms: Terms, asked: TakeBack, after: dict[int, After]
     ) -> Answer:
         def step(index: GroupIndex) -> tuple[Redrive, ...] | None:
             if index.last != asked.seen:
@@ -253,7 +253,7 @@ class CassandraGroups:
 
         return await self._cell(queue, group, asked.partition).change(step)
 
-    async def _reopen(self, queue: Queue, group: Group, terms: Terms, asked: Reopen, told: dict[int, After]) -> Answer:
+    async def _reopen(self, queue: Queue, group: Group, terms: Terms, asked: Reopen, after: dict[int, After]) -> Answer:
         def step(index: GroupIndex) -> ReopenAnswer:
             places.drop(index, asked.gone)
             opened = moves.reopen(index, asked.there, terms.max_in_flight, self._now(), asked.key_hashes())
@@ -318,9 +318,9 @@ async def _all(jobs: Sequence[Deferred[Any]]) -> list[Any]:
 
 
 def _worst(errors: Sequence[BaseException], some: bool) -> BaseException:
-    """One error for several.
+    """Return the error that a caller gets if several jobs failed.
 
-    :param some: whether others went well.
+    :param some: whether at least one job succeeded.
     """
     known = [error for error in errors if isinstance(error, QueueyError)]
     if len(known) < len(errors):

@@ -82,7 +82,7 @@ class ClockWatch(TimesBase):
 
     :param timer: whose timers it uses.
     :param monotonic: CLOCK_MONOTONIC in seconds, by which it waits for the holder of a lease.
-    :param bits: gives so many random bits.
+    :param bits: returns an integer of that number of random bits.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))

@@ -96,7 +96,7 @@ class LeaseHolder(TimesBase):
     :param timer: the clock of its timers.
     :param clock: our time; it is not compared with that of others, because no other front end serves.
     :param monotonic: CLOCK_MONOTONIC in seconds, by which it waits for another holder.
-    :param bits: makes so many random bits.
+    :param bits: returns an integer of that number of random bits.
     """
 
     _log = EventLog(Logger(namespace="queuey.storage"))

@@ -63,7 +63,7 @@ class Range:
     """Messages of one partition, with ids at or above one bound and below another.
 
     :ivar queue: its incarnation.
-    :ivar limit: messages at the most.
+    :ivar limit: maximum number of messages.
     """
 
     queue: int

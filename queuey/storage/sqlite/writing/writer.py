@@ -45,7 +45,7 @@ class Writer:
     :param now: the wall clock, in seconds since 1970.
     :param node: 48 bits that the ids of this process carry, and ``clock_sequence`` 14 more.
     :param new_version: makes a text that was never used before.
-    :param bits: makes a number of as many random bits as its argument says.
+    :param bits: returns an integer of that number of random bits.
     :param commits: counts each commit that changes something.
     :param change_log: gets the queues that each batch changes, before it is committed.
     :ivar changed: the queues that this batch changes.

@@ -126,7 +126,7 @@ class ClaimTests(GroupTestCase):
 
     def test_large(self) -> None:
         """Many mebibytes leave in pieces, as fast as the client takes them."""
-        self.client = Client(self.make_house(f"{SETTINGS}[server]\nmax_body = 2MiB\n[application:app]\n"
+        self.client = Client(self.make_assembly(f"{SETTINGS}[server]\nmax_body = 2MiB\n[application:app]\n"
                                              "max_body = 2MiB\n").site)  # fmt: skip
         body = bytes(range(256)) * 4096
         for _ in range(8):

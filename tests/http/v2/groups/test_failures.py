@@ -260,10 +260,10 @@ class GroupFailureTests(GroupTestCase):
         for part in ("/state/", "/group/"):
             self.states.damaged = part
             self.forget_states()
-            self.client = Client(self.make_house(self.settings).site)
+            self.client = Client(self.make_assembly(self.settings).site)
             for response in (self.ask_claim(), self.ask_settle({"ack": [receipt]}), self.send("GET", self.group())):
                 self.assertIn("damaged", self.problem("unavailable", response)["detail"])
         self.states.damaged = None
         self.forget_states()
-        self.client = Client(self.make_house(self.settings).site)
+        self.client = Client(self.make_assembly(self.settings).site)
         self.assertEqual(self.settled(ack=[receipt]), ["acked"])

@@ -15,7 +15,7 @@ class FrontEndsTests(OnCassandra, GroupTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.houses = (self.assembly, self.make_house(self.settings))
+        self.assemblies = (self.assembly, self.make_assembly(self.settings))
         self.made()
 
     @contextmanager
@@ -29,7 +29,7 @@ class FrontEndsTests(OnCassandra, GroupTestCase):
 
     def use(self, number: int) -> None:
         """Ask one of them from now on."""
-        self.assembly = self.houses[number]
+        self.assembly = self.assemblies[number]
         self.client = Client(self.assembly.site)
 
     def test_settled_elsewhere(self) -> None:

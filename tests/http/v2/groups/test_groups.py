@@ -279,7 +279,7 @@ class CallerTests(GroupTestCase):
 
     def test_create_on_write(self) -> None:
         """Only a message makes a queue."""
-        self.client = Client(self.make_house(f"{SETTINGS}[application:app]\ncreate_queues = on-write\n").site)
+        self.client = Client(self.make_assembly(f"{SETTINGS}[application:app]\ncreate_queues = on-write\n").site)
         for method, rest in (("GET", ""), ("PUT", ""), ("POST", "/claims"), ("POST", "/settlements")):
             self.problem("no-such-queue", self.send(method, self.group(rest, "g", "new")))
 
@@ -350,7 +350,7 @@ class FrameTests(GroupTestCase):
 
     def test_cors(self) -> None:
         """Pages of other origins, before authentication and on every answer."""
-        self.client = Client(self.make_house(f"{SETTINGS}[application:app]\ncors_origins = {HERE}\n").site)
+        self.client = Client(self.make_assembly(f"{SETTINGS}[application:app]\ncors_origins = {HERE}\n").site)
         asking = {"Origin": HERE, "Access-Control-Request-Method": "POST"}
         for path, methods in self.PATHS:
             response = self.send("OPTIONS", path, None, asking)

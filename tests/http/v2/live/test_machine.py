@@ -138,7 +138,7 @@ class Restarting(MachineCase):
         follower.connection.hang_up()
         self.store = self.make_store_again()
         self.store.open()
-        self.assembly = self.make_house(self.settings)
+        self.assembly = self.make_assembly(self.settings)
         self.client = Requests(self.assembly.site)
         self.timers = len(self.clock.getDelayedCalls()) + 1  # that of the site, once it has had a connection
         return self.back(random, client, queue)

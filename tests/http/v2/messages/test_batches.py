@@ -236,7 +236,7 @@ class BatchTests(MessagesTestCase):
 
     def test_limit(self) -> None:
         """That of a body holds for all of it, and for the application's room too."""
-        assembly = self.make_house(SETTINGS + "[application:app]\nmax_body = 1KiB\n")
+        assembly = self.make_assembly(SETTINGS + "[application:app]\nmax_body = 1KiB\n")
         self.client = Client(assembly.site)
         self.expect(201, self.batch([{"body": "x" * 900}]))
         problem = self.problem("too-large", self.batch([{"body": "x" * 500}] * 2))

@@ -264,7 +264,7 @@ class BodyTests(MessagesTestCase):
     """How large a body may be."""
 
     def use(self, settings: str) -> None:
-        self.assembly = self.make_house(SETTINGS + settings)
+        self.assembly = self.make_assembly(SETTINGS + settings)
         self.client = Client(self.assembly.site)
 
     def test_limit(self) -> None:
@@ -288,7 +288,7 @@ class RoomTests(MessagesTestCase):
 
     def test_storage(self) -> None:
         """What the application may keep."""
-        self.client = Client(self.make_house(SETTINGS + "[application:app]\nmax_bytes = 1KiB\n").site)
+        self.client = Client(self.make_assembly(SETTINGS + "[application:app]\nmax_bytes = 1KiB\n").site)
         self.expect(201, self.append(b"x" * 900, content_type="a/b"))
         problem = self.problem("storage-full", self.append(b"x" * 200))
         self.assertEqual((problem["limit"], problem["applied"], problem["retryable"]), ("max_bytes", "no", True))
@@ -324,7 +324,7 @@ class WhoTests(MessagesTestCase):
 
     def test_on_write(self) -> None:
         """Where messages make their queues, any form of them does, and what is refused makes none."""
-        self.assembly = self.make_house(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
+        self.assembly = self.make_assembly(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
         self.client = Client(self.assembly.site)
         key = {**OWNER, "Idempotency-Key": '"1"'}
         for name, body, fields, kind in (

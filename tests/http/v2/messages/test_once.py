@@ -54,7 +54,7 @@ class OnceTestCase(MessagesTestCase):
         self.assertEqual(self.problem("key-reused", response)["applied"], "no")
 
     def use(self, settings: str) -> None:
-        self.assembly = self.make_house(SETTINGS + settings)
+        self.assembly = self.make_assembly(SETTINGS + settings)
         self.client = Client(self.assembly.site)
 
 

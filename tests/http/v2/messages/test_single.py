@@ -254,7 +254,7 @@ class PutTests(SingleTestCase):
     def test_limits(self) -> None:
         """As where it is posted."""
         id = self.appended("x")
-        self.assembly = self.make_house(SETTINGS + "[application:app]\nmax_body = 10\n")
+        self.assembly = self.make_assembly(SETTINGS + "[application:app]\nmax_body = 10\n")
         self.client = Client(self.assembly.site)
         self.replaced(self.put(id, b"x" * 10))
         self.assertEqual(self.problem("too-large", self.put(id, b"x" * 11))["limit"], "max_body")

@@ -18,7 +18,7 @@ class PushFrontEndsTests(OnCassandra, PushTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.houses = (self.assembly, self.make_house(self.settings))
+        self.assemblies = (self.assembly, self.make_assembly(self.settings))
         self.pass_time(A_BEAT)
 
     @contextmanager
@@ -31,7 +31,7 @@ class PushFrontEndsTests(OnCassandra, PushTestCase):
             self.use_house(0)
 
     def use_house(self, number: int) -> None:
-        self.assembly = self.houses[number]
+        self.assembly = self.assemblies[number]
         self.client = Client(self.assembly.site)
 
     def look(self, name: str) -> None:

@@ -23,7 +23,7 @@ class WaitTestCase(ReadingTestCase):
 
     waits: Waits
 
-    def make_house(self, settings: str) -> Assembly:
+    def make_assembly(self, settings: str) -> Assembly:
         watch = self.store.subscribe
 
         def watched(arrived: Arrived) -> float | None:
@@ -32,7 +32,7 @@ class WaitTestCase(ReadingTestCase):
 
         self.store.subscribe = watched  # type: ignore[method-assign]
         try:
-            return super().make_house(settings)
+            return super().make_assembly(settings)
         finally:
             self.store.subscribe = watch  # type: ignore[method-assign]
 

@@ -272,7 +272,7 @@ class TellingTests(StreamCase):
 
     def test_on_write(self) -> None:
         """Where messages make their queues, a stream does; one without messages does not."""
-        assembly = self.make_house(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
+        assembly = self.make_assembly(SETTINGS + "[application:app]\ncreate_queues = on-write\n")
         path = "/v2/app/queues/new/messages"
         for body, there in ((b"\n", 404), (message("a") + message("b"), 200)):
             Connection(assembly.site).send(encode_request("POST", path, {**OWNER, **TYPE}, body))

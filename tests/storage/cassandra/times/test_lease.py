@@ -9,7 +9,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from queuey.errors import Unavailable
-from queuey.model.stable_time.lease import NOBODY, Terms
+from queuey.model.stable_time.lease import NO_OWNER, Terms
 from queuey.model.stable_time.stable import Lateness
 from queuey.model.stable_time.stamps import Place, StampRequest
 from queuey.model.timeid import SECOND, MessageId, Ticks, from_seconds, ticks_of
@@ -133,7 +133,7 @@ class TakingTests(Bench):
         self.successResultOf(first.times.stop())
         self.refuses(first.stamp)
         assert self.tables.lease is not None
-        self.assertEqual(self.tables.lease[0], NOBODY)
+        self.assertEqual(self.tables.lease[0], NO_OWNER)
         self.assertEqual(self.tables.lease[3], ticks_of(last))
         self.pass_time(1)
         self.assertEqual(second.ready, [None])
@@ -233,7 +233,7 @@ class TakingTests(Bench):
         front.session.let_through()
         self.assertEqual(front.ready, [])
         assert self.tables.lease is not None
-        self.assertEqual(self.tables.lease[0], NOBODY)
+        self.assertEqual(self.tables.lease[0], NO_OWNER)
         self.refuses(front.stamp)
 
 
@@ -353,7 +353,7 @@ class KeepingTests(Bench):
         front.session.let_through()
         self.successResultOf(done)
         assert self.tables.lease is not None
-        self.assertEqual(self.tables.lease[0], NOBODY)
+        self.assertEqual(self.tables.lease[0], NO_OWNER)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_stop_without_a_cluster_ends_in_time(self) -> None:
