@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -76,25 +77,24 @@ class PowerCase(SynchronousTestCase):
         kind: type[SQLiteStore] = SQLiteStore,
         relaxed: bool = False,
         may_lose: bool = False,
-    ) -> list[Loss]:
-        """Load a store of a kind, and cut the power.
+    ) -> Iterator[Loss]:
+        """Load a store of a kind, and cut the power; each loss is found when it is asked for.
 
         :param relaxed: the setting of the store.
         :param may_lose: whether the checker lets acknowledged operations be lost, the last ones first.
         """
         trial = Trial(quick_directory(self), seed, steps, maker(kind, relaxed), may_lose)
-        losses = trial.losses(cuts)
+        yield from trial.losses(cuts)
         self.figures += trial.figures
-        return losses
 
     def find(self, words: str, kind: type[SQLiteStore] = SQLiteStore, relaxed: bool = False) -> None:
         """The checker finds what is wrong with a mutant, and says it in these words."""
         problems: list[str] = []
         for seed in MUTANT_SEEDS:
-            losses = self.cut(seed, MUTANT_CUTS, MUTANT_STEPS, kind, relaxed)
-            problems += [problem for loss in losses for problem in loss.problems]
-            if any(words in problem for problem in problems):
-                return
+            for loss in self.cut(seed, MUTANT_CUTS, MUTANT_STEPS, kind, relaxed):
+                problems += loss.problems
+                if any(words in problem for problem in loss.problems):
+                    return
         self.fail(f"only: {problems}")
 
 
@@ -130,7 +130,7 @@ class RelaxedTests(PowerCase):
     """Without a sync for each commit."""
 
     def test_the_last_operations_may_be_lost_and_the_rest_is_whole(self) -> None:
-        losses = self.cut(1, range(CUTS), relaxed=True, may_lose=True)
+        losses = [*self.cut(1, range(CUTS), relaxed=True, may_lose=True)]
         self.assertEqual(losses, [], "\n".join(map(str, losses[:3])))
 
     def test_it_does_lose_some(self) -> None:
@@ -191,8 +191,9 @@ class RepetitionTests(PowerCase):
         self.assertEqual(losses(), losses())
 
     def test_one_cut_alone_is_the_same(self) -> None:
-        first = self.cut(3, MUTANT_CUTS, MUTANT_STEPS, Hasty)[0]
-        self.assertEqual(self.cut(3, range(first.cut, first.cut + 1), MUTANT_STEPS, Hasty)[0].position, first.position)
+        first = next(self.cut(3, MUTANT_CUTS, MUTANT_STEPS, Hasty))
+        alone = next(self.cut(3, range(first.cut, first.cut + 1), MUTANT_STEPS, Hasty))
+        self.assertEqual(alone.position, first.position)
 
 
 class FileTests(SynchronousTestCase):
