@@ -159,11 +159,11 @@ class Trial:
                 position = random.choice(self._at_turns) + random.randint(-NEARER, NEARER)
         return min(max(position, self._first), self._recording.position)
 
-    def losses(self, cuts: range) -> list[Loss]:
-        """Cut the power, and check what is left each time."""
+    def losses(self, cuts: range) -> Iterator[Loss]:
+        """Cut the power, and check what is left each time; a loss is found when it is asked for."""
         drawn = [(cut, Random(f"{self.seed}/{cut}")) for cut in cuts]
         planned = sorted((self._position(random), cut, random) for cut, random in drawn)
-        disk, ledger, happened, found = Disk(), Ledger(self._history), 0, []
+        disk, ledger, happened = Disk(), Ledger(self._history), 0
         for position, cut, random in planned:
             for event in self._recording.events[happened:position]:
                 disk.happen(event)
@@ -171,10 +171,9 @@ class Trial:
             self.figures += Figures(unsynced=disk.asked())
             problems = self._check(disk.after_cut(random), ledger.at(position), random)
             if problems:
-                found.append(Loss(self.seed, cut, position, tuple(problems)))
+                yield Loss(self.seed, cut, position, tuple(problems))
         done = len(self._history.done)
         self.figures += Figures(len(cuts), 1, done, self._recording.position, seconds=time.monotonic() - self._began)
-        return found
 
     def left(self, cut: int) -> Left:
         """What one cut has left."""

@@ -68,6 +68,8 @@ class MutantTests(MutantCase):
 class SQLiteMutantTests(MutantCase):
     """Those that are none of Cassandra's, on SQLite."""
 
+    run_in = "test-long"
+
     def make_subject(self) -> ClockedSubject:
         return SQLiteSubject(quick_directory(self), Inline)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -47,7 +48,7 @@ STEPS_AGAIN = 60
 STEP = 40
 """Rows that are deleted in one transaction here, so that purges and sweeps take several."""
 
-MUTANT_SEEDS, MUTANT_STEPS, MUTANT_CUTS = range(1, 21), 60, range(30)
+MUTANT_SEEDS, MUTANT_STEPS, MUTANT_CUTS = 20, 60, range(30)
 """Runs that a mutant is looked for in at the most; those with a small defect need some."""
 
 
@@ -76,25 +77,27 @@ class PowerCase(SynchronousTestCase):
         kind: type[SQLiteStore] = SQLiteStore,
         relaxed: bool = False,
         may_lose: bool = False,
-    ) -> list[Loss]:
-        """Load a store of a kind, and cut the power.
+    ) -> Iterator[Loss]:
+        """Load a store of a kind, and cut the power; each loss is found when it is asked for.
 
         :param relaxed: the setting of the store.
         :param may_lose: whether the checker lets acknowledged operations be lost, the last ones first.
         """
         trial = Trial(quick_directory(self), seed, steps, maker(kind, relaxed), may_lose)
-        losses = trial.losses(cuts)
+        yield from trial.losses(cuts)
         self.figures += trial.figures
-        return losses
 
-    def find(self, words: str, kind: type[SQLiteStore] = SQLiteStore, relaxed: bool = False) -> None:
-        """The checker finds what is wrong with a mutant, and says it in these words."""
+    def find(self, words: str, kind: type[SQLiteStore] = SQLiteStore, relaxed: bool = False, first: int = 1) -> None:
+        """The checker finds what is wrong with a mutant, and says it in these words.
+
+        :param first: the seed to begin with. Name one that shows a rare defect: other seeds before it take seconds.
+        """
         problems: list[str] = []
-        for seed in MUTANT_SEEDS:
-            losses = self.cut(seed, MUTANT_CUTS, MUTANT_STEPS, kind, relaxed)
-            problems += [problem for loss in losses for problem in loss.problems]
-            if any(words in problem for problem in problems):
-                return
+        for seed in range(first, first + MUTANT_SEEDS):
+            for loss in self.cut(seed, MUTANT_CUTS, MUTANT_STEPS, kind, relaxed):
+                problems += loss.problems
+                if any(words in problem for problem in loss.problems):
+                    return
         self.fail(f"only: {problems}")
 
 
@@ -130,7 +133,7 @@ class RelaxedTests(PowerCase):
     """Without a sync for each commit."""
 
     def test_the_last_operations_may_be_lost_and_the_rest_is_whole(self) -> None:
-        losses = self.cut(1, range(CUTS), relaxed=True, may_lose=True)
+        losses = [*self.cut(1, range(CUTS), relaxed=True, may_lose=True)]
         self.assertEqual(losses, [], "\n".join(map(str, losses[:3])))
 
     def test_it_does_lose_some(self) -> None:
@@ -156,7 +159,7 @@ class MutantTests(PowerCase):
 
     def test_keys_in_a_transaction_after_that_of_their_messages(self) -> None:
         """A repeat would store them again: they are there, and no answer says so."""
-        self.find("not acknowledged, the first", KeysLast)
+        self.find("not acknowledged, the first", KeysLast, first=16)
 
     def test_keys_in_a_transaction_before_that_of_their_messages(self) -> None:
         """A repeat would get addresses of messages that are not there."""
@@ -171,7 +174,7 @@ class MutantTests(PowerCase):
         self.find("groups that differ", GroupsLate)
 
     def test_claims_and_settlements_in_a_transaction_before_that_of_messages(self) -> None:
-        self.find("groups that differ", GroupsFirst)
+        self.find("groups that differ", GroupsFirst, first=4)
 
     def test_a_settlement_and_its_claim_in_two_transactions(self) -> None:
         self.find("groups that differ", CommandsApart)
@@ -191,8 +194,9 @@ class RepetitionTests(PowerCase):
         self.assertEqual(losses(), losses())
 
     def test_one_cut_alone_is_the_same(self) -> None:
-        first = self.cut(3, MUTANT_CUTS, MUTANT_STEPS, Hasty)[0]
-        self.assertEqual(self.cut(3, range(first.cut, first.cut + 1), MUTANT_STEPS, Hasty)[0].position, first.position)
+        first = next(self.cut(3, MUTANT_CUTS, MUTANT_STEPS, Hasty))
+        alone = next(self.cut(3, range(first.cut, first.cut + 1), MUTANT_STEPS, Hasty))
+        self.assertEqual(alone.position, first.position)
 
 
 class FileTests(SynchronousTestCase):
