@@ -83,6 +83,7 @@ CHANGES = {
     "max_requests": "1",
     "sqs": "yes",
     "sqs_account": "210987654321",
+    "sqs_policies": "keep",
     "keys": "another-long-key",
     "max_queues": "1",
     "max_bytes": "1MiB",

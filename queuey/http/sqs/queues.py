@@ -56,7 +56,7 @@ class SqsAdministration:
         """Make a queue; return the URL of the one that is there if it has the same attributes."""
         name, asked = given["QueueName"], given.get("Attributes", {})
         check_new_name(name)
-        wanted = attributes.wanted(asked, caller.account)
+        wanted = attributes.wanted(asked, caller.account, policies=caller.keeps_policies)
         attributes.check_fifo(name, wanted)
         attributes.check_of_fifo(asked, wanted.state.get("fifo", False))
         await self._check_target(caller, wanted, name, wanted.state.get("fifo", False))
@@ -186,7 +186,7 @@ class SqsAdministration:
     async def change(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Set attributes."""
         asked = given["Attributes"]
-        wanted = attributes.wanted(asked, caller.account)
+        wanted = attributes.wanted(asked, caller.account, policies=caller.keeps_policies)
         state = await self.states.find(queue) or SqsQueue()
         if wanted.state.get("fifo", state.fifo) != state.fifo:
             raise attributes.another_type() if state.fifo else attributes.unknown("FifoQueue")

@@ -27,6 +27,7 @@ from queuey.http.sqs.api import SqsApi, allow_body
 from queuey.http.sqs.callers import SqsGate
 from queuey.http.sqs.move_tasks import SqsMoves
 from queuey.http.sqs.moving import SqsMoving
+from queuey.http.sqs.permissions import SqsPermissions
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
@@ -173,6 +174,7 @@ def sqs_api(parts: Components, gate: Gate, slices: TurnQueue) -> SqsApi:
             now=now,
             new_id=lambda: uuid.uuid4().hex,
         ),
+        permissions=SqsPermissions(states),
         turns=slices,
     )
 
