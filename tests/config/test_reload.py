@@ -14,6 +14,7 @@ from tests.config.support import APPLICATION, SettingsTestCase
 CHANGES = {
     "http": "tcp:81",
     "listen": "tcp:83",
+    "url": "https://queues.example.org/sqs",
     "max_body": "2MiB",
     "max_header": "2KiB",
     "header_timeout": "1",
