@@ -124,18 +124,18 @@ class _Run:
             claimed, messages = self.take_of(elsewhere, attrs.evolve(wanted, lease=lease))
             return self.under_key(elsewhere, claimed, messages)
         if claims.full_of_claims(at_home, now):
-            return TakeAnswer(blocked=True)
-        blocked = False
+            return TakeAnswer(blocked=True, full=True)
+        blocked = full = False
         for partition in asked.partitions:
             if partition == home:
                 continue
             claimed, messages = self.take_of(partition, wanted)
-            blocked = blocked or claimed.blocked
+            blocked, full = blocked or claimed.blocked, full or claimed.full
             if claimed.taken or claimed.again or claimed.reused:
                 if claimed.taken:
                     claims.point(at_home, key, partition, Ticks(now + asked.lease), now)
                 return self.under_key(partition, claimed, messages)
-        return TakeAnswer(blocked=blocked)
+        return TakeAnswer(blocked=blocked, full=full)
 
     def under_key(self, partition: int, claimed: Claimed, messages: Sequence[Message | None]) -> TakeAnswer:
         if claimed.again:
@@ -144,7 +144,7 @@ class _Run:
         shares: tuple[Share, ...] = ()
         if claimed.taken:
             shares = (Share(partition, self.index(partition).generation, claimed.taken, messages),)
-        return TakeAnswer(shares, claimed.blocked, claimed.reused, claimed.again)
+        return TakeAnswer(shares, claimed.blocked, claimed.reused, claimed.again, claimed.full)
 
     def take_of(self, partition: int, wanted: Wanted) -> tuple[Claimed, Sequence[Message | None]]:
         """Claim of one partition, with the messages that are taken; without them if they were taken before."""

@@ -19,7 +19,7 @@ SERVER_KEYS = (
 RATES = "allowed: 0.001 to 1000000 a second"
 APPLICATION_KEYS = (
     "allowed: guarantee, consistency, create_queues, ttl, idempotency_ttl, cors_origins, identities, signed_urls, "
-    "push, push_hosts, sqs, sqs_account, keys, max_queues, max_bytes, "
+    "push, push_hosts, sqs, sqs_account, sqs_policies, keys, max_queues, max_bytes, "
     "max_messages, max_queue_bytes, max_queue_messages, max_groups, max_waits, max_queue_waits, max_live, "
     "max_queue_live, request_rate, request_burst, message_rate, message_burst, queue_request_rate, "
     "queue_request_burst, queue_message_rate, queue_message_burst, max_body"

@@ -14,6 +14,7 @@ from tests.config.support import APPLICATION, SettingsTestCase
 CHANGES = {
     "http": "tcp:81",
     "listen": "tcp:83",
+    "url": "https://queues.example.org/sqs",
     "max_body": "2MiB",
     "max_header": "2KiB",
     "header_timeout": "1",
@@ -83,6 +84,7 @@ CHANGES = {
     "max_requests": "1",
     "sqs": "yes",
     "sqs_account": "210987654321",
+    "sqs_policies": "keep",
     "keys": "another-long-key",
     "max_queues": "1",
     "max_bytes": "1MiB",

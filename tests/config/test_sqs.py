@@ -39,6 +39,16 @@ class SqsTests(SettingsTestCase):
         self.assertEqual(needs_restart(self.load(""), settings), ("[sqs] listen",))
         self.assertEqual(self.load("").sqs.listen, ())
 
+    def test_how_urls_begin(self) -> None:
+        self.assertIsNone(self.load("").sqs.url)
+        for text in ("https://a.example.org/sqs", "https://a.example.org/sqs/", "http://10.0.0.1:5000"):
+            settings = self.load(f"[sqs]\nurl = {text}\n")
+            self.assertEqual(settings.sqs.url, text.rstrip("/"))
+            self.assertIn(f"url = {text.rstrip('/')}", settings.describe())
+        for text in ("a.example.org", "ftp://a.example.org", "https://u@a.example.org", "https://a.example.org/?x=1"):
+            (problem,) = self.problems(f"[sqs]\nurl = {text}\n")
+            self.assertIn("[sqs] url: ", problem)
+
     def test_account(self) -> None:
         (plain,) = self.load(APPLICATION).applications
         self.assertIsNone(plain.policy.sqs_account)

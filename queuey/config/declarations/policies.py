@@ -14,7 +14,7 @@ from queuey.config.kinds.kinds import BOOLEAN, Kind, member, number, optional, p
 from queuey.config.mistakes import Mistake, nearest, shown
 from queuey.model import fields
 from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
-from queuey.model.applications.policy import Policy
+from queuey.model.applications.policy import Policy, SqsPolicies
 from queuey.model.queues.queue import Consistency, Guarantee
 
 SECTION: Final = "application:NAME"
@@ -75,6 +75,7 @@ POLICY: Final = {
     "push_hosts": _key("push_hosts", PUSH_HOSTS),
     "sqs": _key("sqs", BOOLEAN),
     "sqs_account": _key("sqs_account", optional(Kind(ALLOWED_ACCOUNT, _account))),
+    "sqs_policies": _key("sqs_policies", member(SqsPolicies)),
 }
 """What an application is promised and allowed, by attribute of a policy."""
 

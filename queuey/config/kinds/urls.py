@@ -56,6 +56,16 @@ def service(text: str, base: Path) -> str:
     return text
 
 
+def base(text: str, base: Path) -> str:
+    """The URL below which clients reach a service of ours, as a setting; it has no slash at its end."""
+    problem = problem_of_any(text)
+    if problem is not None:
+        raise Mistake(f"{shown(text)} {problem}")
+    if "?" in text:
+        raise Mistake(f"{shown(text)} has a query", text.partition("?")[0])
+    return text.rstrip("/")
+
+
 def issuer(text: str, base: Path) -> str:
     """The URL that an issuer is known by (OpenID Connect Core 1.0, section 2)."""
     if "?" in text:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 
+import msgspec
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
@@ -82,7 +83,10 @@ class Claims:
         after = ran.after
         if not got.shares and not got.again:
             moving = [number for number in partitions if number in after and after[number].moving]
-            if moving and await self._moved(queue, group, moving):
+            unkeyed = got.full and claiming.key_optional
+            if unkeyed:
+                take = msgspec.structs.replace(take, key=None)
+            if unkeyed or (moving and await self._moved(queue, group, moving)):
                 try:
                     again = await self._run(queue, group, terms, (take,))
                 except QueueyError as error:

@@ -48,6 +48,8 @@ class Claiming:
     :ivar partitions: ``None`` means all partitions of the queue.
     :ivar key: the hash of the Idempotency-Key and of the caller, ``TOKEN`` bytes; ``None`` if the claim has no key.
     :ivar known: whether to give only the messages of an earlier claim with the key, and no new ones.
+    :ivar key_optional: whether to claim without the key if too many claims with a key are in flight; a repeat of the
+        claim gets other messages then.
     :ivar settlings: settlements that are stored before the claim in the same transaction; ``None`` if the request does
         not contain that member.
     :ivar look_pause: returns the seconds between two attempts while the claim waits, on a store that does not report
@@ -61,6 +63,7 @@ class Claiming:
     partitions: tuple[int, ...] | None = None
     key: bytes | None = None
     known: bool = False
+    key_optional: bool = False
     settlings: tuple[Settling, ...] | None = None
     look_pause: Callable[[], float] | None = None
 

@@ -14,9 +14,10 @@ from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
 from queuey.http.sqs import errors, json_parts, query, xml
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
-from queuey.http.sqs.errors import NO_POLICIES, PATH, PATHS, QUEUE_PATHS, SqsError
+from queuey.http.sqs.errors import PATH, PATHS, QUEUE_PATHS, SqsError
 from queuey.http.sqs.moving import SqsMoving
-from queuey.http.sqs.operations import MISSING, OPERATIONS, Members, decoded, read
+from queuey.http.sqs.operations import OPERATIONS, Members, decoded, read
+from queuey.http.sqs.permissions import SqsPermissions
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
@@ -47,6 +48,7 @@ class SqsApi:
         receiving: SqsReceiving,
         settling: SqsSettling,
         moving: SqsMoving,
+        permissions: SqsPermissions,
         turns: TurnQueue,
     ) -> None:
         """:param turns: give turns of the reactor to the decoding of large requests."""
@@ -75,6 +77,8 @@ class SqsApi:
             "StartMessageMoveTask": moving.start,
             "ListMessageMoveTasks": moving.list,
             "CancelMessageMoveTask": moving.cancel,
+            "AddPermission": permissions.add,
+            "RemovePermission": permissions.remove,
         }
 
     def routes(self) -> tuple[BodyRoute, ...]:
@@ -108,8 +112,6 @@ class SqsApi:
         name, form = await self._named(request)
         operation = OPERATIONS.get(name)
         if operation is None:
-            if name in MISSING:
-                raise SqsError("UnsupportedOperation", f"{name}: {NO_POLICIES}")
             raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
         request.route = f"{PATH}/{name}"  # so that metrics and the access log tell operations apart
         if form is None:

@@ -10,8 +10,8 @@ import attrs
 
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.core.queues import QueueChanges
-from queuey.http.sqs import redrive_allow
-from queuey.http.sqs.errors import NO_POLICIES, SqsError, out_of_range
+from queuey.http.sqs import permissions, redrive_allow
+from queuey.http.sqs.errors import SqsError, out_of_range
 from queuey.http.sqs.names import arn, name_of_arn
 from queuey.model import fields
 from queuey.model.groups.settings import Group
@@ -65,7 +65,9 @@ _WORDS: Final = {
 
 _SETTABLE: Final = frozenset((*NUMBERS, *SWITCHES, *OF_FIFO, *KEPT, REDRIVE))
 
-SHOWN: Final = frozenset((*_SETTABLE, *COUNTS, "QueueArn", "CreatedTimestamp", "LastModifiedTimestamp", "Policy"))
+SHOWN: Final = frozenset(
+    (*_SETTABLE, *COUNTS, "QueueArn", "CreatedTimestamp", "LastModifiedTimestamp", permissions.ATTRIBUTE)
+)
 """The attributes that can be asked for."""
 
 
@@ -120,9 +122,10 @@ class Wanted:
         return attrs.evolve(changes, max_deliveries=self.redrive.max_receives, dead_letter=self.redrive.queue)
 
 
-def wanted(given: Mapping[str, str], account: str) -> Wanted:
+def wanted(given: Mapping[str, str], account: str, *, policies: bool = False) -> Wanted:
     """Return the attributes that a client gave.
 
+    :param policies: whether a ``Policy`` is kept, and not refused.
     :raise SqsError: one is unknown, or has a value that it cannot have.
     """
     state: dict[str, Any] = {}
@@ -154,9 +157,9 @@ def wanted(given: Mapping[str, str], account: str) -> Wanted:
             if name == redrive_allow.ATTRIBUTE and value:
                 redrive_allow.check(value)
             others[name] = value
-        elif name == "Policy":
-            if value:
-                raise SqsError("UnsupportedOperation", NO_POLICIES)
+        elif name == permissions.ATTRIBUTE:
+            permissions.check(value, kept=policies)
+            others[name] = value
         else:
             raise unknown(name)
     if others.get("KmsMasterKeyId") and others.get("SqsManagedSseEnabled", "").lower() == "true":

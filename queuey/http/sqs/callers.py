@@ -15,7 +15,7 @@ from queuey.http.wire import Request
 from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
 from queuey.model.applications.access import Operation
 from queuey.model.applications.aws_accounts import account_of
-from queuey.model.applications.policy import Policy
+from queuey.model.applications.policy import Policy, SqsPolicies
 from queuey.model.queues.queue import Queue
 
 FACTOR: Final = 8
@@ -43,6 +43,11 @@ class Caller:
     def account(self) -> str:
         """The account of the application, of 12 digits."""
         return self.policy.sqs_account or account_of(self.application)
+
+    @property
+    def keeps_policies(self) -> bool:
+        """Whether policies of queues are kept, without effect, and not refused."""
+        return self.policy.sqs_policies is SqsPolicies.KEEP
 
     @property
     def principals(self) -> frozenset[str]:

@@ -89,7 +89,10 @@ _IN_QUERY: Final = re.compile(rb"(?:^|&)(?:Action|X-Amz-[A-Za-z]+)=")
 
 _PATHS: Final = frozenset(path.encode() for path in PATHS)
 
-NO_POLICIES: Final = "Policies of queues are not enforced here; the principals of a queue say who may use it."
+NO_POLICIES: Final = (
+    "Policies of queues are not enforced here, so they are refused; the principals of a queue say who may use it. With "
+    "sqs_policies = keep of the application they are kept, without effect."
+)
 
 NO_QUEUE: Final = "The specified queue does not exist."
 _NO_QUEUE_OF_OLD: Final = "The specified queue does not exist for this wsdl version."

@@ -23,11 +23,16 @@ def check_new_name(name: str) -> None:
         raise invalid(f"Can only include alphanumeric characters, hyphens, or underscores. 1 to {MAX_NAME} in length")
 
 
-def queue_url(request: Request, account: str, name: str) -> str:
-    """Return the URL of a queue, with the scheme and host by which the client has reached us."""
-    host = (request.head.host or b"localhost").decode("latin-1")
-    prefix = PATH if request.path.startswith(PATH.encode()) else ""
-    return f"{scheme(request)}://{host}{prefix}/{account}/{quote(name, safe='')}"
+def queue_url(request: Request, account: str, name: str, base: str | None = None) -> str:
+    """Return the URL of a queue.
+
+    :param base: below which clients reach the queues; ``None``: it has the scheme and host by which the client has
+        reached us.
+    """
+    if base is None:
+        host = (request.head.host or b"localhost").decode("latin-1")
+        base = f"{scheme(request)}://{host}{PATH if request.path.startswith(PATH.encode()) else ''}"
+    return f"{base}/{account}/{quote(name, safe='')}"
 
 
 def scheme(request: Request) -> str:

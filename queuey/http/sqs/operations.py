@@ -1,4 +1,4 @@
-"""The operations of SQS that there are here: their members, types, bounds, and what a caller must be allowed."""
+"""The operations of SQS: their members, types, bounds, and what a caller must be allowed."""
 
 from __future__ import annotations
 
@@ -230,11 +230,19 @@ _EVERY: Final = (
         ),
     ),
     Operation("CancelMessageMoveTask", None, (Member("TaskHandle", Kind.TEXT, required=True),)),
+    Operation(
+        "AddPermission",
+        Right.CHANGE_QUEUE,
+        (
+            _URL,
+            Member("Label", Kind.TEXT, required=True),
+            Member("AWSAccountIds", Kind.TEXTS, required=True),
+            Member("Actions", Kind.TEXTS, required=True),
+        ),
+    ),
+    Operation("RemovePermission", Right.CHANGE_QUEUE, (_URL, Member("Label", Kind.TEXT, required=True))),
     Operation("ChangeMessageVisibilityBatch", Right.SETTLE_MESSAGES, (_URL, _entries(_HANDLE, _VISIBILITY))),
 )
 
 OPERATIONS: Final[Mapping[str, Operation]] = {one.name: one for one in _EVERY}
 """The operations that there are, by name."""
-
-MISSING: Final = frozenset(("AddPermission", "RemovePermission"))
-"""The operations of SQS that are refused: policies are not enforced here, and one that is not enforced is a lie."""

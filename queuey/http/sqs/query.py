@@ -33,7 +33,7 @@ _ENTRIES: Final = {
     "DeleteMessageBatch": "DeleteMessageBatchRequestEntry",
     "ChangeMessageVisibilityBatch": "ChangeMessageVisibilityBatchRequestEntry",
 }
-_FLAT: Final = {"tags": "Tag"}
+_FLAT: Final = {"tags": "Tag", "Actions": "ActionName"}
 """Lists and maps whose fields are not called as one of their items."""
 
 

@@ -43,6 +43,7 @@ class SqsAdministration:
     """Handlers of the operations on queues. Each takes a caller, the queue if there is one, and the members.
 
     :ivar now: the wall clock, in seconds since 1970.
+    :ivar base: the URL below which clients reach the queues; ``None``: as each of them has reached us.
     """
 
     directory: QueueDirectory
@@ -50,13 +51,14 @@ class SqsAdministration:
     groups: GroupExchange
     states: SqsQueues
     now: Callable[[], float]
+    base: str | None = None
     _turns: KeyedLock = attrs.field(factory=KeyedLock, init=False, repr=False)
 
     async def create(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """Make a queue; return the URL of the one that is there if it has the same attributes."""
         name, asked = given["QueueName"], given.get("Attributes", {})
         check_new_name(name)
-        wanted = attributes.wanted(asked, caller.account)
+        wanted = attributes.wanted(asked, caller.account, policies=caller.keeps_policies)
         attributes.check_fifo(name, wanted)
         attributes.check_of_fifo(asked, wanted.state.get("fifo", False))
         await self._check_target(caller, wanted, name, wanted.state.get("fifo", False))
@@ -64,7 +66,7 @@ class SqsAdministration:
         check_fits(wanted.of_state(SqsQueue(tags=tags), int(self.now())))
         turn = (caller.application, name)
         await self._turns.take(turn, lambda: self._create(caller, name, asked, wanted, tags))
-        return {"QueueUrl": queue_url(caller.request, caller.account, name)}
+        return {"QueueUrl": self._url(caller, name)}
 
     @deferred
     async def _create(
@@ -125,6 +127,9 @@ class SqsAdministration:
         except NoSuchGroup:
             return None
 
+    def _url(self, caller: Caller, name: str) -> str:
+        return queue_url(caller.request, caller.account, name, self.base)
+
     def _shown(self, caller: Caller, queue: Queue, state: SqsQueue, group: Group | None) -> dict[str, str]:
         ttl = queue.settings.ttl or caller.policy.ttl
         return attributes.shown(queue, state, group, caller.signer.region, caller.account, ttl)
@@ -134,14 +139,14 @@ class SqsAdministration:
         if given.get("QueueOwnerAWSAccountId", caller.account) != caller.account:
             raise SqsError("QueueDoesNotExist", NO_QUEUE)
         found = await self.directory.find(caller.application, given["QueueName"])
-        return {"QueueUrl": queue_url(caller.request, caller.account, found.name)}
+        return {"QueueUrl": self._url(caller, found.name)}
 
     async def list(self, caller: Caller, queue: None, given: Members) -> dict[str, Any]:
         """Return the URLs of queues, in the order of their names."""
         limit, after = given.get("MaxResults", _PAGE), given.get("NextToken", "")
         start = after + "\0" if after else ""
         names = await self.directory.store.names(caller.application, start, limit + 1, given.get("QueueNamePrefix", ""))
-        urls = [queue_url(caller.request, caller.account, name) for name in names[:limit]]
+        urls = [self._url(caller, name) for name in names[:limit]]
         found: dict[str, Any] = {"QueueUrls": urls} if urls else {}
         if len(names) > limit and "MaxResults" in given:
             found["NextToken"] = names[limit - 1]
@@ -186,7 +191,7 @@ class SqsAdministration:
     async def change(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Set attributes."""
         asked = given["Attributes"]
-        wanted = attributes.wanted(asked, caller.account)
+        wanted = attributes.wanted(asked, caller.account, policies=caller.keeps_policies)
         state = await self.states.find(queue) or SqsQueue()
         if wanted.state.get("fifo", state.fifo) != state.fifo:
             raise attributes.another_type() if state.fifo else attributes.unknown("FifoQueue")
@@ -251,7 +256,7 @@ class SqsAdministration:
             if page.next is None or len(found) > limit:
                 break
             after = page.next
-        urls = [queue_url(caller.request, caller.account, name) for name in found[:limit]]
+        urls = [self._url(caller, name) for name in found[:limit]]
         more = {"NextToken": found[limit - 1]} if len(found) > limit and "MaxResults" in given else {}
         return {"queueUrls": urls, **more}
 

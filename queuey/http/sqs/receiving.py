@@ -12,8 +12,7 @@ from twisted.internet.task import deferLater
 
 from queuey.core.groups.exchange import GroupExchange
 from queuey.core.groups.group_changes import GroupChanges
-from queuey.core.groups.values import Claiming, Delivered, Delivery
-from queuey.core.groups.wait_queue import May
+from queuey.core.groups.values import Claiming, Delivery
 from queuey.core.sqs_queues import SqsQueues
 from queuey.errors import NoSuchGroup
 from queuey.http.sqs import message_attributes
@@ -61,27 +60,13 @@ class SqsReceiving:
         async def may() -> None:
             await self.gate.look_again(caller, queue, Operation.CLAIM_MESSAGES)
 
-        delivered = await self._claim(queue, group, claiming, may)
+        delivered = await self.groups.claim(queue, group, claiming, may if claiming.wait else None)
         if claiming.wait and not delivered.deliveries:
             await may()
         if delivered.blocked and not claiming.wait and not (state or SqsQueue()).fifo:
             raise SqsError("OverLimit", "Too many messages of this queue are in flight.")
         shown = [self._shown(caller, queue, state, given, one) for one in delivered.deliveries]
         return {"Messages": shown} if shown else {}
-
-    async def _claim(self, queue: Queue, group: Group, claiming: Claiming, may: May) -> Delivered:
-        """Take messages, or wait for some.
-
-        A group remembers a bounded number of attempts, each until its leases end. One more gets messages too, but is
-        not remembered: some clients send an id with every receive, and would get none until then.
-        """
-        if claiming.key is not None:
-            found = await self.groups.claim(queue, group, attrs.evolve(claiming, wait=0.0))
-            if found.deliveries or not (found.blocked or claiming.wait):
-                return found
-            if found.blocked:
-                claiming = attrs.evolve(claiming, key=None)
-        return await self.groups.claim(queue, group, claiming, may if claiming.wait else None)
 
     async def pause(self) -> dict[str, Any]:
         """Answer a receive that is one too many: with no message, after a while."""
@@ -153,6 +138,6 @@ def _claiming(caller: Caller, state: SqsQueue, group: Group, given: Members, *, 
         lease,
         float(given.get("WaitTimeSeconds", state.wait)),
         MAX_XML_BYTES if is_query(caller.request) else MAX_BYTES,
-        None,
-        key,
+        key=key,
+        key_optional=True,  # some clients send an id with each receive, and would get no messages beyond the limit
     )

@@ -16,7 +16,7 @@ import attrs
 from queuey.model import fields
 from queuey.model.applications import origins
 from queuey.model.applications.aws_accounts import ALLOWED_ACCOUNT, account_is_good
-from queuey.model.applications.policy import Policy
+from queuey.model.applications.policy import Policy, SqsPolicies
 from queuey.model.fields import Number
 from queuey.model.pushes.targets import MAX_HOSTS, host_problem
 from queuey.model.queues.queue import Consistency, Guarantee
@@ -173,6 +173,7 @@ MEMBERS: Final = (
     Member("push_hosts", "push_hosts", False, "array", f"at most {MAX_HOSTS} names and addresses, or *", _hosts, list),
     Member("sqs", "sqs", False, "boolean", "true, false", _boolean, _as_it_is),
     Member("sqs_account", "sqs_account", False, "string", ALLOWED_ACCOUNT, _account, _as_it_is),
+    Member("sqs_policies", "sqs_policies", False, "string", _words(SqsPolicies), _word(SqsPolicies), _value),
     *(_number(field, True) for field in fields.LIMITS),
     attrs.evolve(_number(fields.MAX_BODY, True), allowed="1 byte to the max_body of [server]"),
 )

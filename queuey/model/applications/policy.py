@@ -25,6 +25,13 @@ class Ack(Enum):
     EVERY_CENTRE = "a majority in every data centre"
 
 
+class SqsPolicies(Enum):
+    """What becomes of policies that clients of Amazon SQS give to queues; none is ever enforced."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+
+
 _WRITE: Final = {
     Consistency.WEAK: Ack.ONE,
     Consistency.STRONG: Ack.MAJORITY,
@@ -94,6 +101,7 @@ class Policy:
         ``queuey.model.pushes.targets``.
     :ivar sqs: whether clients of Amazon SQS may use it, with credentials that are made from its keys; and
         ``sqs_account`` the account that they see, of 12 digits. ``None`` is one that is made from its name.
+    :ivar sqs_policies: whether the policies of queues that they set are refused, or kept and shown without effect.
     """
 
     application: str
@@ -128,6 +136,7 @@ class Policy:
     push: bool = False
     push_hosts: tuple[str, ...] = ()
     sqs_account: str | None = None
+    sqs_policies: SqsPolicies = SqsPolicies.REFUSE
 
     def write_terms(self, consistency: Consistency) -> WriteTerms:
         """The terms of a write to a queue of that consistency."""

@@ -175,7 +175,7 @@ def claim(index: GroupIndex, wanted: Wanted, found: Found, terms: Terms, now: Ti
             return Claimed(reused=True)
         _forget_ended(index, now)
         if len(index.claims) >= MAX_CLAIMS:
-            return Claimed(blocked=True)
+            return Claimed(blocked=True, full=True)
     if looked is None:
         looked = look(index, wanted.limit, terms, now)
     due: Sequence[MessageId] = looked.due

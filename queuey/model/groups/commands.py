@@ -150,12 +150,14 @@ class TakeAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):
     :ivar blocked: whether it is empty because too many messages, or claims with a key, are in flight.
     :ivar reused: whether the Idempotency-Key was used with other parameters; then no message was claimed.
     :ivar again: whether an earlier claim with the same key got these messages.
+    :ivar full: whether it is empty because too many claims with a key are in flight; then it is ``blocked`` too.
     """
 
     shares: tuple[Share, ...] = ()
     blocked: bool = False
     reused: bool = False
     again: bool = False
+    full: bool = False
 
 
 class ReopenAnswer(msgspec.Struct, frozen=True, gc=False, tag=True):

@@ -165,6 +165,7 @@ class Claimed:
     :ivar elsewhere: the partition in which the claim with this key was made.
     :ivar reused: whether the Idempotency-Key was used with other parameters before.
     :ivar skipped: whether only messages were found that cannot be delivered now, and more messages may follow them.
+    :ivar full: whether it is empty because too many claims with a key are in flight; then it is ``blocked`` too.
     """
 
     taken: tuple[Taken, ...] = ()
@@ -173,6 +174,7 @@ class Claimed:
     elsewhere: int | None = None
     reused: bool = False
     skipped: bool = False
+    full: bool = False
 
 
 # Settlements

@@ -27,6 +27,7 @@ from queuey.http.sqs.api import SqsApi, allow_body
 from queuey.http.sqs.callers import SqsGate
 from queuey.http.sqs.move_tasks import SqsMoves
 from queuey.http.sqs.moving import SqsMoving
+from queuey.http.sqs.permissions import SqsPermissions
 from queuey.http.sqs.queues import SqsAdministration
 from queuey.http.sqs.receiving import SqsReceiving
 from queuey.http.sqs.sending import SqsSending
@@ -148,7 +149,8 @@ def sqs_api(parts: Components, gate: Gate, slices: TurnQueue) -> SqsApi:
     :param slices: gives turns to forms that are decoded in parts.
     """
     owners, exchange, groups, now = parts.owners, parts.exchange, parts.groups, parts.now
-    everyone = parts.in_force.settings.sqs.everyone
+    settings = parts.in_force.settings.sqs
+    everyone = settings.everyone
     signatures: IAwsSignatures = (
         AwsSignatures(owners.of_id, owners.digests, owners.use, now)
         if everyone is None
@@ -156,7 +158,7 @@ def sqs_api(parts: Components, gate: Gate, slices: TurnQueue) -> SqsApi:
     )
     sqs_gate = SqsGate(gate, signatures, exchange)
     states = SqsQueues(parts.store.states, parts.directory.retries, parts.reactor.seconds, os.urandom)
-    administration = SqsAdministration(parts.directory, exchange, groups, states, now)
+    administration = SqsAdministration(parts.directory, exchange, groups, states, now, settings.url)
     moves = SqsMoves(exchange, parts.directory, groups, states, parts.reactor, now)
     return SqsApi(
         gate=sqs_gate,
@@ -173,6 +175,7 @@ def sqs_api(parts: Components, gate: Gate, slices: TurnQueue) -> SqsApi:
             now=now,
             new_id=lambda: uuid.uuid4().hex,
         ),
+        permissions=SqsPermissions(states),
         turns=slices,
     )
 

@@ -11,6 +11,22 @@ from tests.http.sqs.support import SQS_SETTINGS, SqsTestCase
 ACCOUNT: Final = "000000000000"
 
 
+class UrlTests(SqsTestCase):
+    """URLs of queues begin as the settings say, whichever host the client has used."""
+
+    settings = f"{SQS_SETTINGS}[sqs]\nurl = https://queues.example.org/x/\n"
+
+    def test_in_answers(self) -> None:
+        url = self.made("a")
+        path = urlsplit(url).path
+        self.assertEqual(url, f"https://queues.example.org{path}")
+        self.assertTrue(path.startswith("/x/") and path.endswith("/a"), path)
+        self.assertEqual(self.call("ListQueues")["QueueUrls"], [url])
+        self.assertEqual(self.call("GetQueueUrl", QueueName="a")["QueueUrl"], url)
+        self.sent(url)
+        self.assertEqual(len(self.received(url)), 1)
+
+
 class AccountTests(SqsTestCase):
     settings = f"{SQS_SETTINGS}sqs_account = {ACCOUNT}\n"
 

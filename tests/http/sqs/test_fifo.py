@@ -82,18 +82,8 @@ class FifoTests(SqsTestCase):
 
     def test_many_attempts(self) -> None:
         """So many of them are remembered; more get messages as well, and wait for some."""
-        for start in range(0, MAX_CLAIMS, 10):
-            entries = [
-                {"Id": f"{n}", "MessageBody": f"{n}", "MessageGroupId": f"{n}"} for n in range(start, start + 10)
-            ]
-            self.assertEqual(len(self.call("SendMessageBatch", QueueUrl=self.q, Entries=entries)["Successful"]), 10)
-        asked = {"QueueUrl": self.q, "MaxNumberOfMessages": 1}
-        for n in range(MAX_CLAIMS):
-            attempt = {**asked, "ReceiveRequestAttemptId": f"a{n}"}
-            found = self.call("ReceiveMessage", **attempt)["Messages"]
-            self.assertEqual(found[0]["Body"], f"{n}")
-            self.delete(found[0])
-        again = {**asked, "ReceiveRequestAttemptId": "more"}
+        self.fill_with_attempts()
+        again = {"QueueUrl": self.q, "MaxNumberOfMessages": 1, "ReceiveRequestAttemptId": "more"}
         self.assertEqual(self.call("ReceiveMessage", **again)["Messages"][0]["Body"], f"{MAX_CLAIMS}")
         self.taken(9)
         self.assertEqual(self.call("ReceiveMessage", **again), {})
@@ -104,6 +94,42 @@ class FifoTests(SqsTestCase):
         self.assertEqual(late["Body"], "late")
         self.clock.advance(21)
         self.assertEqual(len({self.call("ReceiveMessage", **again)["Messages"][0]["Body"] for _ in range(3)}), 1)
+
+    def test_an_attempt_that_waits_while_many_others_are_made(self) -> None:
+        """The limit is reached while it waits: it gets the next message all the same."""
+        waiting = self.start_call("ReceiveMessage", QueueUrl=self.q, ReceiveRequestAttemptId="w", WaitTimeSeconds=20)
+        self.fill_with_attempts()
+        self.clock.advance(0)
+        self.assertEqual(self.answer_of(waiting)["Messages"][0]["Body"], f"{MAX_CLAIMS}")
+
+    def test_an_attempt_while_too_many_messages_are_in_flight(self) -> None:
+        """It waits until one is deleted, and is remembered."""
+        self.put("first", "A")
+        self.put("second", "B")
+        (first,) = self.taken(1)
+        merge = "application/merge-patch+json"
+        self.expect(200, self.send("PATCH", "/queues/q.fifo/groups/sqs", {"max_in_flight": 1}, content_type=merge))
+        asked = {"QueueUrl": self.q, "ReceiveRequestAttemptId": "once"}
+        self.assertEqual(self.call("ReceiveMessage", **asked), {})
+        waiting = self.start_call("ReceiveMessage", **asked, WaitTimeSeconds=10)
+        self.delete(first)
+        self.clock.advance(1)
+        found = self.answer_of(waiting)
+        self.assertEqual([one["Body"] for one in found["Messages"]], ["second"])
+        self.assertEqual(self.call("ReceiveMessage", **asked), found)
+
+    def fill_with_attempts(self, number: int = MAX_CLAIMS) -> None:
+        """Have so many attempts remembered, one message each, and leave ten messages at least."""
+        for start in range(0, MAX_CLAIMS, 10):
+            entries = [
+                {"Id": f"{n}", "MessageBody": f"{n}", "MessageGroupId": f"{n}"} for n in range(start, start + 10)
+            ]
+            self.assertEqual(len(self.call("SendMessageBatch", QueueUrl=self.q, Entries=entries)["Successful"]), 10)
+        for n in range(number):
+            asked = {"QueueUrl": self.q, "MaxNumberOfMessages": 1, "ReceiveRequestAttemptId": f"a{n}"}
+            found = self.call("ReceiveMessage", **asked)["Messages"]
+            self.assertEqual(found[0]["Body"], f"{n}")
+            self.delete(found[0])
 
     def test_what_is_not_taken(self) -> None:
         self.fails("MissingRequiredParameterException", "SendMessage", QueueUrl=self.q, MessageBody="x")

@@ -45,6 +45,8 @@ LISTS = {
     "MessageAttributeNameList": "MessageAttributeName",
     "MessageSystemAttributeList": "MessageSystemAttributeName",
     "TagKeyList": "TagKey",
+    "AWSAccountIdList": "AWSAccountId",
+    "ActionNameList": "ActionName",
     "QueueUrlList": "QueueUrl",
     "MessageList": "Message",
     "BatchResultErrorEntryList": "BatchResultErrorEntry",

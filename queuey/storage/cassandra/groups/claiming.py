@@ -159,7 +159,7 @@ class _Taking:
         self._known = asked.known
         self._shares: list[Share] = []
         self._after: dict[int, After] = {}
-        self._blocked = self._reused = self._again = False
+        self._blocked = self._reused = self._again = self._full = False
 
     async def of(self, partitions: Iterable[int]) -> None:
         """Claim from one partition after another up to the limits.
@@ -215,7 +215,7 @@ class _Taking:
 
         pointer = await self._cell(home).change(step)
         if pointer is None:
-            self._blocked = True
+            self._blocked = self._full = True
         elif pointer.size:
             await self._of_one(home, self._lease, key)
         else:
@@ -264,6 +264,7 @@ class _Taking:
         self._blocked = self._blocked or claimed.blocked
         self._reused = self._reused or claimed.reused
         self._again = self._again or claimed.again
+        self._full = self._full or claimed.full
         if claimed.taken:
             self._shares.append(share)
             self._limit -= len(claimed.taken)
@@ -272,5 +273,6 @@ class _Taking:
 
     def took(self) -> Took:
         """Return the result of the claim."""
-        blocked = self._blocked and not self._shares
-        return Took(TakeAnswer(tuple(self._shares), blocked, self._reused, self._again), self._after, self._result)
+        blocked, full = self._blocked and not self._shares, self._full and not self._shares
+        answer = TakeAnswer(tuple(self._shares), blocked, self._reused, self._again, full)
+        return Took(answer, self._after, self._result)
