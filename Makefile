@@ -88,18 +88,18 @@ histories: $(READY) ## break servers below consumer groups, and check all answer
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED)) $(if $(WORKERS),--workers $(WORKERS))
 
 generators: ## what the test of generated TypeScript clients needs, by npm: installed where there is Node.js
-	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/generated
+	@sh tests/npm.sh 'the test of a generated TypeScript client' tests/live/client/generated
 
 receivers: ## what the test of receivers of pushes needs, by npm and Composer: installed where there is Node.js, and PHP
-	@sh tests/npm.sh 'the test of receivers of pushes' tests/live/receivers
-	@sh tests/composer.sh 'the test of the receiver in PHP' tests/live/receivers
+	@sh tests/npm.sh 'the test of receivers of pushes' tests/live/pushes/receivers
+	@sh tests/composer.sh 'the test of the receiver in PHP' tests/live/pushes/receivers
 
 sqs-clients: $(READY) ## what the tests of clients of SQS need: the AWS CLI and Celery by pip, the SDK for Node.js by npm
-	@$(BIN)/python -m tests.environments $(BIN)/python .venvs/sqs tests/live/aws/requirements.txt
-	@sh tests/npm.sh 'the test of the SDK of SQS for Node.js' tests/live/aws/javascript
+	@$(BIN)/python -m tests.environments $(BIN)/python .venvs/sqs tests/live/sqs/requirements.txt
+	@sh tests/npm.sh 'the test of the SDK of SQS for Node.js' tests/live/sqs/javascript
 
 sqs-go: ## what the test of the SDK of SQS for Go needs: compiled where there is Go
-	@sh tests/live/aws/go/build.sh '$(CURDIR)/bin/sqs-go'
+	@sh tests/live/sqs/go/build.sh '$(CURDIR)/bin/sqs-go'
 
 browser: ## Debian's Chromium and axe-core, for the tests in a browser: installed where this is Debian and root
 	@sh tests/live/browser/install.sh
@@ -107,7 +107,7 @@ browser: ## Debian's Chromium and axe-core, for the tests in a browser: installe
 
 pictures: $(READY) browser ## the pictures of the dashboard in the documentation, made by the test in Chromium
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	    QUEUEY_PICTURES=$$folder $(MAKE) --no-print-directory test-one T=tests.live.test_dashboard_browser.LooksTests && \
+	    QUEUEY_PICTURES=$$folder $(MAKE) --no-print-directory test-one T=tests.live.dashboard.test_dashboard_browser.LooksTests && \
 	    for name in $(PICTURES); do cp "$$folder/$$name.png" docs/_static/dashboard/; done
 
 deb: ## a Debian package, in dist, for machines with the same release of Debian (docs/operations/install.rst)
@@ -178,7 +178,7 @@ bin/sqs/ready: $(wildcard etc/sqs/*)
 clean: ## remove all that was made here, but no data
 	rm -rf $(VENV) .venvs .cache .histories .hypothesis .mypy_cache .ruff_cache .import_linter_cache .coverage _trial_temp*
 	rm -rf bin build dist docs/_build queuey.egg-info twisted/plugins/dropin.cache
-	rm -rf tests/live/generated/node_modules tests/live/receivers/node_modules tests/live/aws/javascript/node_modules tests/live/receivers/vendor
+	rm -rf tests/live/client/generated/node_modules tests/live/pushes/receivers/node_modules tests/live/sqs/javascript/node_modules tests/live/pushes/receivers/vendor
 	rm -rf client/build client/dist client/queuey_client.egg-info client/js/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -18,7 +18,7 @@ from bench.arguments import Number, run
 from bench.cassandra import front_end
 from bench.servers import KEY, free_port, make_queue, queuey_command, serving
 from tests.live.cassandra.nodes import running
-from tests.live.crowds import Crowd
+from tests.live.groups.crowds import Crowd
 
 QUEUE: Final = "/v2/bench/queues/crowd"
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from bench import figures
 from bench.arguments import ROUNDS, SECONDS, run
 from bench.servers import KEY, ask, free_port, make_queue, queuey_command, request, serving
-from tests.live.vouching import Issuer
+from tests.live.identities.vouching import Issuer
 
 SIZE = 140
 CONNECTIONS = 32

@@ -48,8 +48,8 @@ class Part:
 
 
 EXPLORED = (
-    "tests.core.test_applications_together",
-    "tests.core.test_group_crowds",
+    "tests.core.applications.test_applications_together",
+    "tests.core.groups.crowds.test_group_crowds",
     "tests.histories.groups.test_in_process",
     "tests.histories.groups.test_mutants",
     "tests.http.test_api_fuzz",
@@ -60,7 +60,7 @@ EXPLORED = (
     "tests.model.groups.test_pointers_explored",
     "tests.model.messages.test_producer_explored",
     "tests.model.stable_time.test_stable_simulated",
-    "tests.storage.cassandra.test_producers_faults",
+    "tests.storage.cassandra.messages.test_producers_faults",
     "tests.storage.test_machine",
     "tests.storage.sqlite.test_power",
 )
@@ -93,37 +93,30 @@ def _apart(name: str, without: Sequence[str]) -> list[str]:
     return [module for module in modules if module not in without]
 
 
-def live_suites() -> list[str]:
-    """The packages and modules under ``tests/live``, less the one that needs nodes of Cassandra."""
+def live_suites(without: Sequence[str] = ()) -> list[str]:
+    """The packages and modules under ``tests/live``, less the one that needs nodes of Cassandra.
+
+    :param without: packages and modules that are left out; the others of their packages are named one by one.
+    """
     live = ROOT / "tests" / "live"
     folders = [f.parent for f in live.glob("*/__init__.py") if f.parent.name != "cassandra"]
-    return sorted(f"tests.live.{path.stem}" for path in [*folders, *live.glob("test_*.py")])
+    names = [f"tests.live.{path.stem}" for path in [*folders, *live.glob("test_*.py")]]
+    return sorted(each for name in names for each in _apart(name, without))
 
 
 AROUND = (
-    "tests.live.test_client_calls",
-    "tests.live.test_client_faces",
-    "tests.live.test_client_following",
-    "tests.live.test_client_package",
-    "tests.live.test_client_transports",
-    "tests.live.test_command",
-    "tests.live.test_command_terminal",
-    "tests.live.test_debian",
-    "tests.live.test_examples",
-    "tests.live.test_first_run",
-    "tests.live.test_generated_clients",
-    "tests.live.test_javascript",
-    "tests.live.test_progress",
-    "tests.live.test_push_receivers",
-    "tests.live.test_readme",
-    "tests.live.test_sqs_celery",
-    "tests.live.test_sqs_clients",
-    "tests.live.test_sqs_guide",
-    "tests.live.test_wheel",
-    "tests.live.test_worker_examples",
+    "tests.live.client",
+    "tests.live.command",
+    "tests.live.guides",
+    "tests.live.packages",
+    "tests.live.pushes.test_push_receivers",
+    "tests.live.sqs.test_sqs_celery",
+    "tests.live.sqs.test_sqs_clients",
+    "tests.live.sqs.test_sqs_guide",
 )
-"""The modules of ``tests/live`` about what is around the daemon: clients, the command, packages and examples. They are
-a part of their own, which runs beside the other tests of daemons, since both wait more than they compute."""
+"""The packages and modules of ``tests/live`` about what is around the daemon: clients, the command, packages and
+examples. They are a part of their own, which runs beside the other tests of daemons, since both wait more than they
+compute."""
 
 
 CLIENT = {"PYTHONPATH": str(ROOT / "client")}
@@ -231,8 +224,7 @@ LONG_LIVE_NEEDS = (*LIVE_NEEDS, "sqs-go", "promtool", "samples", "debian-root")
 
 def live_part(folder: Path, long: bool) -> Part:
     """The tests with daemons, except those of what is around them."""
-    names = [name for name in live_suites() if name not in AROUND]
-    return suite_part("live", folder, names, long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
+    return suite_part("live", folder, live_suites(AROUND), long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
 
 
 def around_part(folder: Path, long: bool) -> Part:

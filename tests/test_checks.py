@@ -153,10 +153,10 @@ class MarkedTests(SynchronousTestCase):
 
     def test_module_and_package(self) -> None:
         """All of tests/live is in the long run, where a module or a class does not say otherwise."""
-        names = ["tests.live.test_noisy", "tests.live.test_faults"]
+        names = ["tests.live.connections.test_noisy", "tests.live.failures.test_faults"]
         every = {test.id(): target_of(test) for test in single_tests(load(names, None))}
-        self.assertEqual(every["tests.live.test_noisy.NoisyTests.test_a_noisy_neighbour"], "test-long")
-        self.assertEqual(every["tests.live.test_faults.KillTests.test_kills_under_mixed_load"], "test")
+        self.assertEqual(every["tests.live.connections.test_noisy.NoisyTests.test_a_noisy_neighbour"], "test-long")
+        self.assertEqual(every["tests.live.failures.test_faults.KillTests.test_kills_under_mixed_load"], "test")
 
     def test_unknown_target(self) -> None:
         """A mark that is misspelt stops the run."""

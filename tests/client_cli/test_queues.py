@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 from queuey_client import Client
+from queuey_client.cli.commands.top import _Look
+from queuey_client.cli.commands.top_of_daemon import LookAtDaemon
 from queuey_client.cli.settings import Settings
-from queuey_client.cli.top import _Look
-from queuey_client.cli.top_of_daemon import LookAtDaemon
 from queuey_client.core.signing import parse_signed_url
 from tests.client.support import Server, answer, message, page, problem
 from tests.client_cli.support import GROUP, LAG, QUEUE, CommandTestCase

@@ -10,7 +10,7 @@ from typing import Any
 from click.testing import Result
 
 from queuey_client import Answer, Ask
-from queuey_client.cli.following_many import MAX_QUEUES
+from queuey_client.cli.following.many_queues import MAX_QUEUES
 from queuey_client.cli.program import root
 from queuey_client.cli.settings import Settings
 from tests.client.live_support import Connection, LiveServer, begun, came, caught_up, lines

@@ -6,7 +6,7 @@ from datetime import datetime, timezone
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey_client.cli.times import moment_of, seconds_of
+from queuey_client.cli.arguments.times import moment_of, seconds_of
 
 NOW = 1_800_000_000.0
 

@@ -1,0 +1,1 @@
+"""The core: applications, queues, reads, waits and consumer groups over a store, without HTTP."""

@@ -7,8 +7,8 @@ from itertools import count
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.contracts import machine
-from tests.storage.cassandra.message_support import MessagesSubject
-from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.cassandra.messages.message_support import MessagesSubject
+from tests.storage.cassandra.store.store_support import StoreSubject
 from tests.storage.quick import quick_directory
 from tests.storage.shared.sharing import SharedHeldSubject, SharedMemorySubject
 from tests.storage.subjects import CachedHeldSubject, HeldSubject, MemorySubject

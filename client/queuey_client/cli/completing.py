@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import click
 
-from queuey_client.cli.commands import Command
+from queuey_client.cli.options import Command
 from queuey_client.cli.settings import Settings
 from queuey_client.core.retry import Retry
 from queuey_client.sync.client import Client

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from queuey_client.cli.commands import CONTEXT_SETTINGS, LazyGroup, common_options
 from queuey_client.cli.failures import (
     INTERRUPTED,
     OUTPUT_CLOSED,
@@ -24,6 +23,7 @@ from queuey_client.cli.failures import (
     status_of,
 )
 from queuey_client.cli.joining import daemon_commands, passed_on
+from queuey_client.cli.options import CONTEXT_SETTINGS, LazyGroup, common_options
 from queuey_client.cli.settings import Settings, complain
 from queuey_client.core.errors import QueueyError
 from queuey_client.core.reading import GapWarning
@@ -40,22 +40,22 @@ SECTIONS = {
 }
 
 LAZY = {
-    "post": ("post:post", "store messages: an argument, files, or lines of standard input"),
-    "read": ("read:read", "print the messages of a queue"),
-    "tail": ("tail:tail", "print the last messages of queues, and new ones as they come"),
-    "get": ("read:get", "print one message"),
-    "claim": ("claim:claim", "claim messages of a consumer group, or run a command for each"),
-    "settle": ("settle:settle", "ack, retry, reject or extend claimed messages"),
-    "queues": ("queues:queues", "list, show, create, change and delete queues"),
-    "groups": ("groups:groups", "list, show, create, change, move and delete consumer groups"),
-    "pushes": ("pushes:pushes", "list, show, create, change, test, pause and delete pushes to HTTP endpoints"),
-    "schedules": ("schedules:schedules", "list, show, create, change, pause and delete schedules of messages"),
-    "redrive": ("redrive:redrive", "deliver dead letters again"),
-    "purge": ("purge:purge", "delete old messages"),
-    "top": ("top:top", "show queues and what happens in them, live"),
-    "bench": ("bench:bench", "measure requests a second, and how long they take"),
-    "context": ("context:context", "save servers, applications and keys under a name"),
-    "signed-url": ("signed_url:signed_url", "print a URL with which others can use a queue for a while"),
+    "post": ("commands.post:post", "store messages: an argument, files, or lines of standard input"),
+    "read": ("commands.read:read", "print the messages of a queue"),
+    "tail": ("commands.tail:tail", "print the last messages of queues, and new ones as they come"),
+    "get": ("commands.read:get", "print one message"),
+    "claim": ("commands.claim:claim", "claim messages of a consumer group, or run a command for each"),
+    "settle": ("commands.settle:settle", "ack, retry, reject or extend claimed messages"),
+    "queues": ("commands.queues:queues", "list, show, create, change and delete queues"),
+    "groups": ("commands.groups:groups", "list, show, create, change, move and delete consumer groups"),
+    "pushes": ("commands.pushes:pushes", "list, show, create, change, test, pause and delete pushes to HTTP endpoints"),
+    "schedules": ("commands.schedules:schedules", "list, show, create, change, pause and delete schedules of messages"),
+    "redrive": ("commands.redrive:redrive", "deliver dead letters again"),
+    "purge": ("commands.purge:purge", "delete old messages"),
+    "top": ("commands.top:top", "show queues and what happens in them, live"),
+    "bench": ("commands.bench:bench", "measure requests a second, and how long they take"),
+    "context": ("commands.context:context", "save servers, applications and keys under a name"),
+    "signed-url": ("commands.signed_url:signed_url", "print a URL with which others can use a queue for a while"),
     "completion": ("completing:completion", "print the completion script of a shell"),
 }
 

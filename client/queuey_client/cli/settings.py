@@ -14,8 +14,8 @@ import click
 
 from queuey_client.cli import contexts
 from queuey_client.cli.contexts import Config, Context
+from queuey_client.cli.display.output import Output, standard_output
 from queuey_client.cli.failures import MAX_TEXT, WRONG_ARGUMENTS, Failure, printable, shortened
-from queuey_client.cli.output import Output, standard_output
 from queuey_client.core.errors import QueueyError
 from queuey_client.core.retry import Retry
 from queuey_client.core.settings import DEFAULT_URL

@@ -17,8 +17,8 @@ from twisted.trial.unittest import SkipTest
 from tests.histories.groups.crew import ServerClock
 from tests.histories.groups.history import Fault, GroupHistory
 from tests.histories.proxy import Proxy
-from tests.live import set_clock
-from tests.live.disks import Disk
+from tests.live.failures import set_clock
+from tests.live.failures.disks import Disk
 from tests.live.running import WORKERS, Daemon, children, free_port, write_settings
 
 ROOT: Final = Path(__file__).parents[3]

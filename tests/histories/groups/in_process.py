@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
-from hashlib import blake2b
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from random import Random
 from typing import Any, cast
@@ -19,33 +18,22 @@ from twisted.internet.defer import Deferred, ensureDeferred
 from twisted.python.failure import Failure
 
 from queuey.core.contention import Retries
-from queuey.core.groups.many_claims import ClaimSource, SourceFailed
 from queuey.core.groups.rows import GroupRows
-from queuey.core.groups.values import Claiming, Redriving, Settling
 from queuey.core.policies import GivenPolicies
 from queuey.core.queues import QueueChanges, QueueDirectory
 from queuey.errors import KeyInUse, QueueyError, Unavailable
 from queuey.interfaces import IStore
 from queuey.model.applications.policy import Ack
 from queuey.model.groups.settings import Group
-from queuey.model.groups.terms import Action
-from queuey.model.messages.message import Content, Draft, Message
-from queuey.model.messages.once import Once
+from queuey.model.messages.message import Message
 from queuey.model.queues.queue import Queue
-from queuey.model.reading.start import Start
 from queuey.model.reading.window import Merge
 from queuey.model.timeid import from_seconds
 from tests.histories.groups.history import (
-    Asked,
-    Claimed,
     End,
     Fault,
     GroupHistory,
-    Operation,
     Plan,
-    Redriven,
-    Settled,
-    Sought,
     letter_of,
 )
 from tests.histories.groups.in_process_parts import (
@@ -62,20 +50,18 @@ from tests.histories.groups.in_process_parts import (
     T,
     changes_of,
     front_of,
-    given_of,
     result_of,
     stored_of,
 )
-from tests.histories.groups.intents import Intent, Rest, ToClaim, ToPost, ToRedrive, ToSeek, ToSettle
+from tests.histories.groups.in_process_requests import Request
+from tests.histories.groups.intents import Intent, Rest
 from tests.histories.groups.minds import DEAD, PARTITIONS, PLANS, QUIET, DrainMind, SenderMind, Told
 from tests.histories.groups.several import minds
 from tests.histories.groups.unreliable import Calls, Fate, UnreliableStore
 from tests.histories.groups.view import View
-from tests.histories.keys import key_of
-from tests.histories.record import Send
-from tests.live.cassandra.histories import Outcome, Spot, Stored
+from tests.live.cassandra.histories import Outcome
 from tests.storage.cassandra.row_tables import RowTables
-from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.cassandra.store.store_support import StoreSubject
 
 
 class World:
@@ -256,7 +242,7 @@ class World:
                 told = self._failed(hand, intent, busy[1], result) if isinstance(result, Failure) else result
                 self._over(hand, intent, told)
 
-        doing = _Doing(self, hand, self._fronts[hand.front], busy[1])
+        doing = Request(self, hand, self._fronts[hand.front], busy[1])
         Deferred.fromCoroutine(doing.do(intent)).addBoth(over)
 
     def _over(self, hand: Hand, intent: Intent, told: Told) -> None:
@@ -276,7 +262,7 @@ class World:
 
     def _unknown(self, hand: Hand, intent: Intent, invoked: float, outcome: Outcome) -> Told:
         """What is noted of what has no answer, or a bad one."""
-        doing = _Doing(self, hand, self._fronts[hand.front], invoked)
+        doing = Request(self, hand, self._fronts[hand.front], invoked)
         return Told(doing.operation(intent, outcome), settled=doing.settled(intent, outcome))
 
     # The end
@@ -306,142 +292,3 @@ class World:
             if slice.over:
                 return found
             merge = attrs.evolve(merge, lower=slice.position)
-
-
-class _Doing:
-    """One thing that a client asks of a front end."""
-
-    def __init__(self, world: World, hand: Hand, front: Front, invoked: float) -> None:
-        self._world = world
-        self._hand = hand
-        self._front = front
-        self._invoked = invoked
-
-    @property
-    def _queue(self) -> Queue:
-        """The queue of the group that it is done to."""
-        plan = self._hand.mind.plan
-        assert plan is not None
-        return self._world.home(plan.name)
-
-    async def do(self, intent: Intent) -> Told:
-        """Ask.
-
-        :return: what came of it.
-        """
-        if isinstance(intent, ToPost):
-            return await self._post(intent)
-        plan = self._hand.mind.plan
-        assert plan is not None
-        group = await self._front.groups.find(self._queue, plan.name)
-        if isinstance(intent, ToClaim):
-            return await self._claim(group, intent)
-        if isinstance(intent, ToSettle):
-            return await self._settle(group, intent)
-        if isinstance(intent, ToSeek):
-            return await self._seek(group, intent)
-        return await self._redrive(group, intent)
-
-    def operation(self, intent: Intent, outcome: Outcome) -> Operation | Send:
-        """What is noted of it, as it ends now."""
-        mind, process = self._hand.mind, f"f{self._hand.front}"
-        told: dict[str, Any] = {"invoked": self._invoked, "ended": self._world.now(), "outcome": outcome}
-        if isinstance(intent, ToPost):
-            return Send(process, intent.queue or QUEUE, intent.key, intent.bodies, reuse=False, status=0, **told)
-        assert mind.plan is not None
-        told |= {"client": mind.name, "process": process, "group": mind.plan.name}
-        if isinstance(intent, ToClaim):
-            claimed = Claimed(**told, key=intent.key, limit=intent.limit, clock=self._world.wall())
-            return attrs.evolve(claimed, groups=intent.groups)
-        if isinstance(intent, ToSettle):
-            return Settled(**told, asked=intent.asked)
-        if isinstance(intent, ToSeek):
-            return Sought(**told, to=intent.to or f"{intent.ago} s ago")
-        return Redriven(**told)
-
-    def settled(
-        self, intent: Intent, outcome: Outcome, answered: Mapping[str, tuple[Asked, ...]] | None = None
-    ) -> tuple[Settled, ...]:
-        """What is noted of the settlements of a claim, as it ends now.
-
-        :param answered: what was asked, with the outcomes, by group; ``None`` if they are not known.
-        """
-        mind, process = self._hand.mind, f"f{self._hand.front}"
-        settle = intent.settle if isinstance(intent, ToClaim) else ()
-        ended = self._world.now() if settle else 0.0
-        return tuple(
-            Settled(mind.name, process, group, self._invoked, ended, outcome, (answered or {}).get(group, asked))
-            for group, asked in settle
-        )
-
-    def _ok(self, intent: Intent, **found: Any) -> Told:
-        """It went well, and this is the answer."""
-        return Told(attrs.evolve(self.operation(intent, Outcome.OK), **found))
-
-    async def _post(self, intent: ToPost) -> Told:
-        drafts = [Draft(Content(body.encode()), 3600, key=key_of(body)) for body in intent.bodies]
-        digest = blake2b("\0".join(intent.bodies).encode(), digest_size=32).digest()
-        once = Once(blake2b(intent.key.encode(), digest_size=32).digest(), digest, "", 3600)
-        done = await self._front.messages.append_once(self._world.queue(intent.queue), drafts, once)
-        stored = tuple(
-            Stored(Spot(intent.queue or QUEUE, address.partition), address.id, body)
-            for address, body in zip(done.addresses, intent.bodies, strict=True)
-        )
-        return self._ok(intent, status=201, stored=stored, duplicate=done.duplicate)
-
-    async def _claim(self, group: Group, intent: ToClaim) -> Told:
-        claiming = Claiming(
-            limit=intent.limit,
-            lease=intent.lease,
-            wait=float(intent.wait),
-            max_bytes=intent.max_bytes or 1 << 20,
-            partitions=intent.partitions,
-            key=blake2b(intent.key.encode(), digest_size=16).digest() if intent.key else None,
-        )
-        if intent.groups:
-            return await self._claim_of_several(intent, claiming)
-        answer = await self._front.groups.claim(self._queue, group, claiming)
-        gifts = tuple(given_of(self._queue, one) for one in answer.deliveries)
-        return self._ok(intent, given=gifts, blocked=answer.blocked)
-
-    async def _claim_of_several(self, intent: ToClaim, claiming: Claiming) -> Told:
-        sources, settle = [], dict(intent.settle)
-        for name in intent.groups:
-            queue = self._world.home(name)
-            group = await self._front.groups.find(queue, name)
-            sources.append(ClaimSource(queue, group, None, _settlings(settle.get(name, ()))))
-        try:
-            at, answer = await self._front.groups.claims_of_many.claim(sources, claiming, strict=not intent.fair)
-        except SourceFailed as failed:
-            raise failed.error from None
-        gifts = tuple(given_of(sources[at or 0].queue, one) for one in answer.deliveries)
-        told = self._ok(intent, group=intent.groups[at or 0], given=gifts, blocked=answer.blocked)
-        outcomes = iter(answer.outcomes)
-        answered = {
-            name: tuple(attrs.evolve(one, outcome=next(outcomes).value) for one in settle[name])
-            for name in intent.groups
-            if name in settle
-        }
-        return attrs.evolve(told, settled=self.settled(intent, Outcome.OK, answered))
-
-    async def _settle(self, group: Group, intent: ToSettle) -> Told:
-        outcomes = await self._front.groups.settle(self._queue, group, _settlings(intent.asked))
-        answered = [attrs.evolve(one, outcome=got.value) for one, got in zip(intent.asked, outcomes, strict=True)]
-        return self._ok(intent, asked=tuple(answered))
-
-    async def _seek(self, group: Group, intent: ToSeek) -> Told:
-        to = Start(intent.to) if intent.to else from_seconds(self._world.wall() - intent.ago)
-        await self._front.groups.seek(self._queue, group, to, None)
-        return self._ok(intent)
-
-    async def _redrive(self, group: Group, intent: ToRedrive) -> Told:
-        since = None if intent.ago is None else from_seconds(self._world.wall() - intent.ago)
-        answer = await self._front.groups.redrive(self._queue, group, Redriving(since=since, after=intent.after))
-        return Told(self._ok(intent, moved=answer.moved).operation, answer.next)
-
-
-def _settlings(asked: Sequence[Asked]) -> tuple[Settling, ...]:
-    return tuple(
-        Settling(Action(one.action), one.receipt, float(one.span) if one.action in ("retry", "extend") else None)
-        for one in asked
-    )

@@ -18,7 +18,7 @@ from tests.histories.groups.in_process_parts import ClockedSubject
 from tests.histories.groups.minds import PLANS
 from tests.histories.groups.unreliable import Fate
 from tests.histories.groups.view import View
-from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.cassandra.store.store_support import StoreSubject
 from tests.storage.quick import quick_directory
 from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import MemorySubject, SQLiteSubject

@@ -12,7 +12,7 @@ from queuey.storage.sqlite import SQLiteSettings, SQLiteStore
 from tests.again import again
 from tests.http.api_support import ApiTestCase
 from tests.http.v1 import test_lookup, test_messages, test_queues, test_refusals
-from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.cassandra.store.store_support import StoreSubject
 from tests.storage.sqlite.runners import Inline
 from tests.storage.subjects import CLOCK_SEQUENCE, NODE, random_bits, versions
 

@@ -12,7 +12,7 @@ from queuey.interfaces import IStore
 from tests.http.api_support import OWNER
 from tests.http.v2.reading.test_pages import ReadingTestCase
 from tests.http.wire_support import Connection
-from tests.storage.cassandra.store_support import StoreSubject
+from tests.storage.cassandra.store.store_support import StoreSubject
 
 TOO_SLOW = 11
 """Seconds after which a write under a key is given up; see queuey.storage.cassandra.messages.producers."""

@@ -5,7 +5,8 @@ The folder has a file for each of them, which is looked for whenever it matters:
 - ``sync``: seconds by which each sync of the database takes longer, as with a disk that is overloaded; one that goes
   on ends sooner where they become fewer;
 - ``defect``: each POST of a message runs into a defect of the program;
-- ``clock``: seconds by which the clock is off; it has to be there from the beginning, see :mod:`tests.live.set_clock`.
+- ``clock``: seconds by which the clock is off; it has to be there from the beginning, see
+  :mod:`tests.live.failures.set_clock`.
 
 What the daemon looks at every ten seconds, the room that its files take, it looks at every second. Its workers have the
 faults that are theirs: see :mod:`tests.live.alerts.faulty_worker`.
@@ -20,7 +21,7 @@ from typing import Any
 
 import apsw
 
-from tests.live.set_clock import set_clock
+from tests.live.failures.set_clock import set_clock
 
 
 class SlowVFS(apsw.VFS):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from queuey.service.worker import main
 from tests.live.alerts.faulty import break_appends
-from tests.live.set_clock import set_clock
+from tests.live.failures.set_clock import set_clock
 
 if __name__ == "__main__":
     folder = Path.cwd()

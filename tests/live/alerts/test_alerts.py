@@ -1,6 +1,6 @@
 """Every alert of a daemon, and of its embedded store, is raised by its cause and not before it.
 
-Those of a cluster are in :mod:`tests.live.cassandra.test_alerts`.
+Those of a cluster are in :mod:`tests.live.cassandra.operating.test_alerts`.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from tests.live.alerts.expressions import ROOT
 from tests.live.alerts.scrapes import Scrape, scrape
 from tests.live.alerts.support import AlertCase, wait_for
 from tests.live.clients import HEADERS, TIMEOUT, ask, make_queue
-from tests.live.disks import Disk
-from tests.live.faults import JSON
-from tests.live.rotating import call
+from tests.live.daemon.test_daemon import LiveTestCase, wait_until
+from tests.live.failures.disks import Disk
+from tests.live.failures.faults import JSON
+from tests.live.operating.rotating import call
 from tests.live.running import WORKERS, Daemon, children, free_port
-from tests.live.test_daemon import LiveTestCase, wait_until
 
 MIB: Final = 1 << 20
 TEXT: Final = {"Content-Type": "text/plain"}

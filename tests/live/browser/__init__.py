@@ -1,1 +1,1 @@
-"""What the tests in a browser need: the browser, a page, and the server that the page comes from."""
+"""Pages of other origins in a real browser: the browser, the pages, the server that they come from, and the tests."""

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sees to it that there is a Chromium for tests/live/test_browser.py.
+# Sees to it that there is a Chromium for tests/live/browser/test_browser.py.
 #
 #   install.sh           installs Debian's, once, where that can be done; elsewhere it says why not, and that is no error
 #   install.sh why-not   says why this machine cannot install it; nothing where it can

@@ -27,9 +27,9 @@ from tests.live.cassandra.nodes import (
     why_not,
     without_jmx,
 )
+from tests.live.cassandra.session.wire import ONE, Wire
 from tests.live.cassandra.shared import cql_node, new_keyspace, thrift_node
 from tests.live.cassandra.tls import PASSWORD, make_identity, make_truststore
-from tests.live.cassandra.wire import ONE, Wire
 
 TABLE = "CREATE TABLE k.t (i int PRIMARY KEY, x text)"
 

@@ -1,1 +1,1 @@
-"""The tests of the Cassandra room that need no server."""
+"""The Cassandra store without a server: ``row_tables`` are the tables in memory that most of these tests share."""

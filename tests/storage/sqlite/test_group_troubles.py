@@ -19,7 +19,7 @@ from queuey.model.queues.queue import QueueSettings
 from queuey.model.timeid import LOWEST, SECOND, Ticks, from_seconds
 from queuey.storage.sqlite.writing.writer import Writer
 from tests.contracts.reading import TERMS
-from tests.core.group_support import GroupCase, bodies
+from tests.core.groups.group_support import GroupCase, bodies
 from tests.storage.quick import quick_directory
 from tests.storage.sqlite.group_faults import check_cached
 from tests.storage.subjects import HeldSubject

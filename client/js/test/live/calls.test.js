@@ -1,4 +1,4 @@
-// The client before a daemon; QUEUEY_URL says where that is. tests/live/test_javascript.py runs it.
+// The client before a daemon; QUEUEY_URL says where that is. tests/live/client/test_javascript.py runs it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 

@@ -1,4 +1,4 @@
-// Programs that tests/live/test_javascript.py starts, breaks and stops.
+// Programs that tests/live/client/test_javascript.py starts, breaks and stops.
 //
 // follow URL QUEUE LAST     prints the bodies of messages from the oldest one on, up to this one
 // produce URL QUEUE COUNT   posts so many messages, several at a time

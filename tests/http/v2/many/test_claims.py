@@ -10,7 +10,7 @@ from tests.http.api_support import OWNER, SETTINGS
 from tests.http.group_support import GroupTestCase
 from tests.http.responses import Response
 from tests.http.wire_support import Connection
-from tests.live.fair_claims import starved
+from tests.live.groups.fair_claims import starved
 
 JSON = {"Content-Type": "application/json"}
 

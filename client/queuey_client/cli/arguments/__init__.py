@@ -1,0 +1,1 @@
+"""What commands take: bodies of messages, settings as ``KEY=VALUE``, durations and times."""

@@ -1,0 +1,1 @@
+"""What commands print: rows, JSON, messages, and tables on a terminal."""

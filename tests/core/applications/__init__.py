@@ -1,0 +1,1 @@
+"""Applications in the store, the keys that sign their URLs, and their rates."""

@@ -1,0 +1,1 @@
+"""Copies of a store that is in use."""

@@ -1,0 +1,1 @@
+"""What a claim gets, under which key, from which partitions and in which order."""

@@ -1,0 +1,1 @@
+"""Many workers, many groups and several processes on one queue."""

@@ -1,0 +1,1 @@
+"""Messages that a group gives up: moved to the dead-letter queue, listed, and redriven."""

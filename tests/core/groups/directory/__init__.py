@@ -1,0 +1,1 @@
+"""Creating, changing, listing and deleting groups."""

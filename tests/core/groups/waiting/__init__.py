@@ -1,0 +1,1 @@
+"""Claims that wait for messages, and the queues in which they wait."""

@@ -1,0 +1,1 @@
+"""Pages, live reads, waits, looks at messages, and the partitions that messages go to."""

@@ -1,0 +1,1 @@
+"""Each API before front ends on a real node."""

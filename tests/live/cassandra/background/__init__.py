@@ -1,0 +1,1 @@
+"""Pushes and schedules of several front ends: each has one owner at a time."""

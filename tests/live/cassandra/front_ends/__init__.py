@@ -1,0 +1,1 @@
+"""Front ends that start, wait, take over, and serve side by side."""

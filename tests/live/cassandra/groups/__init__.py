@@ -1,0 +1,1 @@
+"""Consumer groups on a real node and before several front ends."""

@@ -1,0 +1,1 @@
+"""Nodes and front ends that fail under load, and what clients saw of it."""

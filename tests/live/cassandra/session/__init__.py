@@ -1,0 +1,1 @@
+"""The session over CQL, with real nodes and with nodes that answer by a script."""

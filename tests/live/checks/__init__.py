@@ -1,0 +1,1 @@
+"""The checks themselves: their processes, their table of capabilities, and the benchmarks."""

@@ -1,0 +1,1 @@
+"""The Python and JavaScript clients, and clients that generators make, before daemons that fail."""

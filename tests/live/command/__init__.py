@@ -1,0 +1,1 @@
+"""The command ``queuey`` in a shell, in pipes and on a terminal."""

@@ -1,0 +1,1 @@
+"""The daemon as a process: its start, its end, its endpoints, its limits, and its service manager."""

@@ -1,0 +1,1 @@
+"""The dashboard, by calls and in Chromium."""

@@ -1,0 +1,1 @@
+"""Consumer groups of a daemon: crowds of workers, and histories with faults."""

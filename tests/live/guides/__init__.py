@@ -1,0 +1,1 @@
+"""The commands and programs of the documentation and of ``examples``, run as they stand there."""

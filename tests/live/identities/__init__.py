@@ -1,0 +1,1 @@
+"""Users, signed URLs, and the issuers and verifiers of identities."""

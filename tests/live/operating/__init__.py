@@ -1,0 +1,1 @@
+"""What operators do: backups, copies, upgrades, proxies, units, and the operators' port."""

@@ -1,0 +1,1 @@
+"""The wheel, the Debian package and the image, installed where nothing else is."""

@@ -1,0 +1,1 @@
+"""Pushes to real endpoints, and schedules."""

@@ -1,0 +1,1 @@
+"""Live reads, whole reads, and reads of many queues."""

@@ -1,0 +1,1 @@
+"""A daemon with several workers: changes, and workers that are busy, stop or die."""

@@ -1,0 +1,1 @@
+"""States of consumer groups: transactions that get lost, snapshots, conversions, outages."""

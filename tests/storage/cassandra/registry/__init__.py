@@ -1,0 +1,1 @@
+"""The registry of queues and the states that lightweight transactions change."""

@@ -1,0 +1,1 @@
+"""What stands around a session of CQL: layers, levels of consistency, and facts of a cluster."""

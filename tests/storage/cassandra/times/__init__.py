@@ -1,0 +1,1 @@
+"""The lease of one front end and the clocks of several."""
