@@ -105,6 +105,13 @@ class StatusTests(CommandTestCase):
         self.assertEqual(words[:2], ["queuey: said invalid (invalid)", "queuey: ttl: is too long"])
         self.assertEqual(len(words), 21)
 
+    def test_a_single_mistake_is_printed_once(self) -> None:
+        """The detail of a problem with one mistake says all of it."""
+        mistake = {"pointer": "/ttl", "detail": "is too long"}
+        reply = problem("invalid-body", 400, errors=[mistake], detail="/ttl: is too long")
+        words = self.run_command("post", "q", "x", replies=(reply,)).stderr
+        self.assertEqual(words, "queuey: /ttl: is too long (invalid-body)\n")
+
     def test_words_are_bounded_and_plain(self) -> None:
         reply = problem("invalid", 400, errors=[{"parameter": "x", "detail": "\x1b[31m" + "y" * 5000}])
         words = self.run_command("post", "q", "x", replies=(reply,)).stderr
@@ -115,6 +122,7 @@ class StatusTests(CommandTestCase):
         for reply, words in (
             (problem("unauthorized", 401), "--key-file, QUEUEY_KEY or a context"),
             (problem("no-such-group", 404), "queuey groups set QUEUE NAME"),
+            (problem("no-such-schedule", 404), "queuey schedules set QUEUE NAME cron=CRON message=MESSAGE"),
             (REFUSED, "is the daemon running? Name the server with --url"),
             (LOST, "the server may have done it"),
         ):

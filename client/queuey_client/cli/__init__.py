@@ -5,7 +5,22 @@ Importing this module imports nothing else of the command, so that a missing dep
 
 from __future__ import annotations
 
+import os
 import sys
+
+
+def open_standard_streams() -> None:
+    """Open those of standard input, output and error that are closed, so that no file or connection gets their numbers.
+
+    Input is opened for writing and output for reading: a command that uses them fails, and does not seem to work. Words
+    for standard error are lost.
+    """
+    for number, (flags, mode) in enumerate(((os.O_WRONLY, "r"), (os.O_RDONLY, "w"), (os.O_WRONLY, "w"))):
+        name = ("stdin", "stdout", "stderr")[number]
+        if getattr(sys, name) is None:
+            # The lowest number that is free is this one, because those below it are open.
+            os.open(os.devnull, flags)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="surrogateescape", closefd=False))
 
 
 def run() -> int:
@@ -13,6 +28,7 @@ def run() -> int:
 
     :return: the exit status.
     """
+    open_standard_streams()
     try:
         import click  # noqa: F401
     except ImportError:

@@ -30,7 +30,8 @@ _HINTS = {
     "no-such-queue": "create it with: queuey queues set NAME; list the queues with: queuey queues ls",
     "no-such-group": "create it with: queuey groups set QUEUE NAME; list the groups with: queuey groups ls QUEUE",
     "no-such-push": "create it with: queuey pushes set QUEUE NAME url=URL; list them with: queuey pushes ls QUEUE",
-    "no-such-schedule": "list the schedules of the queue with: queuey schedules ls QUEUE",
+    "no-such-schedule": "create it with: queuey schedules set QUEUE NAME cron=CRON message=MESSAGE; "
+    "list them with: queuey schedules ls QUEUE",
     "foreign-answer": "name the server with --url, QUEUEY_URL or a context",
 }
 
@@ -83,7 +84,8 @@ def lines_of(error: QueueyError) -> list[str]:
             lines.append("is the daemon running? Name the server with --url, QUEUEY_URL or a context")
         return lines
     lines = [f"{error.detail}{times} ({error.code})"]
-    lines += [_mistake(each) for each in list(error.errors)[:MAX_LINES]]
+    mistakes = [_mistake(each) for each in list(error.errors)[:MAX_LINES]]
+    lines += [each for each in mistakes if each != error.detail]  # the detail of a single mistake says all of it
     if error.applied == "unknown":
         lines.append("the server may have done it, or not")
     if error.status == 401:

@@ -207,6 +207,7 @@ def _invoke(command: click.Command, argv: Sequence[str], settings: Settings) -> 
     except OSError as error:
         name = f"{error.filename}: " if error.filename else ""
         complain(f"{name}{error.strerror or error}")
+        _flush_output()
         return REFUSED
     except ValueError as error:
         complain(str(error))
@@ -222,6 +223,14 @@ def _run(command: click.Command, argv: Sequence[str], settings: Settings) -> int
         raise click.Abort from None
     finally:
         settings.close()
+
+
+def _flush_output() -> None:
+    """Write what is left; if that fails, drop it, so that the interpreter does not fail at its last flush."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _close_output()
 
 
 def _close_output() -> None:

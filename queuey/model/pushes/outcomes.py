@@ -37,15 +37,19 @@ class Verdict(Enum):
 
 @attrs.frozen
 class Judgement:
-    """The verdict, and for a retry the delay in seconds."""
+    """The verdict, and for a retry the delay in seconds.
+
+    :ivar given_up: whether a message is rejected because its last delivery failed.
+    """
 
     verdict: Verdict
     delay: float = 0.0
+    given_up: bool = False
 
     @property
     def failed(self) -> bool:
-        """Whether the attempt counts as a failure of the endpoint. A rejection is an answer about the message."""
-        return self.verdict in (Verdict.RETRY, Verdict.PAUSE)
+        """Whether the attempt counts as a failure of the endpoint. Other rejections are answers about the message."""
+        return self.given_up or self.verdict in (Verdict.RETRY, Verdict.PAUSE)
 
 
 def judge(
@@ -65,11 +69,11 @@ def judge(
         return Judgement(Verdict.PAUSE, FIRST_PAUSE)
     if status in REJECTABLE and status in push.reject_on:
         return Judgement(Verdict.REJECT)
-    if max_deliveries and deliveries >= max_deliveries:
-        return Judgement(Verdict.REJECT)
     delay = pause(deliveries, random)
     if status in _BUSY and retry_after is not None:
         delay = max(SHORTEST_PAUSE, min(retry_after, LONGEST_PAUSE))
+    if max_deliveries and deliveries >= max_deliveries:
+        return Judgement(Verdict.REJECT, delay, given_up=True)
     return Judgement(Verdict.RETRY, delay)
 
 

@@ -129,6 +129,21 @@ class ShellTests(CommandTestCase):
                               141 if "q" in command.split() else 0)  # fmt: skip
             self.assertEqual(done.stderr, "")
 
+    def test_streams_that_are_closed(self) -> None:
+        """Without standard input, output or error a command fails with a status if it needs them; no connection or
+        file gets their numbers, so messages are never printed into one."""
+        self.client.queue("q").ensure()
+        self.client.queue("q").post("x")
+        for command, status, words in (
+            ("read q >&-", 1, "queuey: Bad file descriptor\n"),
+            ("queues ls >&-", 1, "queuey: Bad file descriptor\n"),
+            ("post q <&-", 1, "queuey: Bad file descriptor\n"),
+            ("post q x <&- >/dev/null", 0, ""),
+            ("read nowhere 2>&-", 3, ""),
+            ("post q x <&- >&- 2>&-", 1, ""),
+        ):
+            self.assertEqual(self.shell(f"queuey {command}", status).stderr, words)
+
     @runs_in("test-long")
     def test_statuses(self) -> None:
         for status, command in (

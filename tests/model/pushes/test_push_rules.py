@@ -158,6 +158,8 @@ class VerdictTests(SynchronousTestCase):
         """The last delivery that the group allows rejects the message; without a limit there is none."""
         self.assertIs(self.verdict(500, deliveries=4).verdict, Verdict.RETRY)
         self.assertIs(self.verdict(500, deliveries=5).verdict, Verdict.REJECT)
+        self.assertTrue(self.verdict(500, deliveries=5).failed)
+        self.assertFalse(self.verdict(400, deliveries=5, reject_on=(400,)).failed)
         self.assertIs(judge(Push(URL), 500, None, 999, 0, 0).verdict, Verdict.RETRY)
 
     def test_retry_after(self) -> None:

@@ -55,7 +55,7 @@ class V2Events:
         thousand live reads."""
         queue, query = admitted.queue, live_query(request, admitted.queue)
         if request.method == b"HEAD":
-            request.answer(200, fields_of(query.format), b"")
+            answer_head(request, query.format)
             return
         # Where every message is stable at once, readers of unstable messages are readers like all others.
         fresh = query.fresh and self.exchange.settles
@@ -110,6 +110,12 @@ class V2Events:
 def fields_of(format: Format) -> tuple[tuple[bytes, bytes], ...]:
     """Return the header fields of a live read."""
     return ((b"Content-Type", format.media_type.encode("ascii")), NO_STORE, _UNBUFFERED)
+
+
+def answer_head(request: Request, format: Format) -> None:
+    """Answer HEAD at the path of live reads: with the fields of a live read, which has no Content-Length."""
+    request.begin(200, fields_of(format))
+    request.finish()
 
 
 @attrs.frozen

@@ -15,7 +15,7 @@ from queuey.http.admission.gate import AdmittedToChoice
 from queuey.http.routes import Route
 from queuey.http.v2.application import APPLICATION
 from queuey.http.v2.inputs.parameters import Members, Query, members, refuse_query
-from queuey.http.v2.live.events import fields_of
+from queuey.http.v2.live.events import answer_head, fields_of
 from queuey.http.v2.live.frames import SSE, Format
 from queuey.http.v2.live.guard import LiveGuard
 from queuey.http.v2.live.query import Data, Errors, format_of, last_event_id
@@ -104,7 +104,7 @@ class V2ManyEvents:
             if not admitted.own:
                 admitted.gate.count(request, admitted.policy)
             if request.method == b"HEAD":
-                request.answer(200, fields_of(wanted.format), b"")
+                answer_head(request, wanted.format)
             elif wanted.again and beginning.over:
                 request.answer(204, (NO_STORE,), b"")
             elif not request.gone:

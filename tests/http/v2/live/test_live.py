@@ -218,6 +218,7 @@ class FormatTests(LiveTestCase):
         """HEAD has the fields, and no stream."""
         response = self.raw("HEAD", "/queues/q/events")
         self.assertEqual((response.status, response.header("content-type")), (200, SSE))
+        self.assertIsNone(response.header("content-length"))
         self.nothing_left()
 
 

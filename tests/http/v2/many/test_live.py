@@ -122,6 +122,7 @@ class FormatTests(ManyLiveCase):
     def test_head(self) -> None:
         response = self.raw("HEAD", "/events?queue=a")
         self.assertEqual((response.status, response.header("content-type")), (200, SSE))
+        self.assertIsNone(response.header("content-length"))
         self.nothing_left()
         self.assertEqual(self.assembly.live.limits._taken, {})
 

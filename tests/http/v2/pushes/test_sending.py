@@ -196,6 +196,20 @@ class SendingTests(PushTestCase):
         told = self.shown()
         self.assertEqual((told["state"], told["since"], told["failures"]), ("active", None, 0))
 
+    def test_circuit_with_few_deliveries(self) -> None:
+        """A message that is given up is a failure of the endpoint: while it is down, the others wait in the log."""
+        self.make("dead")
+        for deliveries in (1, 2):
+            push, before = f"few{deliveries}", len(self.sender.sent)
+            self.pushed(push, max_deliveries=deliveries, dead_letter="dead", start="newest")
+            self.sender.answer = 500
+            for number in range(60):
+                self.appended(f"{number}")
+            self.pass_time(60)
+            self.assertLess(len(self.sender.sent) - before, FAILURES + 16)
+            self.assertEqual(self.shown(push)["state"], "failing")
+            self.act("pause", push)
+
     def test_short_failure(self) -> None:
         """An endpoint that is away for a moment is tried again after seconds, though many requests failed at once."""
         self.pushed(parallel=64)
