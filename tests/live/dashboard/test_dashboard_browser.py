@@ -158,6 +158,18 @@ class PersonTests(DashboardCase):
         self.http("POST", "orders/groups/billing/settlements", {"ack": [one["receipt"] for one in self.claim(10)]})
         self.state("keeps up")
 
+    def test_a_queue_whose_consumers_lose_ground(self) -> None:
+        """It "falls behind" if the daemon says so, unless its messages are not consumed at all."""
+        self.sign_in()
+        script = """(async () => {
+          const { stateOf } = await import(document.querySelector("script").src.replace("main.js", "queues.js"));
+          const group = { behind: 5, waiting: 0, in_flight: 1, set_aside: 0 };
+          const queue = { groups: [group], rates: { stored: 1, given: 1 } };
+          const idle = { ...queue, groups: [{ ...group, in_flight: 0 }], rates: { stored: 1, given: 0 } };
+          return [queue, { ...queue, growing: true }, { ...idle, growing: true }].map((each) => stateOf(each)[0]);
+        })()"""
+        self.assertEqual(self.browser.run(script), ["keeps up", "falls behind", "not consumed"])
+
     def state(self, text: str) -> None:
         """Wait until the row of the queue ``orders`` has a state."""
         shown = "document.querySelector('tr[data-key=\"queuey/orders\"] .state')?.textContent"
