@@ -139,6 +139,7 @@ export function stateOf(queue) {
   const late = groups.some((group) => group.behind > 0 && group.oldest && now() - seconds(group.oldest) > BEHIND);
   if (late || groups.some((group) => group.behind >= 1000)) return ["falls behind", "behind"];
   if (groups.some((group) => isUnread(group, queue))) return ["not consumed", "behind"];
+  if (queue.growing) return ["falls behind", "behind"];
   const moves = queue.rates && (queue.rates.stored > 0 || queue.rates.given > 0);
   if (groups.length && queue.groups.some((group) => group.behind === null)) return ["not known", "idle"];
   return moves ? [groups.length ? "keeps up" : "active", "ok"] : ["idle", "idle"];

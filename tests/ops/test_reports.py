@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from queuey.core.activity import ENTRIES, GIVEN, SPAN
@@ -69,6 +70,26 @@ class ReportTests(ReportsTestCase):
         self.assertEqual(found["queues"][0]["history"]["stored"], expected)
         self.assertEqual(found["total"]["history"]["stored"], expected)
         self.assertEqual(found["total"]["history"]["acked"], [0] * ENTRIES)
+
+    def test_growing(self) -> None:
+        """A backlog that grows slowly for ten minutes is seen while messages are few and young."""
+        group = "/v2/app/queues/orders/groups/billing"
+        self.post_to("orders")
+        self.assertEqual([one["growing"] for one in self.report()["queues"]], [False, None])
+        self.expect(201, self.ask("PUT", group, JSON, b"{}"))
+        self.expect(201, self.ask("PUT", "/v2/app/queues/orders/groups/once", JSON, b'{"guarantee": "at-most-once"}'))
+        growing = []
+        for taken in (2, 1):
+            for _ in range(ENTRIES):
+                self.post_to("orders", 2)
+                self.expect(200, self.ask("POST", group.replace("billing", "once/claims"), JSON, b'{"limit": 9}'))
+                found = self.expect(200, self.ask("POST", f"{group}/claims", JSON, b'{"limit": %d}' % taken))
+                acks = json.dumps({"ack": [one["receipt"] for one in found["messages"]]}).encode()
+                self.expect(200, self.ask("POST", f"{group}/settlements", JSON, acks))
+                self.take()
+                self.clock.advance(SPAN)
+            growing.append(self.report()["queues"][0]["growing"])
+        self.assertEqual(growing, [False, True])
 
     def test_pages(self) -> None:
         self.post_to("quiet")

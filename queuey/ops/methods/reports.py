@@ -8,10 +8,11 @@ from typing import Any, Final
 import attrs
 
 from queuey.core.activity import ACKED, GIVEN, SPAN, STORED, Activity, Name
+from queuey.core.backlog import grows
 from queuey.core.groups.values import PartitionLag
 from queuey.core.reports import Asked, GroupReport, Place, QueueReport, QueueReports
 from queuey.model.fields import LIMIT
-from queuey.model.queues.queue import Queue
+from queuey.model.queues.queue import Guarantee, Queue
 from queuey.model.timeid import Ticks, from_seconds, ticks_of, to_rfc3339
 from queuey.ops.faults import invalid_params
 from queuey.ops.methods import shown
@@ -19,6 +20,9 @@ from queuey.ops.parameters import number, word
 
 KINDS: Final[Mapping[str, int]] = {"stored": STORED, "given": GIVEN, "acked": ACKED}
 """Whose rates queues can be sorted by."""
+
+DAEMON: Final = "daemon"
+"""The scope of rates that are those of all processes which use the store."""
 
 SORT: Final = word(*KINDS, "name")
 
@@ -78,7 +82,25 @@ class Reporter:
             "history": self._history(name, wanted=history),
             "groups": None if report.groups is None else [_group(each) for each in report.groups],
             "more_groups": report.more_groups,
+            "growing": self._is_growing(name, report),
         }
+
+    def _is_growing(self, name: Name, report: QueueReport) -> bool | None:
+        """Return whether consumers of a queue slowly lose ground.
+
+        :return: ``None`` if that is not known: not all that is acknowledged is counted here, or not all groups are.
+        """
+        activity = self.activity if self.scope == DAEMON else None
+        stored = None if activity is None else activity.history(name, STORED)
+        acked = None if activity is None else activity.history(name, ACKED)
+        if stored is None or acked is None or report.groups is None or report.more_groups:
+            return None
+        # A group of the guarantee at-most-once acknowledges nothing.
+        acking = [each for each in report.groups if each.group.settings.guarantee is not Guarantee.AT_MOST_ONCE]
+        if any(each.lags is None for each in acking):
+            return None
+        behind = sum(lag.behind for each in acking for lag in each.lags or ())
+        return grows(stored, acked, len(acking), behind)
 
 
 def _settings(queue: Queue) -> dict[str, Any]:

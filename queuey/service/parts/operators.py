@@ -35,7 +35,7 @@ from queuey.ops.methods.live import Live
 from queuey.ops.methods.messages import Messages
 from queuey.ops.methods.pushes import Pushes
 from queuey.ops.methods.queues import Queues
-from queuey.ops.methods.reports import Reporter
+from queuey.ops.methods.reports import DAEMON, Reporter
 from queuey.ops.methods.schedules import Schedules
 from queuey.ops.methods.shown import moment
 from queuey.ops.methods.store import Maintenance, Store
@@ -94,7 +94,7 @@ def operators_rpc(
         }
 
     reports = QueueReports(parts.directory, parts.groups, activity, registry.names, reactor)
-    scope = "front-end" if isinstance(in_force.settings.storage, CassandraStorage) else "daemon"
+    scope = "front-end" if isinstance(in_force.settings.storage, CassandraStorage) else DAEMON
     reporter = Reporter(reports, activity, scope, now)
     methods = {
         "applications": Applications(registry),

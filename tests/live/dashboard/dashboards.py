@@ -13,14 +13,16 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-from twisted.trial.unittest import SynchronousTestCase
+from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from queuey.config import DEVELOPMENT_KEY
 from tests.live.browser.devtools import Browser, driving
-from tests.live.browser.driver import needed_chromium
+from tests.live.browser.driver import HERE, needed_chromium
 from tests.live.running import LIMIT, Daemon, free_port
 
 TWISTD: Final = Path(sys.executable).parent / "twistd"
+AXE: Final = HERE / "node_modules" / "axe-core" / "axe.min.js"
+LOOKS: Final = ((1440, "light"), (1440, "dark"), (360, "light"), (360, "dark"))
 HOSTILE: Final = b'<img src=x onerror="document.title = 1"><script>document.title = 2</script>'
 
 
@@ -95,6 +97,33 @@ class DashboardCase(SynchronousTestCase):
         settled = [{"receipt": one["receipt"], "reason": why} for one, why in zip(rejected, reasons, strict=True)]
         self.http("POST", "orders/groups/billing/settlements", {"reject": settled})
         self.http("POST", "orders/messages", body=HOSTILE, kind="text/html")
+
+    def faults(self, name: str) -> list[Any]:
+        """Return what axe-core finds in what is shown, at each width, in light and dark; nothing is wider than the
+        window. Without axe-core only the width is checked."""
+        browser, found = self.browser, []
+        if AXE.exists() and not browser.run("typeof axe === 'object'"):
+            browser.run(AXE.read_text(encoding="utf-8") + "; 0")
+        for width, scheme in LOOKS:
+            browser.show_as(width, scheme)
+            self.assertLessEqual(browser.run("document.documentElement.scrollWidth"), width, name)
+            self.shown(f"{name}-{width}-{scheme}")
+            if AXE.exists():
+                seen = browser.run(
+                    """axe.run(document, {resultTypes: ["violations"]}).then(({ violations }) => violations.map((one) =>
+                    [one.id, one.help, one.nodes.slice(0, 3).map((node) => node.html.slice(0, 200))]))"""
+                )
+                found += [(name, width, scheme, *one) for one in seen]
+        browser.show_as(*LOOKS[0])
+        return found
+
+    def shown(self, name: str) -> None:
+        """Take a picture of what is shown; tests that take none do nothing."""
+
+    def need_axe(self) -> None:
+        """Skip a test in which axe-core should have looked, after all else was checked."""
+        if not AXE.exists():
+            raise SkipTest("axe-core is not installed, so only the layout was checked: make browser")
 
     def sign_in(self, url: str = "") -> None:
         """Open the page by a URL with a token."""

@@ -49,6 +49,7 @@ class PushTests(DashboardCase):
         browser.click("main button[value=shipping]", "Attempts")
         browser.see("Last attempts of shipping", "main")
         browser.see("no-connection", "table[aria-label='Attempts of shipping']")
+        self.assertEqual(self.faults("pushes"), [])
         browser.click("main button[value=shipping]", "Pause")
         browser.see("shipping is paused", "#note")
         browser.see("paused since", "table[aria-label=Pushes]")
