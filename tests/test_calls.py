@@ -8,11 +8,26 @@ from __future__ import annotations
 import gc
 import tempfile
 from collections.abc import Sequence
+from cProfile import Profile
 from pathlib import Path
+from types import CodeType
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from bench.calls import BATCH, BATCHES, GROUP, PAGES, POSTS, Calls, Daemon, counted, counted_claims, part
+from bench.calls import (
+    BATCH,
+    BATCHES,
+    DEFERREDS,
+    GROUP,
+    OTHER,
+    PAGES,
+    POSTS,
+    Calls,
+    Daemon,
+    counted,
+    counted_claims,
+    part,
+)
 from bench.servers import request
 from queuey.deferreds import CoroutineRunner, ShieldedWrite
 from queuey.http.requests.request import Request
@@ -20,6 +35,11 @@ from queuey.http.v1 import representations
 from queuey.model.messages.message import Address
 
 FUSED = b'{"settle":{"ack":["no receipt"]}}'
+
+
+def _of_queuey(code: CodeType | str) -> bool:
+    """Tell whether a function is ours, and not of the bench, Twisted or Python."""
+    return isinstance(code, CodeType) and part(code.co_filename, code.co_name) not in (DEFERREDS, OTHER)
 
 
 class CallsTests(SynchronousTestCase):
@@ -50,6 +70,31 @@ class CallsTests(SynchronousTestCase):
             parts = {name: number for name, number in calls.parts.items() if name != "commands of groups"}
             self.assertLess(len(parts), len(calls.parts), way)
             self.check(Calls(parts), most, answer)
+
+    def test_a_claim_that_waits(self) -> None:
+        """All that it takes to store a message and hand it to a claim that waits for it, both answers included."""
+        counted_claims(self.daemon, 1)
+        (worker, answered), (poster, posted) = self.daemon.connect(), self.daemon.connect()
+        claim = request("POST", f"{GROUP}/claims", b'{"limit":1,"wait":20}', Content_Type="application/json")
+        post = request("POST", "/v2/bench/queues/jobs/messages", b"x" * 140, Content_Type="text/plain")
+        profile = Profile()
+        for each in range(5):
+            worker.dataReceived(claim)
+            for _ in range(3):
+                self.daemon.turn()
+            self.assertEqual(answered.sent, [])
+            if each > 1:
+                profile.enable()
+            poster.dataReceived(post)
+            for _ in range(3):
+                self.daemon.turn()
+            profile.disable()
+            for sent, status in ((posted.sent, b"201"), (answered.sent, b"200")):
+                self.assertTrue(b"".join(sent).startswith(b"HTTP/1.1 " + status), sent)
+                sent.clear()
+        calls = sum([entry.callcount for entry in profile.getstats() if _of_queuey(entry.code)]) / 3
+        self.assertLess(calls, 420)
+        self.assertGreater(calls, 100)
 
     def test_batches(self) -> None:
         """For a message, with its part of what is called for all of them; a value for each would be one call more."""

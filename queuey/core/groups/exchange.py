@@ -181,7 +181,7 @@ class GroupExchange:
         """
         if may is not None:
             await may()
-        found = await self._directory.find(queue, group.name)
+        found = self.cached(queue, group.name) or await self._directory.find(queue, group.name)
         if found.gid != group.gid:
             raise NoSuchGroup("The group was deleted.")
         return await self._claims.take(queue, found, claiming, partitions, may)

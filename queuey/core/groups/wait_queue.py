@@ -8,7 +8,7 @@ from itertools import islice
 from types import TracebackType
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall
 from twisted.python.failure import Failure
 
@@ -257,7 +257,7 @@ class WaitQueue:
                 self._notified, self._everywhere = _NONE, False
                 most = more or max(1, min(_FIRST, self._claims))
                 first, self._claims = self._first(most), 0
-                got = await gatherResults([waiter.attempt(partitions) for waiter in first])
+                got = [await attempt for attempt in [waiter.attempt(partitions) for waiter in first]]
                 sure = [one for waiter, one in zip(first, got, strict=True) if not waiter.keyed]
                 if any(got) and all(sure):
                     self._notified |= notified

@@ -55,7 +55,15 @@ class AdmittedToQueue(Admitted):
         await self.gate.look_again(request, self, operation, self.queue)
 
     async def check_now(self, request: Request, operation: Operation) -> None:
-        """Raise an error if the caller may not do this any more with the queue as it is now."""
+        """Raise an error if the caller may not do this any more with the queue as it is now.
+
+        If all that let the request in is as it was, the credentials need not be proven again.
+
+        :param operation: that for which the request was let in.
+        """
+        plan = request.head.plan
+        if plan is not None and plan.decision_for(self) is not None and self.gate.is_let_in(plan):
+            return
         await self.gate.look_again(request, self, operation, await self.gate.ongoing.as_it_is(self.queue))
 
 
