@@ -64,7 +64,7 @@ _UNRESERVED: Final = "-_.~"
 
 @attrs.frozen
 class _Claim:
-    """What a request says about its signature; it is not verified yet.
+    """The signature of a request, which is not verified yet.
 
     :ivar expires: seconds for which a presigned URL is valid; ``None`` for a signature in the header.
     """
@@ -191,7 +191,7 @@ def _parse(request: AwsRequest) -> _Claim:
 
 
 def is_presigned(query: bytes) -> bool:
-    """Return whether a query says that it has a signature, be it a right one or not."""
+    """Return whether a query has a signature, valid or not."""
     return b"X-Amz-" in query or (b"%" in query and any(name.startswith(b"X-Amz-") for name, _ in _pairs(query)))
 
 

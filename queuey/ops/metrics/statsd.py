@@ -21,7 +21,7 @@ from queuey.deferreds import TurnQueue, deferred
 from queuey.model.telemetry.counts import Gauge, Histogram, Labels, Metric
 
 MAX_BYTES: Final = 1400
-"""Bytes in one datagram at the most: what fits into a packet of Ethernet, with room for its heads."""
+"""Maximum size in bytes of a datagram: it fits into a packet of Ethernet."""
 
 _AT_ONCE: Final = 20
 """Datagrams that are made and sent before others are served."""
@@ -44,7 +44,7 @@ class Lines:
         self._told: dict[str, float] = {}
 
     def make(self) -> Iterator[str]:
-        """Return the lines to send now; the caller has to send all of them."""
+        """Return the lines to send now; the caller must send all of them."""
         told: dict[str, float] = {}
         for name, value in self._counted():
             told[name] = value

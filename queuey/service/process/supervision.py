@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from queuey.logs import EventLog
 
 LONGEST: Final = 10.0
-"""Seconds between two beats at the most."""
+"""Maximum pause in seconds between two beats."""
 
 EXTENSION: Final = 3 * LONGEST
 """Seconds for which the manager is asked to wait longer, with each beat of a daemon that stops."""
