@@ -92,7 +92,7 @@ def welcome(
         "",
         f"Queuey serves its built-in development settings on {', '.join(addresses)}.",
         f"  application  {DEVELOPMENT_APPLICATION}",
-        f"  key          {DEVELOPMENT_KEY} (everybody knows it: for this machine only)",
+        f"  key          {DEVELOPMENT_KEY} (public: for this machine only)",
         f"  data         {data}",
         f"  operators    {', '.join(operators) or 'none'}",
         f"  log          {log}",
