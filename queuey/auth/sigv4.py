@@ -108,8 +108,8 @@ class AwsSignatures:
         """Find the signer of a request; see ``IAwsSignatures``."""
         claim = self._claim(request)
         hashed = sha256(request.body).hexdigest()
-        told = request.fields.get(b"x-amz-content-sha256")
-        if told is not None and (len(told) != 1 or told[0] != hashed.encode("ascii")):
+        given = request.fields.get(b"x-amz-content-sha256")
+        if given is not None and (len(given) != 1 or given[0] != hashed.encode("ascii")):
             raise _false("The value of X-Amz-Content-Sha256 is not the SHA-256 of the body.")
         signer = None
         key = key_id_of(claim.access_key_id)
