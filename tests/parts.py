@@ -186,12 +186,12 @@ def coverage_part(folder: Path) -> Part:
 
 
 def python_part(version: str, python: str, folder: Path) -> Part:
-    """The tests of ``unit`` and ``http`` under another Python."""
+    """The tests of ``unit`` and ``http`` under another Python, in which Queuey is not installed."""
     name = f"python{version}"
     home = ROOT / ".venvs" / version
     steps = (
         (sys.executable, "-m", "tests.environments", python, str(home)),
-        suite(str(home / "bin" / "python"), folder / name, suites(EXPLORED), True),
+        suite(str(home / "bin" / "python"), folder / name, suites((*EXPLORED, *WITH_DAEMON)), True),
     )
     missing = "" if python else f"no Python {version} here that can make a virtual environment"
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
@@ -202,7 +202,7 @@ CLIENT_PYTHON = "3.9"
 
 CLIENT_SUITES = ("tests.client", "tests.client_cli")
 WITH_DAEMON = ("tests.client.test_beside_the_daemon",)
-"""The tests of the client that import the daemon."""
+"""The tests of the client that use the daemon, and its commands where it is installed."""
 
 
 def client_python_part(folder: Path) -> Part:

@@ -23,6 +23,7 @@ from tests.parts import (
     lanes,
     live_part,
     live_suites,
+    python_part,
     suites,
     unit_lanes,
     workers_part,
@@ -127,6 +128,13 @@ class PartsTests(SynchronousTestCase):
         more = ["coverage", "workers", "client3.9", *others]
         self.assertEqual(sorted(long), sorted([*HOUSE, *SUITES, *more]))
         self.assertLess(max(long.index("unit"), long.index("http")), long.index("coverage"))
+
+    def test_another_python(self) -> None:
+        """Its environment has no commands of the daemon, so the test that they join those of the client is left out."""
+        part = python_part("3.12", "/python", FOLDER)
+        self.assertIn("tests.client.test_calls", part.steps[-1])
+        self.assertNotIn("tests.client", part.steps[-1])
+        self.assertNotIn("tests.client.test_beside_the_daemon", part.steps[-1])
 
     def test_targets(self) -> None:
         """A short run leaves out what is marked for the long one, in each suite; a long run leaves out nothing."""

@@ -34,7 +34,7 @@ _log = EventLog(Logger(namespace="queuey.auth"))
 
 @implementer(IAuthenticator)
 class BrowserID:
-    """Proves ``bid:<e-mail address>`` by an assertion, as a verifier says it.
+    """Proves ``bid:<e-mail address>`` by an assertion that a verifier has checked.
 
     What the verifier says is looked at too: that it is of our audience, has not expired, and was issued by the host of
     the address itself or by one that the settings trust with all addresses.

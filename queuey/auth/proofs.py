@@ -13,7 +13,7 @@ from twisted.python.failure import Failure
 from queuey.deferreds import SingleFlight
 
 MOST: Final = 20_000
-"""Proofs that are remembered at the most, some 10 MiB of them; the one that came first goes first."""
+"""Maximum number of cached proofs, some 10 MiB; the oldest is dropped first."""
 
 
 @attrs.frozen

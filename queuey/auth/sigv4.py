@@ -64,7 +64,7 @@ _UNRESERVED: Final = "-_.~"
 
 @attrs.frozen
 class _Claim:
-    """What a request says about its signature; it is not verified yet.
+    """The signature of a request, which is not verified yet.
 
     :ivar expires: seconds for which a presigned URL is valid; ``None`` for a signature in the header.
     """
@@ -108,8 +108,8 @@ class AwsSignatures:
         """Find the signer of a request; see ``IAwsSignatures``."""
         claim = self._claim(request)
         hashed = sha256(request.body).hexdigest()
-        told = request.fields.get(b"x-amz-content-sha256")
-        if told is not None and (len(told) != 1 or told[0] != hashed.encode("ascii")):
+        given = request.fields.get(b"x-amz-content-sha256")
+        if given is not None and (len(given) != 1 or given[0] != hashed.encode("ascii")):
             raise _false("The value of X-Amz-Content-Sha256 is not the SHA-256 of the body.")
         signer = None
         key = key_id_of(claim.access_key_id)
@@ -191,7 +191,7 @@ def _parse(request: AwsRequest) -> _Claim:
 
 
 def is_presigned(query: bytes) -> bool:
-    """Return whether a query says that it has a signature, be it a right one or not."""
+    """Return whether a query has a signature, valid or not."""
     return b"X-Amz-" in query or (b"%" in query and any(name.startswith(b"X-Amz-") for name, _ in _pairs(query)))
 
 

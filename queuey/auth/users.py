@@ -71,7 +71,7 @@ class Users:
         self.use(settings)
 
     def use(self, settings: IdentitySettings) -> None:
-        """Put other settings in force; what has not changed is kept, with all that it remembers."""
+        """Put other settings in force; authenticators whose settings have not changed keep their caches."""
         if settings != self._settings:
             if settings.browserid != self._settings.browserid:
                 self._browserid = self._make_browserid(settings)

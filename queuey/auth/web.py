@@ -20,10 +20,10 @@ from queuey.interfaces import IWeb, NotHad
 from queuey.outgoing.bodies import TooLong, WholeBody, drop_body, read_body
 
 MAX_DOCUMENT: Final = 256 << 10
-"""Bytes of a document at the most: lists of keys have some thousands."""
+"""Maximum size of a document in bytes; lists of keys have some thousands."""
 
 _CONNECT: Final = 5.0
-"""Seconds for a connection to come about; what is asked for has a limit of its own."""
+"""Time limit of a connection attempt in seconds; the request has a limit of its own."""
 
 
 @implementer(IWeb)

@@ -1,4 +1,4 @@
-"""The commands for what is done beside the daemon: checking settings, making keys, backups.
+"""The commands that work beside the daemon: check settings, make keys, back up.
 
 They join the command ``queuey`` of ``queuey_client.cli`` by entry points, which call :func:`command`.
 """

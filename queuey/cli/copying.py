@@ -175,7 +175,7 @@ class _Run:
             self._say(f"pass {self._number}: {described(copying.tally)}")
 
     async def _told(self, copying: Copying, work: Callable[[], Deferred[Any]]) -> Any:
-        """Do some work, and tell meanwhile how far it has come."""
+        """Do some work, and print its progress meanwhile."""
         began = self._reactor.seconds()
 
         def show() -> None:

@@ -14,7 +14,7 @@ from queuey_client.cli.ops_port import CallFailed, Fault, call, connect
 __all__ = ["CallFailed", "Fault", "call", "connect", "parameters", "place", "shown"]
 
 NOTHING: Final = "-"
-"""Stands for what is not there in a table."""
+"""Shown in a table for a value that does not exist."""
 
 _DONE: Final = "done"
 """Printed for a method that returns true once it has done its work."""

@@ -27,10 +27,10 @@ TIMEOUT: Final = 60.0
 """Seconds that one answer may take."""
 
 BATCH_MESSAGES: Final = 1000
-"""Messages in a batch at the most, as the API has it."""
+"""Maximum number of messages in a batch of the API."""
 
 BATCH_BYTES: Final = 1 << 19
-"""Bytes of a batch at the most; a daemon takes twice as many unless its settings say otherwise."""
+"""Maximum size of a batch in bytes; by default a daemon accepts twice as much."""
 
 PLACEHOLDER: Final = "Here queuey restore-queue is about to put a message."
 """The body of a message whose own content is put in a second step."""
@@ -38,7 +38,7 @@ PLACEHOLDER: Final = "Here queuey restore-queue is about to put a message."
 _BATCH: Final = {"Content-Type": "application/vnd.queuey.messages+json"}
 
 _ONE_BY_ONE: Final = (400, 413, 422)
-"""Statuses by which a batch is refused for what is in it."""
+"""Statuses with which a batch is refused because of its content."""
 
 _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -46,7 +46,7 @@ _FORM: Final = {"Content-Type": "application/x-www-form-urlencoded"}
 class RestoringFailed(Exception):
     """The queue was not restored, or not all of it; the text is one line.
 
-    :ivar status: of the answer that says why, or 0.
+    :ivar status: the status of the refusal, or 0.
     """
 
     def __init__(self, text: str, status: int = 0) -> None:
@@ -305,7 +305,7 @@ def _restore(client: Client, name: str, items: Sequence[_Item], now: Callable[[]
             if error.status not in _ONE_BY_ONE:
                 raise
     if len(items) > 1:
-        # What is wrong with one of them is found by halves.
+        # A message that is refused is found by halving the batch.
         halves = [_restore(client, name, half, now) for half in (items[: len(items) // 2], items[len(items) // 2 :])]
         return Restored(sum(half.put for half in halves), sum(half.there for half in halves))
     (item,) = items

@@ -26,8 +26,8 @@ class Sample:
 
     :ivar option: the option of ``queuey config`` that prints it; empty for the one that is printed without an option.
     :ivar file: its path in the folder of the samples.
-    :ivar goes_to: where it belongs on a Debian system.
-    :ivar what: what it is.
+    :ivar goes_to: its path on a Debian system.
+    :ivar what: a description.
     """
 
     option: str
@@ -74,7 +74,7 @@ SAMPLES: Final = (
 
 
 def listing() -> list[str]:
-    """Return a line for each sample: how it is printed, what it is, and where it belongs."""
+    """Return a line for each sample: the option that prints it, a description, and its path."""
     shown = [(f"--{one.option}" if one.option else "", one.what, one.goes_to) for one in SAMPLES]
     widths = [max(len(row[at]) for row in shown) for at in (0, 1)]
     return [f"{option:{widths[0]}}  {what:{widths[1]}}  {goes_to}".rstrip() for option, what, goes_to in shown]

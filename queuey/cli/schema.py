@@ -68,8 +68,8 @@ def apply(storage: CassandraStorage) -> str:
 @deferred
 async def _apply(storage: CassandraStorage, reactor: Any) -> None:
     session = make_session(storage, reactor)
-    told = schema_settings(storage)
-    mine = SchemaSettings(told.keyspace, told.replication, True)
+    settings_of_schema = schema_settings(storage)
+    mine = SchemaSettings(settings_of_schema.keyspace, settings_of_schema.replication, True)
     schema = Schema(session, mine, uuid.uuid4(), lambda seconds: deferLater(reactor, seconds), lambda text: None)
     try:
         await session.connect()

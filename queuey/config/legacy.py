@@ -82,7 +82,7 @@ def take_server_main(sections: dict[str, Section], http: str, report: Report) ->
     """The endpoint of the first version's ``[server:main]``, where ``[server]`` names none.
 
     :param http: what ``[server]`` names.
-    :return: an endpoint description, or an empty text where there is none to take.
+    :return: an endpoint description, or an empty text if there is none.
     """
     section = sections.get(SERVER_MAIN)
     if section is None:

@@ -72,8 +72,8 @@ def read_text(path: Path, shown: str) -> str:
 def parse(text: str, report: Report, passed_over: Callable[[str], bool]) -> dict[str, Section]:
     """The sections of an ini file by their names.
 
-    :param report: takes what is wrong with the syntax; what is right is still returned.
-    :param passed_over: says of a section's name that its content does not matter, its syntax included.
+    :param report: is called with mistakes in the syntax; the valid rest is returned.
+    :param passed_over: returns whether the section of a name is ignored, with mistakes in its syntax.
     """
     sections: dict[str, Section] = {}
     position = _Position()

@@ -195,7 +195,7 @@ class MessageExchange:
             page = await read_page(look, merge)
             while at_the_end(merge, page) and not queue.is_read_to_its_end(page.stable):
                 merge = onwards(merge, page)
-                in_time = await waiter.told(max(merge.lower, Position(page.stable)))
+                in_time = await waiter.arrival(max(merge.lower, Position(page.stable)))
                 if not in_time and self.waits.look_every is None:
                     break
                 if (self.store.cached(queue.application, queue.name) or queue).is_read_to_its_end(page.stable):

@@ -210,7 +210,7 @@ class Waiter(ArrivalWait):
         self._queue.remove(self)
         self._deadlines.remove(self)
 
-    def told(self, seen: Position) -> Deferred[bool]:
+    def arrival(self, seen: Position) -> Deferred[bool]:
         """Wait for an arrival; those since the last call count.
 
         :param seen: the place up to which the reader has looked.

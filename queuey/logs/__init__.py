@@ -46,7 +46,7 @@ _LEGACY: Final = "log_legacy"
 _TWISTED: Final = "twisted."
 
 _MOST_GATHERED: Final = 1000
-"""Access lines that are kept until the turn of the reactor ends, at the most."""
+"""Maximum number of access lines that are kept until the turn of the reactor ends."""
 
 
 @implementer(ILogObserver)
@@ -85,7 +85,7 @@ class LogObserver:
         return (self._lines, self._lines_lost)
 
     def set_level(self, level: str) -> None:
-        """From now on, write what is at that level or above; one of ``LEVELS``."""
+        """From now on, write events of this level and above; one of ``LEVELS``."""
         self.level = level
         lowest = LogLevel.levelWithName(level)
         self._hidden = frozenset(one for one in LogLevel.iterconstants() if one < lowest)
@@ -212,7 +212,7 @@ class LogObserver:
 
 
 def _is_chatter(event: Event) -> bool:
-    """Return whether an event is what Twisted says of itself in the ordinary course, such as which port it opens."""
+    """Return whether an event is one of Twisted's routine messages, such as the port that it opens."""
     namespace = event.get("log_namespace")
     return (
         event.get("log_level") is LogLevel.info

@@ -17,10 +17,10 @@ from queuey.errors import QueueyError
 Event = dict[str, Any]
 
 MAX_VALUE: Final = 1024
-"""Characters of one value of an access line; what is longer is cut, and its length written after it."""
+"""Maximum length of a value in an access line; a longer one is cut, and its length is added."""
 
 MAX_TEXT: Final = 8192
-"""Characters of the text of a line; what is longer is cut in the same way."""
+"""Maximum length of the text of a line; a longer one is cut in the same way."""
 
 MAX_TRACEBACK: Final = 65536
 """Characters of a traceback that are logged, from its end."""

@@ -114,7 +114,7 @@ class OperatorsRoot(Resource):
         if wanted is None:
             return True
         shown = bearer(request)
-        # Digests are compared, in a time that does not depend on them; what is shown cannot steer its own.
+        # Digests are compared in constant time; the sender of a token cannot choose its digest.
         return shown is not None and compare_digest(sha256(shown).digest(), wanted)
 
 

@@ -32,7 +32,7 @@ class Answers:
         self._cost = 0
 
     def is_time_to_pause(self) -> bool:
-        """Tell whether others are to have their turn before the next call; if so, begin to count again."""
+        """Return whether other work has to get a turn before the next call; if so, reset the count."""
         if self._cost < MAX_COST:
             return False
         self._cost = 0
@@ -46,7 +46,7 @@ class Answers:
         return faults.invalid_request(f"The answers to this batch have {MAX_ANSWERS} bytes; this call was not made.")
 
     def add(self, answer: dict[str, Any] | None) -> None:
-        """Take an answer; ``None`` is that to a notification. If errors have said much, others say less."""
+        """Add an answer; ``None`` for a notification. After many bytes of errors, further ones are shortened."""
         self._cost += 1
         if answer is None:
             return
@@ -60,7 +60,7 @@ class Answers:
         self._cost += len(text) // 1024
 
     def whole(self) -> bytes | None:
-        """All of them; ``None`` if there is none."""
+        """Return all answers; ``None`` if there are none."""
         return b"[%b]" % b",".join(self._texts) if self._texts else None
 
 

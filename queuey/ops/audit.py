@@ -67,7 +67,7 @@ def audit_logger(observer: Callable[[Event], None], clock: Callable[[], float]) 
 
 
 def _text(value: Any) -> str:
-    """Return what is no JSON as text: addresses of messages and places as they were given."""
+    """Return values that JSON does not have as text: addresses of messages, and places as they were given."""
     if isinstance(value, Address | Position):
         return f"{value.id.hex()}-{value.partition}"
     return str(value.value if isinstance(value, Enum) else value)

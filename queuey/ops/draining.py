@@ -10,7 +10,7 @@ def _nothing() -> None:
 
 
 class Draining:
-    """Begun and ended by operators; begun for good by a daemon that is about to stop.
+    """The drain: operators begin and end it; a daemon that is about to stop begins it permanently.
 
     :param seconds: the time in seconds, by a monotonic clock.
     :param begun: is called when an operator begins it.
@@ -44,7 +44,7 @@ class Draining:
             self._begun()
 
     def stop(self) -> None:
-        """Begin it for good."""
+        """Begin it permanently, because the daemon stops."""
         self.stopping = True
         self._changed()
 

@@ -16,7 +16,7 @@ METHOD_NOT_FOUND: Final = -32601
 INVALID_PARAMS: Final = -32602
 INTERNAL_ERROR: Final = -32603
 REFUSED: Final = -32000
-"""Of everything that has a word of ours, which says more."""
+"""The code of all errors that have a word of ours, which is more precise."""
 
 Members = Mapping[str, Any]
 
@@ -54,15 +54,15 @@ def invalid_request(text: str) -> Failed:
 
 
 def no_such_method(name: str) -> Failed:
-    """There is no such method; long names are not said again."""
+    """There is no such method; the text does not repeat long names."""
     shown = name if len(name) <= 60 else f"{name[:60]}..."
     return Failed(METHOD_NOT_FOUND, "no-such-method", f"There is no method {shown!a}; system.listMethods names them.")
 
 
 def invalid_params(wrong: Mapping[str, str], in_all: str = "") -> Failed:
-    """Parameters are wrong, each with what is wrong with it.
+    """Parameters are wrong; each with its mistake.
 
-    :param in_all: says how many there are, if these are not all.
+    :param in_all: a sentence with their number, if these are not all.
     """
     text = "; ".join(f"{name} {what}" for name, what in wrong.items()) + (f". {in_all}" if in_all else "")
     found = [{"parameter": name, "detail": what} for name, what in wrong.items()]

@@ -32,7 +32,7 @@ class Kind:
 
     :ivar type: of JSON, as signatures name it.
     :ivar allowed: in words.
-    :ivar read: makes a value of it, or raises ``ValueError`` with what is wrong.
+    :ivar read: converts it to a value; raises ``ValueError`` with the reason of a refusal.
     """
 
     type: str
@@ -45,7 +45,7 @@ class Parameter:
     """One parameter.
 
     :ivar needed: whether it is required; if it is not, ``null`` means that it is left out.
-    :ivar null: whether ``null`` has a meaning of its own.
+    :ivar null: whether ``null`` has a meaning.
     """
 
     name: str

@@ -85,7 +85,7 @@ def method(
     """Mark a coroutine function as a method, which is called with a :class:`Call` and the parameters that were given.
 
     :param returns: the type of JSON that it returns.
-    :param changes: whether what it does is written to the log.
+    :param changes: whether calls are written to the audit log.
     :param hidden: parameters that are not.
     """
     needed = sum(parameter.needed for parameter in parameters)
@@ -184,7 +184,7 @@ class RPC(JSONRPC):  # type: ignore[misc]
         return self.serve(request, MethodCaller(self._who(request)))
 
     def serve(self, request: Request, caller: MethodCaller) -> int:
-        """Answer a request; what was begun goes on though its client hangs up."""
+        """Answer a request; calls that have begun continue if the client hangs up."""
         answering = Deferred.fromCoroutine(self._answer(request, caller))
         answering.addErrback(request.processingFailed).addErrback(_said)
         return NOT_DONE_YET

@@ -57,7 +57,7 @@ class Options(UsageOptions):
 
     @property
     def overrides(self) -> Overrides:
-        """What is given in place of settings of the file."""
+        """Settings of the command line, which replace those of the file."""
         return Overrides(Path.cwd(), self.get("http"), self["data"], self["ops"], self["dashboard"])
 
     def parseArgs(self, *words: str) -> None:
@@ -72,7 +72,7 @@ class Options(UsageOptions):
 
 
 def makeService(options: Options) -> IService:
-    """Make the service, or say in one line each what is wrong with the settings and exit with status 1.
+    """Make the service; if the settings are invalid, print a line for each mistake and exit with status 1.
 
     :param options: as parsed by twistd.
     """
@@ -93,7 +93,7 @@ def makeService(options: Options) -> IService:
         # Timers use a monotonic clock. By the wall clock, an hour back would hold up every time limit, and an hour on
         # would end all of them.
         reactor.seconds = time.monotonic  # type: ignore[method-assign]
-        # Each process counts what it asks itself; what workers ask through this one is not counted twice.
+        # Each process counts its own calls, so calls of workers through this process are not counted twice.
         store = make_store(settings.storage, reactor, time.time, metered=False)
         traces = make_traces(settings.tracing, reactor)
     except ConfigurationError as error:

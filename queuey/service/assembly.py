@@ -77,7 +77,7 @@ class Assembly:
     :ivar sqs: makes the connections of the port that SQS has for itself.
     :ivar removals: removes messages that were deleted through SQS.
     :ivar traces: exports spans of requests, if that is asked for.
-    :ivar metrics: what is counted; empty if the settings switch it off.
+    :ivar metrics: all metrics; empty if the settings switch them off.
     :ivar let_go: drops counts of applications that do not exist any more.
     :ivar following: measure groups and queues for the metrics.
     :ivar statsd: sends the metrics to StatsD, if that is asked for.

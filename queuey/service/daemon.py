@@ -55,7 +55,7 @@ class QueueyService(Service):
         :param assembly: all parts, made from the settings.
         :param listeners: the listeners for clients.
         :param ops_listeners: the listeners for operators, which listen to the end.
-        :param place: where the log goes.
+        :param place: the destination of the log.
         :param starter: the process that starts the daemon.
         :param supervisor: the service manager.
         :param signals: those that this process handles.
@@ -106,7 +106,7 @@ class QueueyService(Service):
             self._refuse_start(error)
 
     def startService(self) -> None:
-        """Open the store, in the process that serves, and say what is served."""
+        """Open the store, in the process that serves, and log the addresses."""
         self._supervisor.status("opens the store")
         try:
             self._assembly.store.open()
@@ -166,7 +166,7 @@ class QueueyService(Service):
         )
 
     def _tell_workers(self) -> None:
-        """Let them know at once how the daemon stands."""
+        """Send the workers the state of the daemon at once."""
         if self._assembly.workers is not None:
             self._assembly.workers.look()
 
@@ -176,7 +176,7 @@ class QueueyService(Service):
             self._assembly.workers.reopen()
 
     def _wait_for_store(self) -> None:
-        """Say that the daemon serves once the store does and, if there are workers, one of them accepts.
+        """Report that the daemon serves, once the store does and, if there are workers, one of them accepts.
 
         A store that is elsewhere may be away for long, and others need not wait then.
         """
@@ -213,7 +213,7 @@ class QueueyService(Service):
             self._started("waits for its store")
 
     def _started(self, status: str) -> None:
-        """Tell the process that started the daemon that it has started."""
+        """Notify the process that started the daemon of the successful start."""
         self._starter.leave()
         if not self._stopping:
             self._standing = status
@@ -235,9 +235,9 @@ class QueueyService(Service):
 
     @deferred
     async def stopService(self) -> None:
-        """Say that this is the end, wait for ``drain_pause``, stop accepting, finish what is under way, commit, close.
+        """Stop: report it, wait for ``drain_pause``, stop accepting, finish requests under way, commit, close.
 
-        :return: fires when everything is closed; what is still under way after ``stop_timeout`` is cut off.
+        :return: fires when everything is closed; requests that are under way after ``stop_timeout`` are cut off.
         """
         self._assembly.draining.stop()
         self._tell_workers()
@@ -325,7 +325,7 @@ class QueueyService(Service):
         except ConfigurationError as error:
             _log.error("reload-refused", "settings stay as they were: {problems}", problems="; ".join(error.problems))
             return
-        except Exception as error:  # whatever the TLS library says of a file
+        except Exception as error:  # any error of the TLS library for a file
             _log.error("reload-refused", "settings stay as they were: certificate: {problem}", problem=str(error))
             return
         restart = config.needs_restart(in_force.settings, fresh)
@@ -351,7 +351,7 @@ class QueueyService(Service):
                 self._pausing.callback(None)
 
     def _warn(self) -> None:
-        """Log what is odd about the settings, and where operators are served."""
+        """Log the warnings about the settings, and the addresses for operators."""
         settings, ops = self._assembly.in_force.settings, self._ops_listeners.addresses()
         for warning in (*settings.warnings, *raise_file_limit(settings.server.max_connections)):
             _log.warn("settings", "{warning}", warning=warning)

@@ -17,7 +17,7 @@ def make_traces(settings: TracingSettings, reactor: Any) -> ITraces | None:
         return None
     from queuey.tracing.export import Export, Exporting
 
-    told = Exporting(
+    exporting = Exporting(
         endpoint=settings.endpoint,
         headers=settings.headers,
         service=settings.service_name,
@@ -26,4 +26,4 @@ def make_traces(settings: TracingSettings, reactor: Any) -> ITraces | None:
         timeout=settings.export_timeout,
         flush=settings.flush_timeout,
     )
-    return Export(told, reactor)
+    return Export(exporting, reactor)

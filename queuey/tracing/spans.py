@@ -40,7 +40,7 @@ Attributes = dict[str, str | int]
 
 
 class Spans:
-    """Makes spans of requests that have ended, so a request that is not traced costs nothing before."""
+    """Makes spans of requests after they have ended, so an untraced request has no cost."""
 
     def __init__(self, tracer: Tracer, now: Callable[[], int]) -> None:
         """

@@ -53,7 +53,7 @@ class Connection {
     signal?.addEventListener("abort", this.#abort, { once: true });
   }
 
-  /** Do something of the request; without a result within so many seconds, the request ends. */
+  /** Do one step of the request; if it takes longer than this number of seconds, the request ends. */
   async within(seconds, action) {
     let late = false;
     const timer = setTimer(() => {

@@ -1,6 +1,6 @@
 /** Bytes that come in pieces. */
 
-/** Join pieces of so many bytes together. */
+/** Join pieces; `size` is the number of bytes of all of them. */
 export function joined(pieces, size) {
   if (pieces.length === 1) return pieces[0];
   const found = new Uint8Array(size);

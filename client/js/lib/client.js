@@ -74,7 +74,7 @@ export class Client {
     return claimMany(this.#requests, groups, limit, options);
   }
 
-  /** A URL that lets others read many queues for so many seconds, by an EventSource too. */
+  /** Return a URL that lets others read many queues for this number of seconds, also with an EventSource. */
   async signedUrl(queues, seconds, { prefix, rate } = {}) {
     return signedUrlOfMany(this.#requests, new QueueChoice(this.#requests, queues, prefix), seconds, rate);
   }

@@ -15,7 +15,7 @@ export const CLOCK = {
   unixTime: () => Date.now() / 1000,
   /** A number from 0 to 1. */
   random: Math.random,
-  /** Wait for so many seconds; reject with the reason of `signal` if that is aborted. */
+  /** Wait for this number of seconds; reject with the reason of `signal` if that is aborted. */
   sleep(seconds, signal) {
     return new Promise((resolve, reject) => {
       if (signal?.aborted) return reject(signal.reason);
@@ -46,7 +46,7 @@ export class Condition {
     for (const wake of [...this.#waiting]) wake();
   }
 
-  /** Wait for the next change, but not longer than so many seconds; `null` is without a limit. */
+  /** Wait for the next change, but not longer than this number of seconds; `null` means no limit. */
   wait(seconds = null) {
     return new Promise((resolve) => {
       const timer = new AbortController();

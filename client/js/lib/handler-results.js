@@ -12,7 +12,7 @@ export class Verdict {
     Object.assign(this, { action, delay, reason });
   }
 
-  /** It is given again after so many seconds. */
+  /** The message is delivered again after this number of seconds. */
   static again(delay = 0) {
     // The server refuses a longer one, and with it what is settled in the same request.
     if (!(delay >= 0 && delay <= MAX_DELAY)) throw new TypeError(`a delay is 0 to ${MAX_DELAY} seconds, not ${delay}`);

@@ -93,7 +93,7 @@ function sourcesOf(groups, ack) {
   return sources;
 }
 
-/** A URL that lets others read many queues for so many seconds, also as an EventSource. */
+/** Return a URL that lets others read many queues for this number of seconds, also with an EventSource. */
 export async function signedUrlOfMany(requests, { queues, prefixes }, seconds, rate) {
   if (queues.length > MAX_NAMES_IN_QUERY)
     throw new TypeError(`${queues.length} names are more than the ${MAX_NAMES_IN_QUERY} of a URL`);

@@ -248,7 +248,7 @@ export class Queue {
     return resultOf(answer, (document) => document.schedules.map(scheduleInfo));
   }
 
-  /** A URL that lets others do some operations for so many seconds; `path` is `events` for that of an EventSource. */
+  /** Return a URL that allows some operations for this number of seconds; for an EventSource, `path` is `events`. */
   async signedUrl(operations, seconds, { rate, path = "messages" } = {}) {
     if (path !== "messages" && path !== "events") throw new TypeError(`path is messages or events, not ${path}`);
     const { application, credentials, endpoints, clock } = this.#requests;

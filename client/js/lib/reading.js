@@ -102,7 +102,7 @@ class Idle {
     this.#heard = this.#now();
   }
 
-  /** How long to wait: so many seconds, or less if the reader ends before. */
+  /** Return how long to wait: this number of seconds, or less if the reader ends before. */
   within(seconds) {
     if (this.#seconds === undefined) return seconds;
     return Math.max(0, Math.min(seconds, this.#seconds - (this.#now() - this.#heard)));
@@ -157,7 +157,7 @@ class Waits {
   #page = null;
   #atOnce = false;
 
-  /** @param read reads the page after a start, and waits so many seconds if it is empty. */
+  /** @param read reads the page after a start; if it is empty, waits for this number of seconds. */
   constructor(read, start, idle, clock, signal) {
     this.#read = read;
     this.#start = start;

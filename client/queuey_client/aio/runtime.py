@@ -21,7 +21,7 @@ class AsyncioWake:
         self._waiting.clear()
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait until it is notified, for so many seconds at the most."""
+        """Wait until it is notified, at most for this number of seconds."""
         loop = asyncio.get_running_loop()
         future: asyncio.Future[None] = loop.create_future()
         self._waiting.add(future)

@@ -62,7 +62,7 @@ class Wake(Protocol):
         """Wake all that wait."""
 
     def wait(self, seconds: float | None = None) -> Awaitable[None]:
-        """Wait until it is notified, for so many seconds at the most."""
+        """Wait until it is notified, at most for this number of seconds."""
 
 
 class Runtime(Protocol):

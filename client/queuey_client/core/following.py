@@ -70,7 +70,7 @@ class Idle:
         self._heard = self._clock()
 
     def within(self, seconds: float) -> float:
-        """Return how long to wait: so many seconds, or less if the reader ends before."""
+        """Return how long to wait: this number of seconds, or less if the reader ends before."""
         if self._seconds is None:
             return seconds
         return max(0.0, min(seconds, self._seconds - (self._clock() - self._heard)))
@@ -107,7 +107,7 @@ class Source(Protocol):
 class Waits:
     """Reads pages that wait for messages: for servers without live reads.
 
-    :param read: reads the page after a start, and waits so many seconds if it is empty.
+    :param read: reads the page after a start; if it is empty, waits for this number of seconds.
     """
 
     def __init__(

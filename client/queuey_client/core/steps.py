@@ -92,7 +92,7 @@ class Open:
 class Receive:
     """Wait for the next piece of the body of an opened answer.
 
-    The result is its bytes, ``b""`` at the end of the body, or ``None`` if nothing has come for so many seconds: then
+    The result is its bytes, ``b""`` at the end of the body, or ``None`` if no data came for these seconds: then
     it can only be closed. :class:`NoAnswer` is thrown into the generator if the connection breaks.
     """
 
@@ -102,7 +102,7 @@ class Receive:
 
 @dataclass(frozen=True)
 class Sleep:
-    """Do nothing for so many seconds."""
+    """Sleep for this number of seconds."""
 
     seconds: float
 

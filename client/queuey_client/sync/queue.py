@@ -99,7 +99,7 @@ class Queue:
                    writer.post(line)
 
         :param linger: seconds that a message waits for others, to be sent with them.
-        :param pending: messages that are not stored yet; with so many, ``post`` waits.
+        :param pending: maximum number of messages that are not stored yet; at this number ``post`` waits.
         :param on_error: is called, in the writer's own thread, with each message that is refused, and why. Without it,
             the first refusal is raised by the next call.
         """

@@ -27,7 +27,7 @@ class ReactorWake:
             each.callback(None)
 
     async def wait(self, seconds: float | None = None) -> None:
-        """Wait until it is notified, for so many seconds at the most."""
+        """Wait until it is notified, at most for this number of seconds."""
         deferred: Deferred[None] = Deferred()
         self._waiting.add(deferred)
         timer = None if seconds is None else self._reactor.callLater(seconds, self._time_is_over, deferred)

@@ -1,4 +1,4 @@
-"""One issuer: what has to be so for its tokens to be believed, and which user a token then is of."""
+"""One issuer: the checks of its tokens, and the principal of a valid token."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ _KINDS: Final[Mapping[str, tuple[str, str | None]]] = {
     "ES512": ("EC", "P-521"),
     "EdDSA": ("OKP", "Ed25519"),
 }
-"""The kind of key, and its curve, that each algorithm takes. All of them have a public half."""
+"""The kind of key, and its curve, for each algorithm. All algorithms have public keys."""
 
 Keys = Mapping[tuple[str | None, str], tuple[PyJWK, ...]]
 """Keys by their id and an algorithm."""
@@ -173,7 +173,7 @@ def _may_lead_to(issuer: str, place: str) -> bool:
 
 
 def usable_keys(source: Sequence[Any], algorithms: Collection[str]) -> Keys:
-    """The public keys of a list, for the algorithms that are believed; what else stands there is passed over."""
+    """Return the public keys of a list for the accepted algorithms; other entries are ignored."""
     found: defaultdict[tuple[str | None, str], list[PyJWK]] = defaultdict(list)
     for entry in source[:MAX_KEYS]:
         if not isinstance(entry, dict) or not _is_for_signatures(entry):

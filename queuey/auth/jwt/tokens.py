@@ -60,7 +60,7 @@ class Token:
 
 
 def refused(what: str) -> BadIdentity:
-    """Return the refusal of a token. It says what is wrong, without repeating any of the token's content."""
+    """Return the refusal of a token, with a reason that does not repeat any of the token's content."""
     return BadIdentity(f"The token {what}.")
 
 

@@ -26,7 +26,7 @@ _WORDS: Final = (
 
 
 def _tokens(text: str, base: Path) -> tuple[DashboardToken, ...]:
-    """Read tokens, one a line. What is wrong is said without the digest: lines end up in logs."""
+    """Read tokens, one a line. Errors do not repeat the digest, since they are logged."""
     found = each(filter(None, text.split("\n")), _token)
     if len(found) > _MAX_TOKENS:
         raise Mistake(f"there are {len(found)} tokens, more than {_MAX_TOKENS}")

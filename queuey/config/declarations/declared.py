@@ -23,7 +23,7 @@ RESTART: Final = "restart"
 """A change takes effect when the daemon is restarted."""
 
 HIDDEN: Final = "(not shown)"
-"""Stands for a secret where settings are shown."""
+"""Replaces a secret where settings are shown."""
 
 _KEY: Final = "key"
 
@@ -32,7 +32,7 @@ _KEY: Final = "key"
 class Key(Generic[T]):
     """One setting.
 
-    :ivar default: as text of the file; an empty value in a file stands for it.
+    :ivar default: the text of the default; an empty value in a file means the default.
     :ivar change: what a change of it needs.
     """
 
@@ -44,7 +44,7 @@ class Key(Generic[T]):
 
     @property
     def allowed(self) -> str:
-        """What it can be, in words."""
+        """The allowed values, in words."""
         return self.kind.allowed
 
     @property
@@ -86,7 +86,7 @@ def attributes(kind: type) -> Iterator[tuple[str, Key[Any]]]:
 
 
 def in_force(value: Any) -> Iterator[tuple[Key[Any], Any]]:
-    """Give the settings of a section and their values; of a part that has settings of its own, whether it is there."""
+    """Give the settings of a section and their values; for a part with settings of its own, whether it exists."""
     for attribute in attrs.fields(type(value)):
         key, inner = attribute.metadata.get(_KEY), getattr(value, attribute.name)
         has_own = attrs.has(type(inner)) and bool(keys_of(type(inner)))

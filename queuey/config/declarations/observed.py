@@ -23,7 +23,7 @@ _tracing: Final = partial(setting, "tracing", change=RESTART)
 
 @attrs.frozen
 class LoggingSettings:
-    """Where the log goes.
+    """The destination of the log.
 
     :ivar file: ``None`` is standard error.
     :ivar format: ``text`` or ``json``.

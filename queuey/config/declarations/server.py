@@ -52,7 +52,7 @@ class OpsSettings:
     :ivar hosts: names of this machine that requests may have as their Host, besides those of loopback.
     :ivar backups: the folder in which backups are made, or ``None``: none are.
     :ivar peek: whether operators may read messages.
-    :ivar socket: the endpoint that ``auto`` stands for: the socket in the folder of the data, or ``None``.
+    :ivar socket: the endpoint that ``auto`` means: the socket in the folder of the data, or ``None``.
     """
 
     named: tuple[str, ...] = setting(

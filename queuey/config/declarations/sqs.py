@@ -19,7 +19,7 @@ _SECTION: Final = "sqs"
 
 
 class Signatures(Enum):
-    """What is done with the signatures of clients of Amazon SQS."""
+    """How signatures of clients of Amazon SQS are handled."""
 
     CHECK = "check"
     IGNORE = "ignore"

@@ -66,7 +66,7 @@ TLS: Final[Kind[ClusterTLS | None]] = Kind(BOOLEAN.allowed, lambda found, base: 
 class CassandraStorage:
     """The store in a keyspace of a cluster. Times are in seconds.
 
-    :ivar hosts: nodes, with their ports where they are named.
+    :ivar hosts: nodes, with their ports if they are given.
     :ivar replication: copies of each row in each data centre, or by data centre; for a keyspace that is made.
     :ivar protocol: ``cql`` or ``thrift``.
     :ivar frontends: ``one``, or ``many`` serve from the keyspace.

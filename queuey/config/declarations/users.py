@@ -56,7 +56,7 @@ class IssuerSettings:
     :ivar issuer: its URL.
     :ivar audience: the audiences that its tokens may have.
     :ivar algorithms: the algorithms that may sign them.
-    :ivar principal: ``email`` or ``sub``: the claim of a token that says who the user is.
+    :ivar principal: ``email`` or ``sub``: the claim of a token that identifies the user.
     :ivar leeway: the tolerated difference between its clock and ours.
     :ivar timeout: the limit for fetching one of its documents.
     :ivar keys: how long its keys are used before they are fetched again.

@@ -13,7 +13,7 @@ from queuey.config.mistakes import Mistake, each, shown
 MAX_REPLICAS: Final = 100
 
 NodeAddress = tuple[str, int | None]
-"""A name or an address, and a port where one is named."""
+"""A name or an address, and a port if one is given."""
 
 Replication = int | tuple[tuple[str, int], ...]
 """Copies of each row: in each data centre, or by data centre."""

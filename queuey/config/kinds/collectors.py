@@ -28,7 +28,7 @@ def endpoint(text: str, base: Path) -> str:
 
 
 def headers(text: str, base: Path) -> tuple[tuple[str, str], ...]:
-    """Header fields, one a line. What is wrong is said without their values: lines end up in logs."""
+    """Header fields, one a line. Errors do not repeat their values, since they are logged."""
     found: dict[str, str] = {}
     for number, line in enumerate(filter(None, map(str.strip, text.splitlines())), 1):
         match = _FIELD.fullmatch(line)

@@ -273,7 +273,7 @@ _KINDS: Final[dict[str, dict[str, values.Read[str]]]] = {
     "systemd": {"domain": _word("INET", "INET6", "UNIX"), "name": _name, "index": _number("index", 0, 1000)},
 }
 _FIRST: Final = {"tcp": "port", "tcp6": "port", "ssl": "port", "unix": "address", "systemd": ""}
-"""The argument of each kind that stands first, without its name."""
+"""The first argument of each kind, which is given without its name."""
 
 _OTHER_WORDS: Final = {"tls": "ssl", "https": "ssl", "http": "tcp", "tcp4": "tcp"}
 """Names that other programs use for the kinds of endpoints."""

@@ -251,6 +251,6 @@ def lines(allowed: str, read: Read[Any], show: Callable[[Any], str] = str) -> Ki
 
 
 def lines_text(values: Any) -> str:
-    """Return values as lines of an ini file; one alone stands beside its key."""
+    """Return values as lines of an ini file; a single one is on the line of its key."""
     found = tuple(values)
     return found[0] if len(found) == 1 else "".join(f"\n    {value}" for value in found)

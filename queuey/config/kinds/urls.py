@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from queuey.config.mistakes import Mistake, shown
 
 MAX_URL: Final = 250
-"""Characters: with a subject it has to fit where principals stand."""
+"""Maximum length in characters: together with a subject it has to fit into a principal."""
 
 _CHARACTERS: Final = re.compile(r"[A-Za-z0-9!$%&'()*+./:;=?@\[\]_~-]+")
 

@@ -70,7 +70,7 @@ def _origin(text: str) -> str:
 
 
 def token(text: str, base: Path) -> bytes:
-    """The SHA-256 digest of a token, or one that is given. What is wrong is said without it: lines end up in logs."""
+    """Return the SHA-256 digest of a token, or the given digest. Errors do not repeat it, since they are logged."""
     match = _DIGEST.fullmatch(text)
     if match is not None:
         return bytes.fromhex(match[1])

@@ -139,7 +139,7 @@ def _digests(text: str, place: str, report: Report) -> set[bytes]:
 
 
 def _digest(key: str) -> bytes:
-    """The digest that a key is known by. What is wrong is said without the key, since lines end up in logs."""
+    """Return the digest of a key. Errors do not repeat the key, since they are logged."""
     match = _DIGEST.fullmatch(key)
     if match is not None:
         return bytes.fromhex(match[1])

@@ -44,7 +44,7 @@ def _without_gone(reader: Reader, gone: Mapping[str, str]) -> Reader:
 def server(reader: Reader, endpoint: str) -> ServerSettings:
     """The ``[server]`` section.
 
-    :param endpoint: listened on where the section names none.
+    :param endpoint: the default, if the section names none.
     """
     reader = _without_gone(reader, _GONE)
     reader.refuse_unknown(keys.names(keys.SERVER))
@@ -190,6 +190,6 @@ def metrics(reader: Reader) -> MetricsSettings:
 
 
 def refuse_lone_workers(server: ServerSettings, storage: Storage | None, report: Report) -> None:
-    """Each worker is a front end of its own to a cluster, which has to expect several."""
+    """Check that a cluster expects several front ends, as each worker is one."""
     if server.workers > 1 and isinstance(storage, CassandraStorage) and storage.frontends == "one":
         report.problem("[server] workers", "are several front ends of the cluster: they need frontends = many")

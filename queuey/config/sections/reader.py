@@ -42,7 +42,7 @@ _COMMENT: Final = re.compile(r"\s[#;]")
 
 @attrs.frozen
 class Reader:
-    """Reads the keys of one section, and reports what is wrong with them."""
+    """Reads the keys of one section, and reports mistakes in them."""
 
     name: str
     values: Mapping[str, str]

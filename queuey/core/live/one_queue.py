@@ -244,10 +244,10 @@ class _QueueWatch:
         self._join = join
         self._waiter = join()
 
-    def told(self, place: Any) -> Deferred[bool]:
+    def arrival(self, place: Any) -> Deferred[bool]:
         """See ``Watch``."""
         waiter, seen = self._waiter, place.position if isinstance(place, FreshPlace) else place
-        return waiter.told(seen).addCallback(self._heard, waiter)
+        return waiter.arrival(seen).addCallback(self._heard, waiter)
 
     def _heard(self, come: bool, waiter: Waiter) -> bool:
         """Begin the next wait if the time of this one is over."""

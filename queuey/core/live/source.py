@@ -68,7 +68,7 @@ class LivePage:
 class Watch(Protocol):
     """A wait for messages of a source."""
 
-    def told(self, place: Place) -> Deferred[bool]:
+    def arrival(self, place: Place) -> Deferred[bool]:
         """Wait for an arrival; those since the last call count.
 
         :param place: the place up to which the source was read.

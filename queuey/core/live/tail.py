@@ -145,7 +145,7 @@ class Tail:
             else:
                 self._look()
 
-        self._await(self._watch.told(self.place), heard)
+        self._await(self._watch.arrival(self.place), heard)
 
     def _failed(self, failure: Failure, watch: Watch) -> None:
         """Go on later if the store does not answer now; end the streams if there is no such source any more."""

@@ -19,7 +19,7 @@ MAX_VIEWS: Final = 16
 """Callers whose views of a choice are cached."""
 
 MAX_CHANGES: Final = 1000
-"""Changes of its queues that a choice keeps, for live reads that have not told of them yet."""
+"""Changes of its queues that a choice keeps, for live reads that have not sent them yet."""
 
 
 @attrs.frozen

@@ -41,16 +41,16 @@ _SHORTEST_LOOK: Final = 0.25
 class ManyPlace:
     """The place of a reader of many queues.
 
-    :ivar told: changes of the choice that were told.
+    :ivar reported: number of changes of the choice that were sent.
     :ivar sent: messages beyond the position that a reader of unstable messages was sent.
     """
 
     position: StorePosition
-    told: int
+    reported: int
     sent: frozenset[StorePosition] = frozenset()
 
     def __lt__(self, other: ManyPlace) -> bool:
-        return (self.position, self.told, len(self.sent)) < (other.position, other.told, len(other.sent))
+        return (self.position, self.reported, len(self.sent)) < (other.position, other.reported, len(other.sent))
 
 
 @attrs.frozen
@@ -117,7 +117,7 @@ class ManySource:
             raise Forbidden(_no_more(view.forbidden))
         if not reader.watch.knows:
             reader.check_number(chosen, place.position, view)
-        changed, changes = chosen.changed, chosen.changes_since(place.told)
+        changed, changes = chosen.changed, chosen.changes_since(place.reported)
         # What was sent beyond the stable place is read once more, so there must be room for other messages behind it.
         room = limit + len(place.sent)
         asked = ManyAsked(self._choice, place.position, resumed, room, max_bytes, fresh=self._fresh)
@@ -212,10 +212,10 @@ class _ManyWatch:
     def _join(self) -> ManyWaiter:
         return self._reader.watch.join(self._chosen, self._seconds, fresh=self._fresh)
 
-    def told(self, place: Any) -> Deferred[bool]:
+    def arrival(self, place: Any) -> Deferred[bool]:
         """See ``Watch``."""
         waiter = self._waiter
-        return waiter.told(place.position).addCallback(self._heard, waiter)
+        return waiter.arrival(place.position).addCallback(self._heard, waiter)
 
     def _heard(self, come: bool, waiter: ManyWaiter) -> bool:
         """Begin the next wait if the time of this one is over."""

@@ -155,7 +155,7 @@ class ManyReader:
                 return page
             place = page.position
             self.watch.check_room(chosen)
-            if not await waiter.told(place):
+            if not await waiter.arrival(place):
                 waiter = None  # one last read, so that the place is a current one
             if again is not None:
                 caller = await again()

@@ -23,7 +23,7 @@ class ManyWaiter(ArrivalWait):
         self.number = 0
         self.seen: StorePosition | None = None
 
-    def told(self, seen: StorePosition) -> Deferred[bool]:
+    def arrival(self, seen: StorePosition) -> Deferred[bool]:
         """Wait for an arrival; those since the last call count.
 
         :param seen: the place up to which the reader has read.

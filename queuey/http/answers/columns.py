@@ -45,7 +45,7 @@ class Times:
     seconds: Sequence[bytes]
     decimals: Sequence[bytes]
 
-    def told(self) -> list[bytes]:
+    def texts(self) -> list[bytes]:
         """Return the seconds as ``second_text`` does; a page has few different ones."""
         known = {second: second_text(int(second)).encode("ascii") for second in set(self.seconds)}
         return [known[second] for second in self.seconds]

@@ -178,7 +178,7 @@ class Direct:
         self.take = _drop
 
     def stop(self) -> None:
-        """Stop reading, for a while or finally."""
+        """Stop reading, temporarily or permanently."""
         if self._receiver is not None:
             self._receiver.remove(self)
 

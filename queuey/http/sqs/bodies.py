@@ -111,8 +111,8 @@ def message_id(id: MessageId) -> str:
 
 def _origin(headers: Mapping[str, Any], dead: bool) -> MessageId | None:
     """Return the id of the first original of a message that was redriven."""
-    told = headers.get("queuey-dead-letter") if dead else headers
-    text = told.get("origin" if dead else ORIGIN) if isinstance(told, dict) else None
+    origin = headers.get("queuey-dead-letter") if dead else headers
+    text = origin.get("origin" if dead else ORIGIN) if isinstance(origin, dict) else None
     try:
         return None if text is None else MessageId(bytes.fromhex(str(text).partition("-")[0]))
     except ValueError:

@@ -107,9 +107,9 @@ def with_context(headers: bytes | None, context: TraceContext, most: int) -> byt
     if not _members(own).keys().isdisjoint((PARENT, STATE)):
         return headers
     parent = {PARENT: context.parent}
-    for told in ({**parent, STATE: context.state}, parent) if context.state else (parent,):
+    for candidate in ({**parent, STATE: context.state}, parent) if context.state else (parent,):
         # What the sender wrote is not parsed, which may fail if it is nested more deeply than the stack allows now.
-        added = _compact(told).encode("ascii")
+        added = _compact(candidate).encode("ascii")
         joined = added if own == b"{}" else own[:-1] + b"," + added[1:]
         if len(joined) <= most:
             return joined

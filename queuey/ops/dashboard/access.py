@@ -1,4 +1,4 @@
-"""Access to the dashboard: its page for everyone who reaches it, and its calls for pages of its own with a token."""
+"""Access to the dashboard: everyone who reaches it gets the page; calls need a token and the page's own origin."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def _forbid(request: Request, text: str) -> bytes:
 
 
 def _is_same_origin(request: Request) -> bool:
-    """Return whether a browser says that a page of this very origin makes the request.
+    """Return whether the browser's header fields show that a page of this origin makes the request.
 
     Browsers send ``Sec-Fetch-Site`` with each request to loopback or by TLS, and ``Origin`` with each ``POST``; no page
     can set either.

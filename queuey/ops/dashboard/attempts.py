@@ -9,7 +9,7 @@ from typing import Final
 from queuey.model.applications.rates import Bucket, Rate
 
 ATTEMPTS: Final = Rate(20 / 60, 20)
-"""False tokens of one address: so many in a minute."""
+"""Maximum number of false tokens of one address in a minute."""
 
 _MAX_ADDRESSES: Final = 1000
 """Addresses that are remembered; the one that has been quiet for longest is forgotten first."""
@@ -42,7 +42,7 @@ class Attempts:
 
 
 def _network(address: str) -> str:
-    """Return what is counted as one address: of IPv6 the first half, since each machine has all of the second."""
+    """Return the address that is counted: of IPv6 the first half, since each machine can use all of the second."""
     try:
         found = ip_address(address)
     except ValueError:

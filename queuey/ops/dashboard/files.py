@@ -16,7 +16,7 @@ import attrs
 
 _PAGE: Final = "index.html"
 _ASSETS: Final = b"{assets}"
-"""Stands in the page for the path of the other files."""
+"""The placeholder in the page for the path of the other files."""
 
 _KINDS: Final = {
     "css": b"text/css; charset=utf-8",

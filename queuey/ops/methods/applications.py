@@ -117,9 +117,9 @@ class Keys(Methods):
 
 
 class _Said(Methods):
-    """A part of what is said of an application.
+    """Methods for a part of the members of an application.
 
-    :cvar limits: whether it is the limits.
+    :cvar limits: whether that part is the limits.
     """
 
     limits: bool

@@ -93,7 +93,7 @@ class HealthMethods(Methods):
     """``health.*``.
 
     :param live: the checks of being alive; ``ready``: those of being ready.
-    :param metrics: what is counted; empty if nothing is.
+    :param metrics: all metrics; empty if they are off.
     :param look: refreshes the metrics.
     :param facts: further facts: processes and the disk, as they are now.
     """

@@ -113,7 +113,7 @@ def redriving(
     before: Ticks | None,
     **more: Any,
 ) -> Redriving:
-    """Return what is to be redriven.
+    """Return the choice of dead letters.
 
     :param more: further fields of ``Redriving``.
     :raise Failed: it is not said by exactly one of ids, a time or a reason, or all.

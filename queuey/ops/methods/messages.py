@@ -150,7 +150,7 @@ def _text(body: bytes, *, cut: bool) -> str | None:
 
 
 def _headers(content: Content) -> dict[str, Any]:
-    """Return the headers of a message; what is not a plain value is shown as its JSON."""
+    """Return the headers of a message; values other than plain ones are shown as JSON."""
     try:
         found = json.loads(content.headers or b"{}")
         return {name: json.dumps(one) if isinstance(one, dict | list) else one for name, one in found.items()}

@@ -44,7 +44,7 @@ class Maintenance(Protocol):
     """Checks and copies a store that is a folder."""
 
     def check(self) -> Deferred[str]:
-        """Read all of it; fires with ``ok``, or what is wrong with it. Fails with ``Unavailable``."""
+        """Check the whole database; fires with ``ok``, or a description of the damage. Fails with ``Unavailable``."""
 
     def back_up(self, target: Path) -> Deferred[Any]:
         """Copy it into a new folder; fires with a :class:`Backup`. Fails with ``AlreadyThere``, ``Unavailable`` or

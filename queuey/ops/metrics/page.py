@@ -64,7 +64,7 @@ def wanted(request: Request) -> Format:
 
 
 def _is_no(parameter: bytes) -> bool:
-    """Whether a parameter says that a type is not wanted (RFC 9110, section 12.4.2)."""
+    """Return whether a parameter excludes a type: a weight of 0 (RFC 9110, section 12.4.2)."""
     name, _, weight = parameter.partition(b"=")
     return name == b"q" and weight.rstrip(b"0") in (b"", b"0.", b".")
 

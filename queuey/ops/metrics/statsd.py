@@ -21,7 +21,7 @@ from queuey.deferreds import TurnQueue, deferred
 from queuey.model.telemetry.counts import Gauge, Histogram, Labels, Metric
 
 MAX_BYTES: Final = 1400
-"""Bytes in one datagram at the most: what fits into a packet of Ethernet, with room for its heads."""
+"""Maximum size in bytes of a datagram: it fits into a packet of Ethernet."""
 
 _AT_ONCE: Final = 20
 """Datagrams that are made and sent before others are served."""
@@ -41,19 +41,19 @@ class Lines:
     def __init__(self, metrics: Sequence[Metric], prefix: str) -> None:
         self._metrics = metrics
         self._prefix = prefix
-        self._told: dict[str, float] = {}
+        self._sent: dict[str, float] = {}
 
     def make(self) -> Iterator[str]:
-        """Return the lines to send now; the caller has to send all of them."""
-        told: dict[str, float] = {}
+        """Return the lines to send now; the caller must send all of them."""
+        values: dict[str, float] = {}
         for name, value in self._counted():
-            told[name] = value
-            before = self._told.get(name, 0)
+            values[name] = value
+            before = self._sent.get(name, 0)
             # A counter that was dropped and begins again is below its last value.
             more = value - before if value >= before else value
             if more:
                 yield f"{name}:{_number(more)}|c"
-        self._told = told
+        self._sent = values
         for metric in self._metrics:
             if isinstance(metric, Gauge):
                 for labels, value in list(metric.read().items()):

@@ -21,7 +21,7 @@ from prometheus_client.utils import floatToGoString
 from queuey.model.telemetry.counts import Counter, Distribution, Gauge, Histogram, Labels, Metric
 
 PIECE: Final = 100
-"""Values of labels whose lines are made at once, at the most; a histogram has many lines for each."""
+"""Maximum number of label values whose lines are rendered at once; a histogram has many lines for each."""
 
 _END: Final = b"# EOF\n"
 

@@ -59,8 +59,8 @@ from queuey.interfaces import IAwsSignatures
 from queuey.service.parts.components import Components
 
 _UNCACHED: Final = (NO_STORE,)
-"""The header fields that keep an answer out of caches, unless its handler says otherwise. A request by a signed URL has
-no Authorization field, and a shared cache may store the answer to such a request if nothing forbids it."""
+"""Header fields that keep an answer out of caches, unless its handler sets others. A request by a signed URL has no
+Authorization field, so a shared cache could store its answer."""
 
 _BLOCK: Final = 4096
 """Random bytes that are fetched at once."""

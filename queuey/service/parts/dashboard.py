@@ -46,7 +46,7 @@ class DashboardServer:
     """The listener of the dashboard.
 
     :ivar site: its HTTP server.
-    :ivar listeners: where it listens, if it does.
+    :ivar listeners: its listeners, if there are any.
     """
 
     site: Site
@@ -61,7 +61,7 @@ class DashboardServer:
         self.listeners.listen(reactor, settings.listen, self.site)
 
     def announce(self) -> None:
-        """Log where the dashboard is served, if it is."""
+        """Log the address of the dashboard, if it is served."""
         if addresses := self.listeners.addresses():
             _log.info("dashboard", "the dashboard is served on {addresses}", addresses=", ".join(addresses))
 
@@ -79,7 +79,7 @@ def page_urls(settings: DashboardSettings, addresses: Sequence[str]) -> list[str
     found = []
     for description, address in zip(settings.listen, addresses, strict=False):
         if address.startswith("unix socket "):
-            # A proxy in front of it has the name, and does TLS: else browsers would not send what is needed.
+            # A proxy in front of it has the name and does TLS; browsers need both.
             found += [f"https://{host}/" for host in settings.hosts[:1]]
             continue
         host, _, port = address.rpartition(":")

@@ -35,7 +35,7 @@ def following(
 ) -> tuple[Following, QueueFollowing]:
     """Return the services that measure the groups and the queues that the settings in force name.
 
-    :param applications: fires with the names of all of them, in order.
+    :param applications: returns a Deferred that fires with the names of all applications, sorted.
     """
 
     def followed_groups() -> Followed[GroupPattern]:

@@ -15,7 +15,7 @@ class InForce:
     """The settings that every request reads.
 
     :ivar settings: all of them.
-    :ivar policies: the policy of each application; after each change another object, even if it says the same.
+    :ivar policies: the policy of each application; after each change another object, even if it is equal.
     :ivar digests: the application of each key's SHA-256 digest.
     """
 

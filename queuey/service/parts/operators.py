@@ -72,7 +72,7 @@ def operators_rpc(
 ) -> RPC:
     """The methods of operators, which the operators' port and the dashboard serve.
 
-    :param busy: the numbers of what is under way at the clients' server.
+    :param busy: returns the numbers of requests and connections of the clients' server.
     :param activity: how busy queues are, if that is counted.
     :param waiting: returns what waits and reads live, by application.
     :param more: further methods, by the part of their names before the dot.
@@ -162,9 +162,9 @@ def care(in_force: InForce, reactor: Any) -> Maintenance | None:
 
 
 def in_thread(reactor: Any, work: Callable[[], Any]) -> Deferred[Any]:
-    """Call a function in a thread of its own, which ends with the process: a stop does not wait for a copy.
+    """Call a function in a daemon thread: the end of the process does not wait for a copy.
 
-    :return: fires with what it returns, or fails with what it raises.
+    :return: fires with its result, or fails with its exception.
     """
     done: Deferred[Any] = Deferred()
 

@@ -1,4 +1,4 @@
-"""The end of a process: what is under way has limits, and the status says whether the daemon has served."""
+"""The end of a process: time limits for requests under way, and the exit status."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from queuey.errors import Unavailable
 
 
 async def ends_within(seconds: float, work: Deferred[Any], reactor: Any) -> bool:
-    """Wait for some work; whether it was done in so many seconds."""
+    """Wait for a Deferred; return whether it fired within this number of seconds."""
     try:
         await bounded(work, seconds, reactor, lambda: Unavailable("stop_timeout"))
     except Unavailable:

@@ -94,7 +94,7 @@ class Listeners:
     def listen(self, reactor: Any, descriptions: Sequence[str], factory: IProtocolFactory) -> None:
         """Listen on every endpoint, or on none.
 
-        :raise Unavailable: one of them cannot be listened on; the text says which and why.
+        :raise Unavailable: one of them cannot be listened on; the text has its name and the reason.
         """
         try:
             for description in descriptions:

@@ -79,7 +79,7 @@ def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
 def welcome(
     settings: Settings, addresses: list[str], operators: list[str], dashboard: str | None, place: LogPlace
 ) -> list[str]:
-    """Return lines that say where the daemon listens, who may use it, where its data are, what to try, and how to stop.
+    """Return lines with the addresses, the key, the place of the data, commands to try, and how to stop.
 
     :param addresses: of clients, at least one.
     :param operators: the addresses of the operators' port.
@@ -92,7 +92,7 @@ def welcome(
         "",
         f"Queuey serves its built-in development settings on {', '.join(addresses)}.",
         f"  application  {DEVELOPMENT_APPLICATION}",
-        f"  key          {DEVELOPMENT_KEY} (everybody knows it: for this machine only)",
+        f"  key          {DEVELOPMENT_KEY} (public: for this machine only)",
         f"  data         {data}",
         f"  operators    {', '.join(operators) or 'none'}",
         f"  log          {log}",

@@ -55,7 +55,7 @@ class Signals:
             self._run(number)
 
     def caught(self, number: int, frame: FrameType | None = None) -> None:
-        """Take a signal; the handler of all of them."""
+        """Handle a signal; the handler of all signals."""
         caught = signal.Signals(number)
         if self._actions is not None:
             self._run(caught)

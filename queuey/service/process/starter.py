@@ -1,4 +1,4 @@
-"""The process that starts the daemon: what it prints, how long it waits, and with which status it ends."""
+"""The process that starts the daemon: its output, how long it waits, and its exit status."""
 
 from __future__ import annotations
 
@@ -88,4 +88,4 @@ class Starter:
             os._exit(_INTERRUPTED)
         if words.startswith(_REFUSED):
             os._exit(1)
-        # An exception that has no line of ours ends here too: twistd prints what it knows of it.
+        # An exception without a message of ours ends here too: twistd prints it.

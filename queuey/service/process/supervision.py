@@ -19,7 +19,7 @@ from twisted.logger import Logger
 from queuey.logs import EventLog
 
 LONGEST: Final = 10.0
-"""Seconds between two beats at the most."""
+"""Maximum pause in seconds between two beats."""
 
 EXTENSION: Final = 3 * LONGEST
 """Seconds for which the manager is asked to wait longer, with each beat of a daemon that stops."""
@@ -110,9 +110,9 @@ class Supervisor:
     def _send(self) -> None:
         """Send what was not sent yet; a manager that is busy has no room for it, and gets it with the next beat."""
         try:
-            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as told:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as channel:
                 while self._unsent:
-                    told.sendto(self._unsent[0], self._address)
+                    channel.sendto(self._unsent[0], self._address)
                     self._unsent.popleft()
         except BlockingIOError:
             return

@@ -29,7 +29,7 @@ class Processes:
         self._pids = pids
         self._found: dict[Labels, Mapping[str, float]] = {}
         self._time = Counter("queuey_worker_cpu_seconds_total", "Processor time of a worker, in seconds.", _LABELS)
-        gauges = (Gauge(name, text, _LABELS, partial(self._read, told)) for name, text, told in _GAUGES)
+        gauges = (Gauge(name, text, _LABELS, partial(self._read, column)) for name, text, column in _GAUGES)
         self.metrics: tuple[Metric, ...] = (self._time, *gauges)
 
     def look(self) -> None:

@@ -373,7 +373,7 @@ def _command() -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Return the environment of this process, with the paths of its modules, and without what is meant for it alone."""
+    """Return the environment of this process with the paths of its modules, without variables meant for it alone."""
     kept = {name: value for name, value in os.environ.items() if name not in _ITS_OWN}
     return {**kept, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
 

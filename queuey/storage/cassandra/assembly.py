@@ -163,18 +163,18 @@ def bare_session(settings: CassandraStorage, reactor: Any) -> ICQLSession:
 
     :raise ConfigurationError: a package that it needs is not installed.
     """
-    told = session_settings(settings)
+    session = session_settings(settings)
     try:
         if settings.protocol == "thrift":
             from queuey.storage.cassandra.cluster.thrift.session import ThriftSession
 
-            return ThriftSession(told, min(CONNECTIONS, settings.in_flight), reactor)
+            return ThriftSession(session, min(CONNECTIONS, settings.in_flight), reactor)
         from queuey.storage.cassandra.cluster.cql.session import CQLSession
     except ImportError as error:
         extra = "thrift" if settings.protocol == "thrift" else "cassandra"
         text = f"[storage] backend: needs more to be installed ({error.name}): pip install queuey[{extra}]"
         raise ConfigurationError((text,)) from None
-    return CQLSession(told, reactor, lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call))
+    return CQLSession(session, reactor, lambda call: deferToThreadPool(reactor, reactor.getThreadPool(), call))
 
 
 def session_settings(settings: CassandraStorage) -> SessionSettings:

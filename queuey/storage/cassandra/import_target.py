@@ -43,7 +43,7 @@ _APART: Final = 1.0
 """Seconds by which clocks of front ends may differ, or more."""
 
 _AHEAD: Final = 60.0
-"""Seconds that the clock is waited for at the most."""
+"""Maximum time in seconds to wait for the clock."""
 
 _INCARNATION_BYTES: Final = 16
 """Bytes in the key of an answer that say of which incarnation of a queue it is."""
@@ -211,7 +211,7 @@ class CassandraImportTarget:
 
     @deferred
     async def state_keys(self, rest: str | None, limit: int) -> ExportPage[tuple[str, str]]:
-        """See IExportSource; what is left of removed states has no value."""
+        """See IExportSource; the remains of removed states have no value."""
         rows = await self._tables.states(int(rest or _FIRST), limit)
         found = tuple(
             (name_of(key), version)

@@ -55,7 +55,7 @@ _GETS_READY: Final = "Cassandra answers, and this front end gets ready"
 class Parts:
     """The parts of the store.
 
-    :ivar metrics: what is counted of all these.
+    :ivar metrics: the metrics of all these.
     """
 
     session: ICQLSession

@@ -93,7 +93,7 @@ class FakeWatch:
         self._come = True
         self._fire()
 
-    def told(self, place: Place) -> Deferred[bool]:
+    def arrival(self, place: Place) -> Deferred[bool]:
         waiting = self._waiting = Deferred()
         self._fire()
         return waiting

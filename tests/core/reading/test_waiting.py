@@ -82,7 +82,7 @@ class WaitsCase(SynchronousTestCase):
             waiter.__exit__(None, None, None)
             return result
 
-        told: Deferred[bool] = waiter.told(seen)
+        told: Deferred[bool] = waiter.arrival(seen)
         told.addBoth(leave)
         return told
 
@@ -143,7 +143,7 @@ class DeadlineTests(WaitsCase):
         self.waits.wake(OTHER)
         self.clock.advance(0)
         for waiter in (quiet, told):
-            self.assertIs(self.successResultOf(waiter.told(OLDEST)), False)
+            self.assertIs(self.successResultOf(waiter.arrival(OLDEST)), False)
 
     def test_those_that_leave_leave_nothing(self) -> None:
         """However many come and go while one waits on."""
@@ -255,7 +255,7 @@ class WakingTests(WaitsCase):
 
     def test_what_only_those_see_who_want_what_is_fresh(self) -> None:
         settled, fresh = self.join(), self.join(2, fresh=True)
-        told = [settled.told(OLDEST), fresh.told(OLDEST)]
+        told = [settled.arrival(OLDEST), fresh.arrival(OLDEST)]
         for queue in (QUEUE, 2):
             self.waits.wake(queue, only_fresh=True)
         self.clock.advance(0)
@@ -321,8 +321,8 @@ class WakingTests(WaitsCase):
         waiter = self.join()
         self.waits.wake(QUEUE, [new()])
         self.clock.advance(0)
-        self.assertIs(self.successResultOf(waiter.told(OLDEST)), True)
-        again = waiter.told(OLDEST)
+        self.assertIs(self.successResultOf(waiter.arrival(OLDEST)), True)
+        again = waiter.arrival(OLDEST)
         self.assertNoResult(again)
         self.waits.wake(QUEUE, [new()])
         self.clock.advance(0)
@@ -358,11 +358,11 @@ class WakingTests(WaitsCase):
     def test_a_wait_that_was_cancelled_is_over_alone(self) -> None:
         """Its reader may wait once more, and hears what came in between."""
         waiter = self.join()
-        first = waiter.told(OLDEST)
+        first = waiter.arrival(OLDEST)
         self.give_up(first)
         self.waits.wake(QUEUE)
         self.clock.advance(0)
-        self.assertIs(self.successResultOf(waiter.told(OLDEST)), True)
+        self.assertIs(self.successResultOf(waiter.arrival(OLDEST)), True)
 
     def test_left_by_an_error(self) -> None:
         def fall() -> None:

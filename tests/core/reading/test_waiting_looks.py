@@ -57,7 +57,7 @@ class LookingTests(WaitsCase):
         """Then they look for themselves, and it does not look before somebody waits again."""
         waiting = [self.wait(partitions=(number,)) for number in (1, 2)]
         waiter = self.join()
-        third = waiter.told(OLDEST)
+        third = waiter.arrival(OLDEST)
         self.answer = lambda: succeed(something(5))
         self.clock.advance(1)
         self.clock.advance(0)
@@ -66,7 +66,7 @@ class LookingTests(WaitsCase):
         self.clock.pump([1.0] * 3)
         self.assertEqual(len(self.looks), 1)
         self.answer = lambda: succeed(nothing(9))
-        waiter.told(position(9))
+        waiter.arrival(position(9))
         self.clock.advance(1)
         self.assertEqual([look.lower for look in self.looks], [OLDEST, position(9)])
 

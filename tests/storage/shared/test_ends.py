@@ -80,7 +80,7 @@ class OwnerEndsTests(SeveralCase):
         async def read() -> None:
             with waits.join(self.queue.incarnation, asked.partitions, WAIT, look, fresh=False) as waiter:
                 page = self.successResultOf(look(asked))
-                await waiter.told(max(asked.lower, Position(page.stable)))
+                await waiter.arrival(max(asked.lower, Position(page.stable)))
                 await look(asked)
 
         reading = Deferred.fromCoroutine(read())

@@ -67,13 +67,13 @@ class V2Settlements:
         outcomes = await self.groups.settle(queue, found, asked) if asked else ()
         if request.traced is not UNTRACED:
             request.traced.settled(len(asked))
-        told = outcomes_json(asked, outcomes)
+        answer = outcomes_json(asked, outcomes)
         if not _FAILED.isdisjoint(outcomes):
             failed = sum([outcome in _FAILED for outcome in outcomes])
             text = f"Of {len(outcomes)} receipts {failed} changed nothing: outcomes says which, and why."
             applied = applied_by(outcomes)
-            raise Problem("stale-receipts", text, applied=applied, members={"outcomes": json.loads(told)})
-        request.answer(200, HEAD, f'{{"outcomes":{told}}}\n'.encode("ascii"))
+            raise Problem("stale-receipts", text, applied=applied, members={"outcomes": json.loads(answer)})
+        request.answer(200, HEAD, f'{{"outcomes":{answer}}}\n'.encode("ascii"))
 
 
 def outcomes_json(asked: Sequence[Settling], outcomes: Sequence[Outcome]) -> str:

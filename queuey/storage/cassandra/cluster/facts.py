@@ -26,9 +26,9 @@ class Facts:
 
     :ivar release: such as ``5.0.8``.
     :ivar replicas: of each row, in all data centres together.
-    :ivar syncs: how the commit logs of the nodes that were asked are synced; empty if they do not tell.
-    :ivar batch_bytes: the limit of one batch on every node; ``None`` if they do not tell.
-    :ivar mutation_bytes: the limit of what goes to one partition; ``None`` if they do not tell.
+    :ivar syncs: how the nodes that were asked sync their commit logs; empty if they do not show it.
+    :ivar batch_bytes: the limit of one batch on every node; ``None`` if they do not show it.
+    :ivar mutation_bytes: the limit of what goes to one partition; ``None`` if they do not show it.
     :ivar far_expiry: whether data may expire after January 2038.
     """
 
@@ -81,7 +81,7 @@ async def find_out(session: ICQLSession, release: str, keyspace: str) -> Facts:
 
 
 async def _settings(session: ICQLSession, node: Any) -> Any:
-    """Read the settings of a node; empty if it is too old to tell, or went away."""
+    """Read the settings of a node; empty if it is too old to show them, or is not reachable."""
     try:
         return await session.execute_on(node, _SETTINGS, ())
     except (StatementRefused, Unavailable):

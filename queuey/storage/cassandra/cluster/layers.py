@@ -230,7 +230,7 @@ class Bounded(Layer):
     def _ended(self, result: T, size: int) -> T:
         self._count -= 1
         self._size -= size
-        # What fails at once comes back here from within the loop, which goes on with the next one then.
+        # A call that fails at once returns here inside of the loop, which then continues with the next one.
         if not self._draining:
             self._draining = True
             try:

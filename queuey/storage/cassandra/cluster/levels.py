@@ -23,7 +23,7 @@ _SEVERAL: Final = {
 
 @attrs.frozen
 class Levels:
-    """The levels of a cluster. What is written to every centre is read in one's own, so no centre waits for another.
+    """The levels of a cluster. Writes to all data centres are read in the local one, so no centre waits for another.
 
     :ivar multi_dc: whether the cluster spans several data centres.
     """

@@ -36,7 +36,7 @@ class _Gathering(Generic[T]):
         self.done: Deferred[None] = Deferred(lambda _: self.cancel())
 
     def start(self) -> None:
-        """Begin as many as may run; the loop, and not the callbacks, goes on, lest a long list nests them."""
+        """Start as many as may run. A loop starts them, and not the callbacks, which would nest in a long list."""
         if self._starting:
             return
         self._starting = True

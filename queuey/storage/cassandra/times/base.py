@@ -39,7 +39,7 @@ class TimesBase:
     :param timer: whose timers it uses.
     :ivar pace: of everything that the front end does by itself.
     :ivar tenure: see Times.
-    :ivar metrics: what is counted of all this.
+    :ivar metrics: the metrics of all this.
     """
 
     def __init__(
@@ -131,11 +131,11 @@ class TimesBase:
             self._ready.errback(Unavailable(self._front.why))
 
     def parts(self) -> Sequence[Coroutine[Deferred[Any], Any, None]]:
-        """Work that goes on until the pace is stopped; it must not raise."""
+        """The periodic work, until the pace is stopped; it must not raise."""
         raise NotImplementedError
 
     async def leave(self) -> None:
-        """Tell the cluster that we are gone; must not raise."""
+        """Tell the cluster that this front end has left; must not raise."""
         raise NotImplementedError
 
     def be_ready(self) -> None:

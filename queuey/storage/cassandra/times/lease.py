@@ -54,7 +54,7 @@ class LeaseTable:
         )
 
     async def read(self) -> LeaseRow | None:
-        """The lease as it stands; what is under way is decided before that."""
+        """Read the stored lease, after deciding transactions under way."""
         rows = await self._pace.within(self._session.execute(self._select, (KEY,), Level.SERIAL), READ_LIMIT)
         if not rows:
             return None
@@ -65,7 +65,7 @@ class LeaseTable:
         """Send a change.
 
         :return: ``None`` if it was applied; else the owner and the number that are stored, if there are any.
-        :raise Unavailable: with what is known of it.
+        :raise Unavailable: with the known outcome.
         """
         verdict = await self._pace.within(self._session.transact(*self._bound(beat)), WRITE_LIMIT)
         return None if verdict.applied else (verdict.found.get("owner"), verdict.found.get("beat"))
@@ -256,7 +256,7 @@ class LeaseHolder(TimesBase):
         return max(AGAIN, boot + self._terms.beat - self._clock.read()[0]) if standing is LeaseState.OURS else -1
 
     async def _ask(self, beat: Beat) -> LeaseState:
-        """Send a change, and find out what is stored then.
+        """Send a change, and find out what is stored afterwards.
 
         :raise Unavailable: that could not be found out.
         """

@@ -22,7 +22,7 @@ class Times(Protocol):
 
         :param slow: whether it waits for every data centre, and has a limit of its own.
         :param weak: whether it goes to a weak queue, whose readers are promised less.
-        :raise Unavailable: this front end may not stamp now (no lease, or its clock is wrong); the text says why.
+        :raise Unavailable: this front end may not stamp now (no lease, or its clock is wrong); the text has the reason.
         """
 
     def landed(self, flight: Flight) -> None:

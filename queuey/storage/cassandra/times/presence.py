@@ -22,7 +22,7 @@ class Identity:
     """The identity of a front end, for other front ends and for operators.
 
     :ivar id: unique to this process.
-    :ivar host: where it runs, in words for an operator.
+    :ivar host: the host on which it runs, as operators know it.
     """
 
     id: UUID
@@ -31,7 +31,7 @@ class Identity:
 
 @attrs.frozen
 class Peer:
-    """Another front end, as its row tells.
+    """Another front end, as its row shows it.
 
     :ivar clock: what its own clock showed when it wrote the row.
     """

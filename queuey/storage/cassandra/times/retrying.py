@@ -31,7 +31,7 @@ class Pace:
         self.stopped = False
 
     def sleep(self, seconds: float) -> Deferred[None]:
-        """Fires after so many seconds, or when ``stop`` is called."""
+        """Return a Deferred that fires after this number of seconds, or when ``stop`` is called."""
         if self.stopped:
             return succeed(None)
         done: Deferred[None] = Deferred()
@@ -59,7 +59,7 @@ class Pace:
 
 
 class Trouble:
-    """Says what goes wrong again and again once, and once that it is over."""
+    """Logs the first of repeated failures, and the first success after them."""
 
     _log = EventLog(Logger(namespace="queuey.storage"))
 

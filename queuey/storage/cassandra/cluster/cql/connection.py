@@ -70,7 +70,7 @@ class Timer:
 
 
 class Timers:
-    """The timers of all requests, with one of the reactor's for all of them; may be used from any thread."""
+    """The timers of all requests, driven by a single timer of the reactor; may be used from any thread."""
 
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
@@ -82,7 +82,7 @@ class Timers:
         self._call: Any = None
 
     def add(self, seconds: float, callback: Callable[[], object]) -> Timer:
-        """Call something back in so many seconds."""
+        """Call something back after this number of seconds."""
         timer = Timer(self._reactor.seconds() + (0.0 if self._over else seconds), callback)
         self._fresh.append(timer)
         if not self._ticking:
@@ -91,7 +91,7 @@ class Timers:
         return timer
 
     def stop(self) -> None:
-        """Call back all of them, for their time is over; in the reactor's thread.
+        """Call all of them back as if their time were over; call this in the reactor's thread.
 
         The driver drops what it wanted to try again while it shuts down. A thread may wait for that, and it would
         wait for ever.
@@ -157,7 +157,7 @@ class Loop:
         return plain if self._tls is None else wrapClientTLS(self._tls(host), plain)
 
     def end(self, limit: float) -> Deferred[None]:
-        """Wait until no connection is left, and break off those that are left after so many seconds."""
+        """Wait until all connections have ended, and abort those that are left after this number of seconds."""
         self.timers.stop()
         ended: Deferred[None] = Deferred()
         if not self.open:

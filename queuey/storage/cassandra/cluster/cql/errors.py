@@ -35,7 +35,7 @@ Decision = tuple[int, Any]
 
 
 class Attempts(RetryPolicy):  # type: ignore[misc]
-    """Decides whether one request is tried again at once, on which node, and remembers what is not certain.
+    """Decides whether and on which node one request is retried at once, and remembers whether its outcome is unknown.
 
     The driver's own policy sends a write again to the next node whatever it is. One of these serves one request. It
     names no level for a further attempt: that in an error is the level of the step that failed, such as ONE of the log
@@ -86,7 +86,7 @@ class Attempts(RetryPolicy):  # type: ignore[misc]
         received_responses: int,
         retry_num: int,
     ) -> Decision:
-        """Try once more, if a second time changes nothing."""
+        """Retry, if repeating the request has no further effect."""
         self.unsure = self.unsure or self.kind is not Kind.READ
         return (self.RETRY, None) if self._repeatable and retry_num == 0 else (self.RETHROW, None)
 
@@ -118,7 +118,7 @@ def surely_not(error: BaseException, kind: Kind, logged: bool) -> bool:
         # Refused on arrival, or for too many hints before a mutation is sent. What consists of several steps may have
         # done the first ones: the log of a batch, the agreement of a transaction.
         return kind is Kind.WRITE and not logged
-    # NoHostAvailable says only that there was no further node to ask; what was sent before is in Attempts.
+    # NoHostAvailable means only that no node is left to ask; Attempts knows what was sent before.
     return isinstance(
         error,
         NoHostAvailable
@@ -184,7 +184,7 @@ def _refusal(where: str, cause: BaseException, tls: tuple[type[BaseException], .
     if isinstance(cause, LoginRefused):
         if "requires authentication" in text:
             return f"Cassandra at {where} asks for a username and a password, and none are set."
-        # A node that cannot ask the others for the passwords says so, and may know better soon.
+        # A node that cannot read the passwords from other nodes reports this; it may be able to soon.
         return None if "Unable to perform" in text else f"Cassandra at {where} refuses this username and password."
     if isinstance(cause, tls):
         return f"Cassandra at {where} and we do not come to terms over TLS: {_said(cause)}"

@@ -96,7 +96,7 @@ class PendingCall:
         self.deferred.callback(() if result is None else result)
 
     def _end(self) -> None:
-        """The driver has finished with it; it says so twice if a connection ends when the time is over."""
+        """The driver has finished the call. It calls this twice if a connection ends just when the time is over."""
         if not self.ended:
             self.ended = True
             self._under_way.sent -= 1

@@ -56,7 +56,7 @@ GRACE: Final = 1.0
 """Seconds that connections may take to end in good order."""
 
 Run = Callable[[Callable[[], Any]], Deferred[Any]]
-"""Calls something in a thread, and fires with what it returns."""
+"""Calls a function in a thread; fires with its result."""
 
 
 @implementer(ICQLSession)

@@ -70,7 +70,7 @@ api: Final[Any] = thriftpy2.load_fp(StringIO(_DEFINITION), "queuey_cassandra_thr
 """The types of the definition."""
 
 UNREACHABLE: Final = "UNREACHABLE"
-"""Stands for a version of the schema, of nodes that do not tell theirs."""
+"""The version of the schema of nodes that do not show theirs."""
 
 _SPREAD: Final = "system_traces"
 """A keyspace that every cluster has, and that is on all of its nodes."""
@@ -116,7 +116,7 @@ def ring() -> ThriftCall:
 
 
 def execute(text: str, level: Level) -> ThriftCall:
-    """Execute a statement as it stands; fires with a ``CqlResult``."""
+    """Execute a statement without values; fires with a ``CqlResult``."""
     arguments = {"query": text.encode(), "compression": _UNCOMPRESSED, "consistency": _level(level)}
     return ThriftCall("execute_cql3_query", arguments)
 

@@ -62,7 +62,7 @@ class Dialler:
         return result
 
     def stop(self) -> Deferred[None]:
-        """Give up what is under way, and end all connections.
+        """Abort calls under way, and end all connections.
 
         :return: fires once there is none.
         """

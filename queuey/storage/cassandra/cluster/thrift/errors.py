@@ -64,7 +64,7 @@ def surely_not_applied(error: BaseException, kind: Kind) -> bool:
         return not error.sent
     if isinstance(error, api.UnavailableException):
         # Replicas are counted before anything is sent. But a transaction that was accepted may find too few to commit
-        # it, and will be applied; Thrift does not tell that apart.
+        # it, and will be applied; errors of Thrift do not distinguish that.
         return kind is not Kind.TRANSACTION
     return isinstance(error, api.InvalidRequestException | api.AuthorizationException | api.AuthenticationException)
 

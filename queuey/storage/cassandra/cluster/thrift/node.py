@@ -20,14 +20,14 @@ PREPARED: Final = 1000
 """Statements whose numbers are kept for each node; the oldest ones make room."""
 
 _LONGEST: Final = 4.0
-"""Seconds between two attempts to reach a node at the most."""
+"""Maximum pause in seconds between two attempts to reach a node."""
 
 _LASTED: Final = 5.0
 """Seconds after which a connection was no failure, when it ends."""
 
 
 def delay(failures: int) -> float:
-    """Seconds until the next attempt to reach a node, after so many that failed one after another."""
+    """Return the pause in seconds before the next attempt to reach a node, after this number of failures in a row."""
     return growing(0.1, failures, _LONGEST)
 
 

@@ -96,7 +96,7 @@ class Pool:
         self._every("heartbeat", self._settings.heartbeat, self._beat)
 
     def close(self) -> Deferred[None]:
-        """End everything; what is pending fails at once.
+        """End everything; pending calls fail at once.
 
         :return: fires once no connection is left.
         """

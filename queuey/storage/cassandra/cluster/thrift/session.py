@@ -175,7 +175,7 @@ class ThriftSession:
         return self._begin(request, self._rows_on(request, node, _prepared(statement.text, values, Level.ONE)))
 
     def transact(self, statement: Statement, values: Sequence[Any]) -> Deferred[TransactionResult]:
-        """See ICQLSession; what it is agreed at, SERIAL, goes without saying in Thrift."""
+        """See ICQLSession; over Thrift the level is always SERIAL."""
         request = self._request(Kind.TRANSACTION, False)
         return self._begin(request, self._transact(request, _prepared(statement.text, values, Level.QUORUM)))
 
@@ -266,7 +266,7 @@ class ThriftSession:
         except CancelledError:
             raise
         except Exception:
-            # Another connection will tell.
+            # Another connection will find out.
             return False
         return len([version for version in versions if version != UNREACHABLE]) == 1
 
@@ -297,7 +297,7 @@ class ThriftSession:
 
 
 def _plain(text: str, level: Level) -> Work[Any]:
-    """Execute a text as it stands."""
+    """Execute a text without values."""
 
     async def work(request: _Request, node: ThriftNode, wire: Wire, seconds: float) -> Any:
         request.sent = True

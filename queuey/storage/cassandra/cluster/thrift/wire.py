@@ -21,7 +21,7 @@ _NUMBERS: Final = 1 << 31
 class Lost(Exception):
     """There is no answer, and there will be none.
 
-    :ivar sent: whether the call had been sent, so that a node may have done what it asked for.
+    :ivar sent: whether the call had been sent, so that a node may have executed it.
     :ivar cause: what the connection ended with, if it did.
     """
 
@@ -110,7 +110,7 @@ class Wire(Int32StringReceiver):
         return answer
 
     def end(self) -> None:
-        """Break the connection off; what is due fails at once."""
+        """Abort the connection; pending calls fail at once."""
         self._end(Lost("the connection was closed", True))
 
     # What the transport says
