@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from functools import wraps
 from typing import Any
+
+from tests import runs_in
 
 
 def again(module: str, cases: Mapping[str, type[Any]], suites: Iterable[type[Any]], **named: type[Any]) -> None:
@@ -25,6 +28,23 @@ def again(module: str, cases: Mapping[str, type[Any]], suites: Iterable[type[Any
             if full in space:
                 raise ValueError(f"{module} has a {full} already")
             space[full] = type(full, (case, suite), {"__module__": module, "__doc__": suite.__doc__})
+
+
+def leave_to_long(module: str, case: str, name: str) -> None:
+    """Mark an inherited test for ``make test-long``, in one class of a module alone.
+
+    :param module: ``__name__`` of the module.
+    :param case: the class.
+    """
+    found = vars(sys.modules[module])[case]
+    test = getattr(found, name)
+
+    @runs_in("test-long")
+    @wraps(test)
+    def later(self: Any) -> object:
+        return test(self)
+
+    setattr(found, name, later)
 
 
 def _name(suite: type[Any]) -> str:

@@ -79,5 +79,6 @@ class Handler(BaseHTTPRequestHandler):
 jobs.ensure()
 results.ensure(ttl=86400)
 threading.Thread(target=collect, daemon=True).start()
+server = ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 print(f"serving on http://127.0.0.1:{PORT}", flush=True)
-ThreadingHTTPServer(("127.0.0.1", PORT), Handler).serve_forever()
+server.serve_forever()

@@ -29,7 +29,7 @@ from tests.http.responses import Response
 from tests.http.wire_support import Client, Connection, encode_request
 
 LONG = bool(os.environ.get("QUEUEY_LONG"))
-EXAMPLES = 100
+EXAMPLES = 50
 """Of a quick run; a long one tries thirty times as many."""
 
 KNOWN = frozenset({200, 201, 204, 400, 401, 403, 404, 405, 408, 413, 414, 431, 507})
@@ -41,7 +41,7 @@ OWNER = {"Authorization": f"Application {KEY}"}
 def bounded(examples: int) -> settings:
     """How much is tried."""
     return settings(
-        max_examples=examples * 30 if LONG else examples,
+        max_examples=examples * 60 if LONG else examples,
         deadline=None,
         suppress_health_check=list(HealthCheck),
         stateful_step_count=30,

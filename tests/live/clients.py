@@ -15,7 +15,7 @@ KEY = "f25bfb8fe200475c8a0532a9cbe7651e"
 """The key that :mod:`tests.live.running` puts into its settings."""
 
 HEADERS = {"Authorization": f"Application {KEY}"}
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, Any]:

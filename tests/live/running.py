@@ -55,7 +55,7 @@ def write_settings(folder: Path, port: int, workers: int = WORKERS) -> Path:
 def answers(url: str) -> bool:
     """Whether a GET of this is answered 200 now."""
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return bool(answer.status == 200)
     except (urllib.error.URLError, OSError):
         return False

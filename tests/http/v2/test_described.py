@@ -10,11 +10,12 @@ from urllib.parse import quote
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests import tried
 from tests.http.api_support import OWNER
 from tests.http.described import inlined, operations
 from tests.http.group_support import GroupTestCase
 
-EXAMPLES = 10
+EXAMPLES = tried(5, 100)
 """Values of each parameter."""
 
 UNSAYABLE: dict[str, Callable[[str], bool]] = {

@@ -17,6 +17,7 @@ from urllib.parse import urlencode
 from queuey.model.applications.application import digest_of, key_id
 from queuey.model.applications.signing import Grant, sign
 from queuey.model.queues.choice import choice_of
+from tests import runs_in
 from tests.live.browser.driver import browsing, needed_chromium, result, serving
 from tests.live.client.test_javascript import client_files
 from tests.live.clients import KEY, ask, make_queue
@@ -114,8 +115,9 @@ class EventSourceTests(LiveTestCase):
         """It shows a thousand messages, none missing and none twice, though the daemon is killed and stopped."""
         self.check(PAGE % shown(), lambda: self.signed("/queues/page", "page"), ("page",), self.post_to_one)
 
+    @runs_in("test-long")
     def test_many_queues(self) -> None:
-        """The same of many queues, some of which are created meanwhile."""
+        """The same of many queues, some of which are created meanwhile; in ``make test`` the next test has many."""
         self.check(PAGE % shown(), self.signed_for_many, ROOM_NAMES, self.post_to_rooms)
 
     def test_many_queues_with_the_client(self) -> None:

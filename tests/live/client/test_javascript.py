@@ -18,6 +18,7 @@ from twisted.trial.unittest import SkipTest, SynchronousTestCase
 
 from queuey import __version__
 from queuey_client import Client
+from tests import runs_in
 from tests.histories.proxy import Proxy
 from tests.live.api.test_api_guide import program, promised
 from tests.live.browser.driver import needed_chromium, serving, visit
@@ -151,8 +152,13 @@ class FaultTests(NodeTestCase):
         self.addCleanup(program.kill)
         return program
 
+    @runs_in("test-long")
     def test_nothing_is_lost_and_nothing_comes_twice(self) -> None:
-        """A producer, through a proxy that cuts, before a daemon that is killed and started."""
+        """A producer, through a proxy that cuts, before a daemon that is killed and started.
+
+        In ``make test``, ``ModuleTests.test_rules`` has the keys and retries of producers, ``test_client_faces`` what a
+        daemon does with them, and ``test_client_following`` this client before a daemon that is killed.
+        """
         random = Random(21)
         daemon = self.serve()
         self.client().queue("q").ensure(partitions=2)

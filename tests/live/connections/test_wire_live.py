@@ -37,7 +37,7 @@ from tests.http.wire_support import LIMITS, Handler, answer_ok, encode_request, 
 reactor: Any = _reactor
 T = TypeVar("T")
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 def talk(connection: socket.socket, data: bytes) -> list[Response]:

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from queuey.model.groups.entries import LEASED, WAITING, Entry
 from queuey.model.groups.snapshot import GroupState
 from queuey.model.timeid import HIGHEST, MessageId, Ticks
+from tests import runs_in
 from tests.model.exploring import ExploringCase
 from tests.model.groups import folded as group
 from tests.model.groups import group_scene
@@ -81,7 +82,9 @@ class ExploredTests(ExploringCase):
     def test_dead_letters_of_several_messages(self) -> None:
         self.holds(attrs.evolve(MOVES, faults=CRASH if LONG else Faults(), messages=2, limit=2, ends=1), 10_000)
 
+    @runs_in("test-long")
     def test_dead_letters_of_three_messages(self) -> None:
+        """In ``make test``, the test before this has two."""
         self.holds(attrs.evolve(MOVES, messages=3, limit=3, ends=1, redrives=False), 10_000)
 
     def test_rejected_messages(self) -> None:

@@ -149,4 +149,5 @@ class SQLiteMachineTests(OnSQLite, Restarting, MachineTests):
 
 
 class CassandraMachineTests(OnCassandra, Restarting, MachineTests):
+    run_in = "test-long"
     settled = 60.0

@@ -184,4 +184,5 @@ class SQLiteManyMachineTests(OnSQLite, Restarting, ManyMachineTests):
 
 
 class CassandraManyMachineTests(OnCassandra, Restarting, ManyMachineTests):
+    run_in = "test-long"
     settled = 60.0

@@ -187,7 +187,7 @@ FORMS = ("application/json", LINES)
 class RandomTests(SettledTestCase):
     """Whatever happens between two reads, a client that gets 304 has what it would be given."""
 
-    examples = 50
+    examples = 25
     untold = 0
     told = 0
 

@@ -15,7 +15,7 @@ from typing import Self
 #: Operations.
 ERROR, STARTUP, READY, AUTHENTICATE, QUERY, RESULT, AUTH_RESPONSE, AUTH_SUCCESS = 0, 1, 2, 3, 7, 8, 15, 16
 #: Seconds that an answer may take.
-LIMIT = 20.0
+LIMIT = 60.0
 #: Consistency levels.
 ONE, QUORUM = 1, 4
 

@@ -35,7 +35,7 @@ from queuey.storage.cassandra.schema import Schema, SchemaSettings
 from queuey.storage.cassandra.scripts import names, replication_cql, scripts, whole
 from queuey.storage.cassandra.states import CassandraStates
 from queuey.storage.cassandra.store import Parts
-from tests.again import again
+from tests.again import again, leave_to_long
 from tests.contracts import (
     groups,
     once,
@@ -389,3 +389,8 @@ class SchemaTests(TestCase):
 
 
 again(__name__, {"": StoreCase}, EVERY)
+# These write thousands of rows. In make test they run on tables in memory alone, by the same code of the store, in
+# tests.storage.cassandra.store.test_store_contracts.
+leave_to_long(__name__, "QueuesTests", "test_paging_over_ten_thousand")
+leave_to_long(__name__, "ManyTests", "test_more_queues_than_a_turn_looks_at")
+leave_to_long(__name__, "MergeTests", "test_over_many_partitions")

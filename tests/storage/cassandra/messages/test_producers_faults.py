@@ -153,8 +153,8 @@ class Course:
         return self.world.broken()
 
 
-SHARE: Final = 1 if LONG else 3
-"""One of so many pairs of two faults is tried: over three first faults, a second one is with each of its fates."""
+SHARE: Final = 1 if LONG else 5
+"""One of so many pairs of two faults is tried: over five first faults, a second one is with each of its fates."""
 
 
 def later(number: int, turn: int = 0, share: int = 1) -> Iterator[dict[int, str]]:
