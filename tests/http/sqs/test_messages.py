@@ -214,8 +214,9 @@ class MessageTests(SqsTestCase):
             (one,) = self.received(self.q)
             self.assertEqual(one["MessageAttributes"], given)
         for name in ("a!b", "a§b", "a b", "a/b", "a\n", "x" * 257, ".a", "a.", "a..b", "aWs.a", "AMAZON.a", ""):
-            given = {"MessageBody": "x", "MessageAttributes": {name: {"DataType": "String", "StringValue": "x"}}}
-            self.fails("InvalidParameterValueException", "SendMessage", QueueUrl=self.q, **given)
+            given = {name: {"DataType": "String", "StringValue": "x"}}
+            sending = {"QueueUrl": self.q, "MessageBody": "x", "MessageAttributes": given}
+            self.failed("InvalidParameterValueException", self.raw("SendMessage", sending))
 
     def test_the_trace_of_a_request(self) -> None:
         """It is that of its messages, unless one says otherwise."""
