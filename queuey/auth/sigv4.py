@@ -9,6 +9,7 @@ import hmac
 import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -57,6 +58,9 @@ _PRESIGNED: Final = (
 )
 """Parameters of a presigned URL, all of which have to be there once."""
 
+MAX_KEYS: Final = 1000
+"""Signing keys that are cached: one for each key of an application, day and region. To make one takes six digests."""
+
 _TIME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _SPACES: Final = re.compile(rb"[ \t]+")
 _UNRESERVED: Final = "-_.~"
@@ -98,6 +102,9 @@ class AwsSignatures:
     digests: Callable[[str], Deferred[tuple[bytes, ...]]]
     used: Callable[[bytes], None]
     now: Callable[[], float]
+    _signing_key: Callable[[bytes, str, str], bytes] = attrs.field(
+        factory=lambda: lru_cache(MAX_KEYS)(_signing_key), init=False, repr=False
+    )
 
     def check_head(self, request: AwsRequest) -> None:
         """Check what can be checked before the body is there; see ``IAwsSignatures``."""
@@ -112,13 +119,14 @@ class AwsSignatures:
         if given is not None and (len(given) != 1 or given[0] != hashed.encode("ascii")):
             raise _false("The value of X-Amz-Content-Sha256 is not the SHA-256 of the body.")
         signer = None
-        key = key_id_of(claim.access_key_id)
-        known = [] if key is None else await self.owners(key)
+        id = key_id_of(claim.access_key_id)
+        known = [] if id is None else await self.owners(id)
         if not known:
             raise BadSignature("InvalidClientTokenId", "The security token included in the request is invalid.")
         text = _text(claim, _canonical(request, claim, hashed))
         for digest, application in known:
-            if hmac.compare_digest(_sign(aws_key(digest).secret, claim, text), claim.signature):
+            key = self._signing_key(digest, claim.date, claim.region)
+            if hmac.compare_digest(hmac.digest(key, text, "sha256").hex(), claim.signature):
                 signer = AwsSigner(application, claim.access_key_id, digest, claim.region)
         if signer is None:
             raise _false("The request signature we calculated does not match the signature you provided.")
@@ -324,11 +332,15 @@ def _text(claim: _Claim, canonical: bytes) -> bytes:
     return "\n".join((_ALGORITHM, claim.time, claim.scope, sha256(canonical).hexdigest())).encode("ascii")
 
 
-def _sign(secret: str, claim: _Claim, text: bytes) -> str:
-    key = b"AWS4" + secret.encode("ascii")
-    for part in (claim.date, claim.region, _SERVICE, "aws4_request"):
+def _signing_key(digest: bytes, date: str, region: str) -> bytes:
+    """Return the key with which requests of a day and a region are signed.
+
+    :param digest: of the key of the application.
+    """
+    key = b"AWS4" + aws_key(digest).secret.encode("ascii")
+    for part in (date, region, _SERVICE, "aws4_request"):
         key = hmac.digest(key, part.encode("ascii"), "sha256")
-    return hmac.digest(key, text, "sha256").hex()
+    return key
 
 
 def _false(text: str) -> BadSignature:

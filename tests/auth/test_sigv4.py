@@ -197,6 +197,22 @@ class SignatureTests(SynchronousTestCase):
         for secret in (PAIR.secret, DIGEST.hex(), SIGNATURE):
             self.assertNotIn(secret, error.text)
 
+    def test_the_cache_of_signing_keys(self) -> None:
+        """It tells days, regions and keys apart, and lets no one in whose key is gone."""
+        signings = [
+            attrs.evolve(RIGHT, now=NOW + day * 86_400, region=region, key=aws_key(digest))
+            for day in (0, 1)
+            for region in ("us-east-1", "eu-west-1")
+            for digest in (DIGEST, OTHER)
+        ]
+        for signing in [*signings, *signings]:
+            self.now = signing.now
+            self.assertEqual(self.right(signing.request()), "shop", signing)
+        false = attrs.evolve(signings[-1], key=AwsKey(aws_key(OTHER).id, PAIR.secret))
+        self.refused(false.request(), "SignatureDoesNotMatch")
+        self.keys["shop"].remove(OTHER)
+        self.refused(signings[-1].request(), "InvalidClientTokenId")
+
     def test_what_is_signed_rightly(self) -> None:
         more: Any = {**TARGET, "x-amz-content-sha256": HASH, "amz-sdk-request": "attempt=1;  max=3"}
         for signing in (

@@ -16,7 +16,9 @@ from queuey.http.sqs.errors import invalid
 
 MAX_ATTRIBUTES: Final = 10
 
-_NAME: Final = re.compile(r"[A-Za-z0-9_.-]{1,256}", re.ASCII)
+_NAME: Final = re.compile(r"[\w.-]{1,256}")
+"""AWS takes letters of all scripts, although its documentation and its error say otherwise."""
+
 _TYPE: Final = re.compile(r"(String|Number|Binary)(?:\..{1,248})?", re.ASCII)
 _UNFIT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML does not have, and so no text of SQS."""

@@ -23,6 +23,7 @@ from queuey.core.queues import QueueDirectory
 from queuey.core.sqs_queues import SqsQueues
 from queuey.deferreds import deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError, Unavailable
+from queuey.http.sqs.errors import CODES
 from queuey.logs import EventLog
 from queuey.model.groups.settings import Group
 from queuey.model.messages.dead_letter_headers import key_of, letter_of, move_key, moved
@@ -84,7 +85,8 @@ class SqsMoves:
         except _Stopped:
             status, reason = "CANCELLED", ""
         except QueueyError as error:
-            status, reason = "FAILED", error.text[:_MAX_REASON]
+            status = "FAILED"
+            reason = CODES["QueueDoesNotExist"][0] if isinstance(error, NoSuchQueue) else error.text[:_MAX_REASON]
             _log.warn("move-failed", "a task that moves messages has failed: {text}", text=error.text)
         try:
             await self.note(source, task.id, lambda one: attrs.evolve(one, status=status, reason=reason))
@@ -185,10 +187,10 @@ class SqsMoves:
             address = Address(message.partition, message.id)
             drafts = [Draft(moved(message.content), ttl, None, key_of(message.content))]
             if self.exchange.store.capabilities.not_once or target.settings.consistency is Consistency.WEAK:
-                await self.exchange.post(target, drafts, policy)
+                await self.exchange.append(target, drafts)
             else:
                 key = move_key(source.incarnation, address, target.incarnation)
-                await self.exchange.post_once(target, drafts, Once(key, key, "", REMEMBERED), policy)
+                await self.exchange.append_once(target, drafts, Once(key, key, "", REMEMBERED))
 
         # One after another, so that the messages of a group keep their order.
         await in_parallel(messages, copy, at_once=1)

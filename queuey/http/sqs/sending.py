@@ -34,6 +34,7 @@ _NO_DEDUPLICATION: Final = (
     "The queue should either have ContentBasedDeduplication enabled or MessageDeduplicationId provided explicitly"
 )
 _TRACE: Final = "AWSTraceHeader"
+_TRACE_ID: Final = re.compile(rb"[!-~]{1,512}")
 _ID: Final = re.compile(r"[!-~]{1,128}", re.ASCII)
 _INVOCATION: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
 _ENTRY: Final = OPERATIONS["SendMessageBatch"].members[1].entry
@@ -151,7 +152,7 @@ def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members, *, i
         text = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
         raise SqsError("InvalidMessageContents", f"{text}#xE000 to #xFFFD | #x10000 to #x10FFFF")
     found = message_attributes.attributes(given.get("MessageAttributes", {}))
-    trace, system = _system(given)
+    trace, system = _system(caller, given)
     size = len(body.encode()) + message_attributes.size(found)
     check_size(caller, size, state.max_size, "cannot be validated" if in_batch else "are invalid")
     group, deduplication = _fifo(state, given, body)
@@ -164,18 +165,27 @@ def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members, *, i
     return _Sending(body, draft, details, size, system, deduplication)
 
 
-def _system(given: Members) -> tuple[str, str | None]:
-    """Return the trace header, and the MD5 of all system attributes."""
+def _system(caller: Caller, given: Members) -> tuple[str, str | None]:
+    """Return the trace header, and the MD5 of all system attributes.
+
+    As on AWS, a request that does not say otherwise gives its messages the trace that its own header field names.
+    """
     names = given.get("MessageSystemAttributes", {})
     for name in names:
         if name != _TRACE:
             raise invalid(f"Message system attribute name '{name[:200]}' is invalid.")
     if not names:
-        return "", None
+        return _trace_of(caller), None
     value = names[_TRACE].get("StringValue")
     if names[_TRACE].get("DataType") != "String" or not isinstance(value, str) or not is_text(value):
         raise invalid(f"The message system attribute '{_TRACE}' must be a string.")
     return value, message_attributes.md5({_TRACE: Attribute("String", value.encode())})
+
+
+def _trace_of(caller: Caller) -> str:
+    """Return the trace of a request; empty if it has none, or one that is not plain."""
+    found = caller.request.fields.get(b"x-amzn-trace-id", ())
+    return found[0].decode("ascii") if len(found) == 1 and _TRACE_ID.fullmatch(found[0]) else ""
 
 
 def _fifo(state: SqsQueue, given: Members, body: str) -> tuple[str | None, str | None]:

@@ -33,9 +33,18 @@ class SqsTestCase(V2TestCase):
     pair = aws_key(digest_of(KEY))
     path = "/sqs"
 
-    def encoded(self, operation: str, members: Any, pair: AwsKey | None = None, invocation: str | None = None) -> bytes:
+    def encoded(
+        self,
+        operation: str,
+        members: Any,
+        pair: AwsKey | None = None,
+        invocation: str | None = None,
+        trace: str | None = None,
+    ) -> bytes:
         body = members if isinstance(members, bytes) else json.dumps(members).encode()
         unsigned = {} if invocation is None else {"amz-sdk-invocation-id": invocation}
+        if trace is not None:
+            unsigned["x-amzn-trace-id"] = trace
         more = {"x-amz-target": f"AmazonSQS.{operation}", "content-type": "application/x-amz-json-1.0"}
         signing = Signing(pair or self.pair, self.clock.seconds(), "POST", self.path, "", body, more=more)
         signing.unsigned.update(unsigned)

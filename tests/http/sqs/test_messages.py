@@ -10,6 +10,7 @@ from typing import Any
 
 from queuey.http.sqs.removals import PAUSE
 from tests.http.sqs.support import SqsTestCase
+from tests.http.wire_support import Connection
 
 
 def md5(text: str) -> str:
@@ -204,6 +205,36 @@ class MessageTests(SqsTestCase):
         ):
             self.fails(code, "SendMessage", QueueUrl=self.q, **given)
         self.assertEqual(self.counts(self.q), (0, 0, 0))
+
+    def test_names_of_attributes(self) -> None:
+        """Letters of all scripts are taken, and no other characters."""
+        for name in ("attr.1øßä", "x" * 256, "ひ"):
+            given = {name: {"DataType": "String", "StringValue": "x"}}
+            self.assertEqual(self.sent(self.q, MessageAttributes=given)["MD5OfMessageAttributes"], md5_of(given))
+            (one,) = self.received(self.q)
+            self.assertEqual(one["MessageAttributes"], given)
+        for name in ("a!b", "a§b", "a b", "a/b", "a\n", "x" * 257, ".a", "a.", "a..b", "aWs.a", "AMAZON.a", ""):
+            given = {name: {"DataType": "String", "StringValue": "x"}}
+            sending = {"QueueUrl": self.q, "MessageBody": "x", "MessageAttributes": given}
+            self.failed("InvalidParameterValueException", self.raw("SendMessage", sending))
+
+    def test_the_trace_of_a_request(self) -> None:
+        """It is that of its messages, unless one says otherwise."""
+        trace, other = "Root=1-3152b799-8954dae64eda91bc9a23a7e8;Parent=7fa8c0f79203be72;Sampled=1", "Root=1-0-0"
+        system = {"MessageSystemAttributes": {"AWSTraceHeader": {"DataType": "String", "StringValue": other}}}
+        for given, more, expected in (
+            (trace, {}, trace),
+            (trace, system, other),
+            (None, system, other),
+            (None, {}, None),
+            ("x" * 513, {}, None),
+            ("a b", {}, None),
+        ):
+            sending = {"QueueUrl": self.q, "MessageBody": "x", **more}
+            call = Connection(self.assembly.site).send(self.encoded("SendMessage", sending, trace=given))
+            self.assertEqual("MD5OfMessageSystemAttributes" in self.answer_of(call), bool(more))
+            (one,) = self.received(self.q)
+            self.assertEqual(one["Attributes"].get("AWSTraceHeader"), expected)
 
     def test_a_body_of_which_json_makes_six_bytes_each(self) -> None:
         """What is counted is the message, not the request."""

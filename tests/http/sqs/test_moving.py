@@ -83,6 +83,20 @@ class MovingTests(SqsTestCase):
         self.assertEqual(len(self.received(self.work)), 6 - self.counts(self.dead)[0])
         self.fails("InvalidParameterValueException", "CancelMessageMoveTask", TaskHandle=task["TaskHandle"])
 
+    def test_the_other_queue_is_deleted_meanwhile(self) -> None:
+        """The task fails, and what it has not moved stays."""
+        self.die(5)
+        other = self.made("other")
+        self.start(DestinationArn=self.arn(other), MaxNumberOfMessagesPerSecond=1)
+        self.call("DeleteQueue", QueueUrl=other)
+        self.clock.pump([1] * 10)
+        (task,) = self.tasks()
+        self.assertEqual(task["Status"], "FAILED")
+        self.assertEqual(task["FailureReason"], "AWS.SimpleQueueService.NonExistentQueue")
+        moved = task["ApproximateNumberOfMessagesMoved"]
+        self.assertLessEqual(moved, 1)
+        self.assertEqual(self.counts(self.dead)[0], 5 - moved)
+
     def test_a_message_from_nowhere(self) -> None:
         """It was sent to the dead-letter queue itself, and stays."""
         self.sent(self.dead, "by hand")

@@ -90,7 +90,11 @@ class CeleryTests(SqsCase):
         return Counter(name for found, name in lines if found == word)
 
     def wait_for(self, names: set[str], log: str) -> None:
-        wait_until(lambda: names <= self.noted("done").keys(), f"{names - self.noted('done').keys()}: {self.log(log)}")
+        try:
+            wait_until(lambda: names <= self.noted("done").keys(), "tasks are not done")
+        except AssertionError as error:
+            left = sorted(names - self.noted("done").keys())
+            raise AssertionError(f"{error}: {left}\n{self.log(log)}\n{self.log('producer')}") from None
 
     def left(self) -> int:
         """How many messages the queue has that are not deleted."""
