@@ -25,7 +25,7 @@ app.conf.update(
     task_default_queue="jobs",
     task_ignore_result=True,
     worker_enable_remote_control=False,
-    worker_prefetch_multiplier=1,
+    worker_prefetch_multiplier=int(os.environ["SQS_PREFETCH"]),
     worker_send_task_events=False,
 )
 
