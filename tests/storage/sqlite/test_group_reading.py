@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from queuey.model.groups.commands import Take, TakeAnswer
 from queuey.storage.sqlite.reading import read_ahead
 from tests.contracts.reading import TERMS, new
-from tests.storage.sqlite.test_groups import GroupsCase
+from tests.storage.sqlite.test_groups import LEASE, PLAIN, GroupsCase
 
 
 class DelayedTests(GroupsCase):
@@ -23,6 +24,20 @@ class DelayedTests(GroupsCase):
         self.successResultOf(self.subject.advance(1))
         self.assertEqual(self.shown(), [b"9 late"])
         self.assertEqual(self.numbers(9), [9])
+
+    def test_a_message_of_the_same_batch_passes(self) -> None:
+        """The same, and the claim is in the write batch of the message that passes it."""
+        self.delay(5)
+        self.assertEqual(self.numbers(9), [])
+        self.subject.wall.seconds += 6
+        self.subject.hold()
+        self.append(b"1")
+        ran = self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), 9, LEASE, 1 << 20),))
+        self.subject.release()
+        (answer,) = self.successResultOf(ran).answers
+        assert isinstance(answer, TakeAnswer)
+        found = [message.content.body for share in answer.shares for message in share.messages if message is not None]
+        self.assertEqual(found, [b"9 late", b"1"])
 
 
 class ReadAheadTests(GroupsCase):

@@ -19,7 +19,6 @@ from queuey.model.queues.queue import Queue
 from queuey.model.timeid import LOWEST, SECOND, Ticks, upper_bound
 from queuey.storage.sqlite.writing import group_states
 from queuey.storage.sqlite.writing.group_states import GroupStates
-from queuey.storage.sqlite.writing.writer import Writer
 from tests.contracts.reading import TERMS, new
 from tests.storage.sqlite.test_writer import HeldCase
 
@@ -76,6 +75,24 @@ class GroupsCase(HeldCase):
         return answer.outcomes
 
 
+class StatementTests(GroupsCase):
+    """What a write batch of a few claims and settlements costs."""
+
+    def test_one_statement(self) -> None:
+        """A claim of what was read ahead, and a settlement, need no transaction of more statements."""
+        self.post(2)
+        ((_, receipt),) = self.take(1)
+        statements: list[str] = []
+
+        def trace(cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
+            statements.append(sql)
+            return True
+
+        self.writer._connection.exec_trace = trace
+        self.assertEqual((self.numbers(1), len(statements)), ([1], 1), statements)
+        self.assertEqual((self.settle([receipt]), len(statements)), ((Outcome.ACKED,), 2), statements)
+
+
 class SameBatchTests(GroupsCase):
     """Claims in the write batch that stores messages."""
 
@@ -114,101 +131,6 @@ class SameBatchTests(GroupsCase):
         self.assertEqual(self.numbers(9), [])
         self.post(2)
         self.assertEqual(self.numbers(9), [0, 1])
-
-    def claim(self, limit: int) -> Deferred[Ran]:
-        return self.store.groups.run(self.queue, self.group, PLAIN, (Take((1,), limit, LEASE, 1 << 20),))
-
-    def test_one_statement(self) -> None:
-        """A batch of a message and a claim of it, and one of a settlement, need no transaction of more statements."""
-        self.post(1)
-        ((_, receipt),) = self.take(9)
-        statements: list[str] = []
-
-        def trace(cursor: apsw.Cursor, sql: str, bindings: object) -> bool:
-            statements.append(sql)
-            return True
-
-        self.writer._connection.exec_trace = trace
-        appended, ran = self.post_and_take(b"1")
-        self.subject.release()
-        self.successResultOf(appended)
-        self.assertEqual((self.bodies(ran), len(statements)), ([b"1"], 1), statements)
-        self.assertEqual((self.settle([receipt]), len(statements)), ((Outcome.ACKED,), 2), statements)
-
-    def test_claims_between_messages(self) -> None:
-        """Each takes what came before it in the batch."""
-        self.numbers(1)
-        self.subject.hold()
-        found = []
-        for text in (b"1", b"2", b"3"):
-            self.append(text)
-            found.append(self.claim(9))
-        self.append(b"4")
-        self.append(b"5")
-        found += [self.claim(1), self.claim(9), self.claim(9)]
-        self.subject.release()
-        self.assertEqual([self.bodies(ran) for ran in found], [[b"1"], [b"2"], [b"3"], [b"4"], [b"5"], []])
-        self.assertEqual(self.numbers(9), [])
-
-    def test_messages_of_earlier_batches_come_first(self) -> None:
-        """The group has read its queue to the end, and more came than this batch appends."""
-        self.numbers(1)
-        self.successResultOf(self.append(b"1"))
-        self.subject.hold()
-        self.append(b"2")
-        ran = self.claim(9)
-        self.subject.release()
-        self.assertEqual(self.bodies(ran), [b"1", b"2"])
-
-    def test_messages_that_the_batch_has_written(self) -> None:
-        """An operation on another queue has all rows of the batch written."""
-        other = self.make("other")
-        ids = self.successResultOf(self.append(b"x", queue=other))
-        self.numbers(1)
-        self.subject.hold()
-        self.append(b"1")
-        self.store.remove(other, [Address(1, ids[0])], Ack.MAJORITY)
-        self.append(b"2")
-        ran = self.claim(9)
-        self.subject.release()
-        self.assertEqual(self.bodies(ran), [b"1", b"2"])
-
-    def test_messages_that_fall_due_in_the_batch(self) -> None:
-        """From then on it is not known that the batch has appended all messages that came."""
-        self.numbers(1)
-        queue, found = self.queue.incarnation, list[bool]()
-        changes: tuple[Callable[[Writer], None], ...] = (
-            lambda writer: writer.groups.raised(writer.last),
-            lambda writer: writer.groups.fell_due((queue,)),
-        )
-        for change in changes:
-            since = self.states.arrivals[queue]
-            self.subject.hold()
-            self.append(b"1")
-            for function in (None, change):
-                if function is not None:
-                    self.store._writing.submit(function)
-                self.store._writing.submit(
-                    lambda writer, since: found.append(writer.groups.appended(queue, 1, since, LOWEST) is not None),
-                    since,
-                )
-            self.subject.release()
-        self.assertEqual(found, [True, False] * 2)
-
-    def test_messages_that_are_not_this_ones(self) -> None:
-        """Messages of other queues and partitions, and those that are due later, are not given; more than a few are."""
-        other = self.make("other")
-        self.numbers(1)
-        self.subject.hold()
-        self.append(b"x", queue=other)
-        self.store.append(self.queue, [new(b"late", delay=5), new(b"elsewhere", partition=2)], TERMS)
-        self.append(b"1")
-        first = self.claim(9)
-        for _ in range(30):
-            self.append(b"2")
-        second = self.claim(99)
-        self.subject.release()
-        self.assertEqual((self.bodies(first), self.bodies(second)), ([b"1"], [b"2"] * 30))
 
     def test_what_is_read_ahead_of_a_batch_that_was_rolled_back(self) -> None:
         """A group does not keep messages that were written and then rolled back."""

@@ -187,11 +187,6 @@ class ReadAhead:
 
     def _read(self, source: Source, queue: int, partition: int, limit: int) -> None:
         reach = self.place
-        appended = source.appended(queue, partition, self.seen, reach) if self.over else None
-        if appended is not None:
-            self.seen = source.newest(queue)
-            self._begin(reach, appended)
-            return
         if self._room.short():
             self._next = FIRST
         most = min(MOST, max(self._next, limit))
@@ -204,10 +199,6 @@ class ReadAhead:
             messages, self.over = found.messages[:], not found.more
         else:
             messages, self.over = _read_rows(source, (queue, partition, reach, upper, min(most, _ROWS)))
-        self._begin(reach, messages)
-
-    def _begin(self, reach: MessageId, messages: Sequence[Message]) -> None:
-        """Have messages that were read from a place on, in place of those that were read before."""
         self._start = reach
         self._room.free(self)
         self._keep(messages, [message.id for message in messages])
@@ -245,12 +236,4 @@ class Source:
 
     def newest(self, queue: int) -> Ticks:
         """The stable time up to which something may have come to a queue."""
-        raise NotImplementedError
-
-    def appended(self, queue: int, partition: int, since: Ticks, place: MessageId) -> Sequence[Message] | None:
-        """Return the messages that came to a partition after a stable time, oldest first, if this transaction has
-        appended all of them and has not written them yet; otherwise ``None``.
-
-        :param place: those with lower ids are left out.
-        """
         raise NotImplementedError

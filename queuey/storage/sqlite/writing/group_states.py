@@ -16,7 +16,7 @@ from queuey.model.groups.settings import Group
 from queuey.model.groups.snapshot import decode, index_of
 from queuey.model.messages.message import Content, Message
 from queuey.model.queues.queue import Queue
-from queuey.model.timeid import MessageId, Ticks, upper_bound
+from queuey.model.timeid import MessageId, Ticks
 from queuey.storage.group_data import GroupData, Scan
 from queuey.storage.sqlite.chunks import SIZES, parts
 from queuey.storage.sqlite.reading.page_query import Bulk
@@ -78,8 +78,8 @@ class GroupStates(Source, GroupData):
     """All states that are cached; all of it belongs to the writing thread.
 
     :ivar ahead: the memory for what is read ahead.
-    :ivar arrivals: of the queues of these states, the stable time up to which something may have come; the writer calls
-        ``arrived`` whenever messages are appended.
+    :ivar arrivals: of the queues of these states, the stable time up to which something may have come; the writer sets
+        it whenever messages are appended.
     """
 
     def __init__(self, writer: Writer, connection: apsw.Connection) -> None:
@@ -90,7 +90,6 @@ class GroupStates(Source, GroupData):
         self._held: dict[GroupIndex, Held] = {}
         self._of_queue: dict[int, dict[tuple[bytes, int], Held]] = {}
         self.arrivals: dict[int, Ticks] = {}
-        self._before: dict[int, Ticks] = {}  # the same without what this batch has appended
         self.used: dict[Held, None] = {}
         self._numbers: dict[Held, int] = {}
         self._open = 0
@@ -112,19 +111,6 @@ class GroupStates(Source, GroupData):
             return self._writer.stored_last
         self._writer.queues.flush()
         return self._writer.last
-
-    def appended(self, queue: int, partition: int, since: Ticks, place: MessageId) -> Sequence[Message] | None:
-        """See Source."""
-        before = self._before.get(queue)
-        rows = None if before is None or since < before else self._writer.pending.messages_of(queue, partition)
-        if rows is None:
-            return None
-        now, end = self._writer.clock, upper_bound(self._writer.last)
-        found = []
-        for id, expires, _, content_type, headers, body in rows:
-            if place <= id < end and expires > now:
-                found.append(Message(partition, id, Content(body, content_type, headers), expires))
-        return sorted(found, key=lambda message: message.id)
 
     # What commands ask
 
@@ -196,20 +182,15 @@ class GroupStates(Source, GroupData):
 
     # What the writer tells
 
-    def arrived(self, queue: int) -> None:
-        """Learn that the batch has appended messages to a queue of these states."""
-        self._before.setdefault(queue, self.arrivals[queue])
-        self.arrivals[queue] = self._writer.last
-
     def raised(self, last: Ticks) -> None:
         """Learn that the stable time was raised, so that messages may show in any queue."""
         for queue in self.arrivals:
-            self.arrivals[queue] = self._before[queue] = last
+            self.arrivals[queue] = last
 
     def fell_due(self, queues: Iterable[int]) -> None:
         """Learn that delayed messages of some queues show, although the stable time may have passed them before."""
         for queue in self.arrivals.keys() & queues:
-            self.arrivals[queue] = self._before[queue] = self._writer.last
+            self.arrivals[queue] = self._writer.last
 
     def touched(self, queue: int) -> None:
         """Learn that messages of a queue are about to be changed or deleted."""
@@ -293,7 +274,6 @@ class GroupStates(Source, GroupData):
     def _end_batch(self) -> None:
         self._numbers.clear()
         self.used.clear()
-        self._before.clear()
         self._rows_left, self._waits = MAX_LOADED, False
         self._in_turn, self._put_off = self._put_off, set()
 
@@ -367,7 +347,6 @@ class GroupStates(Source, GroupData):
         if not of_queue:
             del self._of_queue[held.queue]
             del self.arrivals[held.queue]
-            self._before.pop(held.queue, None)
 
     def _tidy(self) -> None:
         if len(self._cached) <= MAX_CACHED and self._open <= MAX_CACHED_OPEN:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any, Final
+from typing import Final
 
 import apsw
 
@@ -72,7 +72,6 @@ class PendingRows:
         self._messages: list[Value] = []
         self._awaited: list[Value] = []
         self._keys: list[Value] = []
-        self._flushed = False
         self.tallies: dict[int, tuple[int, int]] = {}
         self.spent: dict[str, tuple[int, int, int]] = {}
 
@@ -82,18 +81,6 @@ class PendingRows:
         :param rows: the columns of ``messages`` from ``queue`` on, one message after another.
         """
         self._messages += rows
-
-    def messages_of(self, queue: int, partition: int) -> list[list[Any]] | None:
-        """Return the new messages of a partition, with the columns from ``id`` on.
-
-        :return: ``None`` if the batch has written some already, or has so many that it is better to write them than to
-            search them.
-        """
-        rows = self._messages
-        if self._flushed or len(rows) > single_statement.ROWS * COLUMNS:
-            return None
-        places = range(0, len(rows), COLUMNS)
-        return [rows[at + 2 : at + COLUMNS] for at in places if rows[at] == queue and rows[at + 1] == partition]
 
     def expect(self, id: MessageId, incarnation: int, partition: int) -> None:
         """Hide a message of the future until it falls due."""
@@ -116,7 +103,6 @@ class PendingRows:
             self._write_by_table(last, put, drop)
         else:
             self._write_at_once(last, put, drop)
-        self._flushed = False
 
     def _write_at_once(self, last: Ticks | None, put: Sequence[Value], drop: Sequence[Value]) -> None:
         """Write by one statement, which is a transaction of its own if none has begun."""
@@ -151,7 +137,6 @@ class PendingRows:
         if self._messages:
             self._insert(INSERT, COLUMNS, self._messages)
             self._messages = []
-            self._flushed = True
         if self._awaited:
             self._insert(_AWAIT, 3, self._awaited)
             self._awaited = []
@@ -173,7 +158,6 @@ class PendingRows:
 
     def clear(self) -> None:
         """Drop everything that is pending."""
-        self._flushed = False
         self._messages, self._awaited, self._keys = [], [], []
         self.tallies, self.spent = {}, {}
 

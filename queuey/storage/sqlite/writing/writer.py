@@ -283,7 +283,7 @@ class Writer:
     def tally(self, application: str, incarnation: int, messages: int, size: int) -> None:
         """Add messages of a queue to the pending sums, or subtract them with negative numbers."""
         if incarnation in self.groups.arrivals:
-            self.groups.arrived(incarnation)
+            self.groups.arrivals[incarnation] = self.last
         self.changed[incarnation] = None
         tallies, spent = self.pending.tallies, self.pending.spent
         held, before = tallies.get(incarnation, (0, 0)), spent.get(application, NOTHING_SPENT)
