@@ -159,12 +159,17 @@ def shield(inner: Deferred[T], done: Callable[[T], None] | None = None) -> Defer
     return outer
 
 
+class NotAwaited(Exception):
+    """A coroutine with a ``ShieldedWrite`` is driven by something that does not wait for it."""
+
+
 class ShieldedWrite(Generic[T]):
     """A write that was begun, to be waited for once. Cancelling the wait does not cancel the write.
 
     Like ``shield``, without a second Deferred, which takes another tenth of a POST. Only a coroutine that a
     ``CoroutineRunner`` drives can wait for it: a function with ``types.coroutine`` yields it, which takes less than an
-    ``await``. The runner registers its callbacks here as it does with a Deferred.
+    ``await``. The runner registers its callbacks here as it does with a Deferred. Whatever else drives the coroutine,
+    such as ``Deferred.fromCoroutine``, does not wait and sends the write itself back; its caller raises ``NotAwaited``.
     """
 
     __slots__ = ("_done", "_inner", "_on_error", "_on_result")

@@ -16,7 +16,7 @@ from queuey.core.partitions import spread
 from queuey.core.queues import PLANNED, standing
 from queuey.core.rates import RateLimits
 from queuey.core.waiting import Waits
-from queuey.deferreds import ShieldedWrite, deferred, shield
+from queuey.deferreds import NotAwaited, ShieldedWrite, deferred, shield
 from queuey.errors import NoSuchQueue, NotPromised, Unavailable
 from queuey.interfaces import IPolicies, IStore
 from queuey.model.applications.policy import Policy, WriteTerms
@@ -80,7 +80,8 @@ class MessageExchange:
         """Store messages as ``append`` does, for a caller that has the policy. Most requests are this.
 
         :param policy: of the application, as it is in force.
-        :return: the addresses, for a coroutine that a ``CoroutineRunner`` drives.
+        :return: the addresses, for a coroutine that a ``CoroutineRunner`` drives; under any other driver it raises
+            ``NotAwaited``, while the write goes on.
         :raise TooManyRequests: as ``append`` fails with it; also ``BodyTooLarge``.
         """
         if not drafts or queue.incarnation == PLANNED:
@@ -94,6 +95,8 @@ class MessageExchange:
         offered = queue.incarnation in self.waits.listeners and self._offer(queue, messages)
         writing = self.store.append(queue, messages, policy.write_terms(settings.consistency))
         ids = yield ShieldedWrite(writing, partial(self._stored, queue, bodies, messages, offered))
+        if ids.__class__ is ShieldedWrite:
+            raise NotAwaited
         return _addresses(messages, ids) if alone is None else (Address(alone.partition, ids[0]),)
 
     @deferred
@@ -128,7 +131,9 @@ class MessageExchange:
         offered = queue.incarnation in self.waits.listeners and self._offer(queue, messages)
         writing = self.store.append_once(queue, messages, policy.write_terms(settings.consistency), once)
         on_done = partial(self._stored, queue, _bodies(messages), messages, offered)
-        appended: Appended = yield ShieldedWrite(writing, on_done)
+        appended: Appended | ShieldedWrite[Appended] = yield ShieldedWrite(writing, on_done)
+        if isinstance(appended, ShieldedWrite):
+            raise NotAwaited
         return appended
 
     @deferred

@@ -11,6 +11,7 @@ from twisted.internet.defer import Deferred, fail, succeed
 
 from queuey.core.contention import PATIENCE
 from queuey.core.queues import PLANNED, QueueChanges, planned
+from queuey.deferreds import NotAwaited
 from queuey.errors import (
     InvalidUpdate,
     NoSuchApplication,
@@ -114,6 +115,19 @@ class ExchangeTests(CoreTestCase):
         again = self.successResultOf(self.exchange.append_once(queue, drafts, asked))
         self.assertTrue(again.duplicate)
         self.assertEqual(self.successResultOf(self.store.count(queue, Ack.ONE)), 1)
+
+    def test_a_caller_that_does_not_wait(self) -> None:
+        """What posts as a request does, without what drives requests, fails and does not go on as if it was stored."""
+        queue, drafts, asked = self.make(), [Draft(Content(b"x"), 5)], Once(b"k" * 32, b"d" * 32, "", 60)
+
+        async def post() -> None:
+            await self.exchange.post(queue, drafts, POLICY)
+
+        async def post_once() -> None:
+            await self.exchange.post_once(queue, drafts, asked, POLICY)
+
+        for call in (post, post_once):
+            self.failureResultOf(Deferred.fromCoroutine(call()), NotAwaited)
 
     def test_unknown_application(self) -> None:
         """Without a policy nothing is stored."""

@@ -299,6 +299,14 @@ class ReactorTests(ScriptedCase):
         await self.write()
         self.assertEqual(waits.found, [])
 
+
+class ManyRequestsTests(ScriptedCase):
+    """As many requests under way as the driver can take."""
+
+    count = 2
+    request_timeout = 3.0
+    """Seconds, in which a busy machine sends all of them."""
+
     async def test_no_more_than_the_driver_can_take(self) -> None:
         await self.prepare()
         self.nodes.script.extend([SILENCE] * 9000)
