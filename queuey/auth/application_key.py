@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import Final, Protocol
 
@@ -16,7 +17,7 @@ from queuey.model.applications.application import digest_of
 SCHEME: Final = "application"
 
 MAX_KEPT: Final = 1024
-"""Applications whose principals are kept; there may be any number of applications in the store."""
+"""Maximum number of cached principals, and of cached proofs of keys; there may be any number of applications."""
 
 
 class Owners(Protocol):
@@ -42,9 +43,15 @@ class ApplicationKeys:
     """
 
     owners: Owners
-    _shown: dict[tuple[bytes, str], Lasting] = attrs.field(factory=dict, init=False, eq=False, repr=False)
-    """What the keys prove that were shown last, by their digests and applications: ten thousand connections may show
-    the same key, and each remembers that."""
+    _proof: Callable[[bytes, str], Lasting] = attrs.field(init=False, eq=False, repr=False)
+    """Returns what a key proves, by its digest and application. It is cached, so that ten thousand connections with the
+    same key hold one object."""
+
+    @_proof.default
+    def _cached_proof(self) -> Callable[[bytes, str], Lasting]:
+        return lru_cache(MAX_KEPT)(
+            lambda digest, application: Lasting(_proven(application), partial(self._use, digest))
+        )
 
     def authenticate(self, credential: Credential) -> Deferred[frozenset[str]]:
         """Return the application's principal; fails with ``BadCredentials`` for an unknown key, or with
@@ -60,13 +67,7 @@ class ApplicationKeys:
         digest = digest_of(credential.value)
         if self.owners.known(digest) != credential.application:
             return None
-        key = (digest, credential.application)
-        lasting = self._shown.get(key)
-        if lasting is None:
-            if len(self._shown) >= MAX_KEPT:
-                self._shown.clear()
-            lasting = self._shown[key] = Lasting(_proven(credential.application), partial(self._use, digest))
-        return lasting
+        return self._proof(digest, credential.application)
 
     def _use(self, digest: bytes) -> bool:
         self.owners.use(digest)
