@@ -15,8 +15,8 @@ def open_standard_streams() -> None:
     Input is opened for writing and output for reading: a command that uses them fails, and does not seem to work. Words
     for standard error are lost.
     """
-    for number, (flags, mode) in enumerate(((os.O_WRONLY, "r"), (os.O_RDONLY, "w"), (os.O_WRONLY, "w"))):
-        name = ("stdin", "stdout", "stderr")[number]
+    streams = (("stdin", os.O_WRONLY, "r"), ("stdout", os.O_RDONLY, "w"), ("stderr", os.O_WRONLY, "w"))
+    for number, (name, flags, mode) in enumerate(streams):
         if getattr(sys, name) is None:
             # The lowest number that is free is this one, because those below it are open.
             os.open(os.devnull, flags)

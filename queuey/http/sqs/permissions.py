@@ -41,9 +41,10 @@ def check(text: str, *, kept: bool) -> None:
 
     :raise SqsError: saying so.
     """
-    if text and not kept:
-        raise SqsError("UnsupportedOperation", NO_POLICIES)
-    if text and (len(text) > MAX_SIZE or _document(text) is None):
+    if not text:
+        return
+    _check_kept(kept)
+    if len(text) > MAX_SIZE or _document(text) is None:
         raise SqsError("InvalidAttributeValue", f"Invalid value for the parameter {ATTRIBUTE}.")
 
 
@@ -55,7 +56,7 @@ class SqsPermissions:
 
     async def add(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Add a statement to the policy of a queue."""
-        _check_kept(caller)
+        _check_kept(caller.keeps_policies)
         resource = arn(caller.signer.region, caller.account, queue.name)
         statement = _statement(given, resource)
 
@@ -69,7 +70,7 @@ class SqsPermissions:
 
     async def remove(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Remove a statement from the policy of a queue."""
-        _check_kept(caller)
+        _check_kept(caller.keeps_policies)
 
         def removed(policy: dict[str, Any]) -> None:
             left = [one for one in policy["Statement"] if _label(one) != given["Label"]]
@@ -98,8 +99,8 @@ class SqsPermissions:
         await self.states.change(queue, changed)
 
 
-def _check_kept(caller: Caller) -> None:
-    if not caller.keeps_policies:
+def _check_kept(kept: bool) -> None:
+    if not kept:
         raise SqsError("UnsupportedOperation", NO_POLICIES)
 
 
