@@ -303,7 +303,11 @@ def _room(index: GroupIndex, limit: int, terms: Terms) -> int:
 
 
 def _reached(index: GroupIndex, fresh: Sequence[MessageId], end: MessageId, examined: int) -> MessageId:
-    """Return the new ``reach`` after ``examined`` of the new messages were examined, all of which end at ``end``."""
+    """Return the new ``reach`` of the index.
+
+    :param fresh: the new messages, and ``end`` the ``reach`` once all of them are examined; see ``_fresh``.
+    :param examined: number of new messages that were examined, from the first one on.
+    """
     if examined < len(fresh):
         return successor(fresh[examined - 1]) if examined else index.reach
     return end

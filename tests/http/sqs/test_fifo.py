@@ -119,7 +119,7 @@ class FifoTests(SqsTestCase):
         self.assertEqual(self.call("ReceiveMessage", **asked), found)
 
     def fill_with_attempts(self, number: int = MAX_CLAIMS) -> None:
-        """Have so many attempts remembered, one message each, and leave ten messages at least."""
+        """Receive ``number`` messages, each under an attempt id of its own. At least ten messages stay in the queue."""
         for start in range(0, MAX_CLAIMS, 10):
             entries = [
                 {"Id": f"{n}", "MessageBody": f"{n}", "MessageGroupId": f"{n}"} for n in range(start, start + 10)

@@ -117,7 +117,8 @@ class EventSourceTests(LiveTestCase):
 
     @runs_in("test-long")
     def test_many_queues(self) -> None:
-        """The same of many queues, some of which are created meanwhile; in ``make test`` the next test has many."""
+        """A page that reads many queues shows the same; some of the queues are created while it reads. ``make test``
+        runs the next test instead."""
         self.check(PAGE % shown(), self.signed_for_many, ROOM_NAMES, self.post_to_rooms)
 
     def test_many_queues_with_the_client(self) -> None:

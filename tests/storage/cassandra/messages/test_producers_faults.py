@@ -154,14 +154,15 @@ class Course:
 
 
 SHARE: Final = 1 if LONG else 5
-"""One of so many pairs of two faults is tried: over five first faults, a second one is with each of its fates."""
+"""The tests try one of ``SHARE`` pairs of faults. Which one differs from first fault to first fault, so that in five of
+them every fate of the second fault is tried."""
 
 
 def later(number: int, turn: int = 0, share: int = 1) -> Iterator[dict[int, str]]:
     """Each fate of each statement from this one on, without an end.
 
     :param turn: where to begin if only a share is tried.
-    :param share: of so many fates one is tried.
+    :param share: one of this number of fates is tried.
     """
     for place in count(number):
         yield from ({place: fate} for which, fate in enumerate(FATES) if (which + place + turn) % share == 0)
