@@ -157,6 +157,9 @@ class Frames:
                 break
             with memoryview(buffer) as view:  # a slice of the buffer itself would be one more copy
                 frame, start = bytes(view[start + HEADER : end]), end
+            if end >= _LARGE:  # what is read is not kept twice while it is decoded
+                del buffer[:end]
+                start = 0
             for number, kind, body in _decode(frame):
                 try:
                     self.received(number, kind, body)

@@ -384,6 +384,8 @@ def _nothing(*arguments: object) -> None:
 def _fire(jobs: Sequence[Job[Any]]) -> None:
     for job in jobs:
         if job.error is None:
-            job.answer.callback(job.result)
+            # The worker has the job until its next batch, and the messages of a large claim would stay as long.
+            result, job.result = job.result, None
+            job.answer.callback(result)
         else:
             job.answer.errback(job.error)

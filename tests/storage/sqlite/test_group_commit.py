@@ -111,6 +111,21 @@ class PileTests(SynchronousTestCase):
         self.assertEqual([self.successResultOf(answer) for answer in answers], ["A", "B", "C"])
         self.assertEqual(self.worker.batches, [3])
 
+    def test_results_are_not_kept(self) -> None:
+        """The worker has its last jobs until the next batch, without what they were answered with."""
+        jobs: list[Job[Worker]] = []
+
+        def work(batch: Sequence[Job[Worker]]) -> None:
+            jobs.extend(batch)
+            self.worker.work(batch)
+
+        batch: GroupCommit[Worker] = GroupCommit(self.runner, 100)
+        batch.open(work, self.worker.rest)
+        answer = batch.submit(note, "a")
+        self.take()
+        self.assertEqual(self.successResultOf(answer), "A")
+        self.assertEqual([job.result for job in jobs], [None])
+
     def test_answers_are_given_before_another_pile_if_few_gathered(self) -> None:
         events: list[str] = []
         batch = Watched(self.runner, events)
