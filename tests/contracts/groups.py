@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 
 import attrs
+from msgspec.structs import replace
 from zope.interface.verify import verifyObject
 
 from queuey.errors import NoSuchGroup, NoSuchQueue
@@ -52,9 +53,9 @@ class GroupsContract(GroupClaimsContract):
         answer = await self.one(SettleAnswer, settle)
         outcomes = (Settled.ACKED, Settled.SET_ASIDE, Settled.RETRYING, Settled.EXTENDED, Settled.ALREADY_ACKED)
         self.assertEqual(answer.outcomes, outcomes)
-        other = attrs.evolve(three, generation=b"x" * 8)
-        gone = attrs.evolve(three, number=three.number + 100)
-        far = attrs.evolve(three, partition=9)
+        other = replace(three, generation=b"x" * 8)
+        gone = replace(three, number=three.number + 100)
+        far = replace(three, partition=9)
         wrong = await self.settle(Action.ACK, [other, gone, far])
         self.assertEqual(wrong, (Settled.INVALID, Settled.STALE, Settled.INVALID))
         await self.subject.advance(59)

@@ -59,11 +59,11 @@ class Settlements:
 
 def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlements:
     """Parse the receipts of settlements; a receipt that does not belong to this group has the outcome ``INVALID``."""
-    receipts, outcomes = Receipts(group.secret), [Outcome.INVALID] * len(settlings)
+    receipts = Receipts(group.secret).parse([one.receipt for one in settlings], queue.incarnation)
+    outcomes = [Outcome.INVALID] * len(settlings)
     found: dict[int, Settlement] = {}
     touched = set[int]()
-    for place, one in enumerate(settlings):
-        receipt = receipts.parse(one.receipt, queue.incarnation)
+    for place, (one, receipt) in enumerate(zip(settlings, receipts, strict=True)):
         if receipt is not None:
             span = NOW if one.action is Action.ACK else _span(one, group)
             found[place] = Settlement(one.action, receipt, span, one.reason, one.live)

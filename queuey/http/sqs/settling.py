@@ -56,11 +56,10 @@ class SqsSettling:
             return [_false(handle) for handle in handles]
         settlings = [Settling(Action.ACK, handle, live=state.fifo) for handle in handles]
         outcomes = await self.groups.settle(queue, group, settlings) if settlings else ()
-        receipts = Receipts(group.secret)
+        receipts = Receipts(group.secret).parse(handles, queue.incarnation)
         done: list[Address] = []
         errors: list[SqsError | None] = []
-        for handle, outcome in zip(handles, outcomes, strict=True):
-            receipt = receipts.parse(handle, queue.incarnation)
+        for handle, receipt, outcome in zip(handles, receipts, outcomes, strict=True):
             if receipt is None:
                 errors.append(_false(handle))
                 continue
@@ -97,11 +96,11 @@ class SqsSettling:
             for one in asked
         ]
         outcomes = await self.groups.settle(queue, group, settlings) if settlings else ()
-        receipts = Receipts(group.secret)
+        handles = [one["ReceiptHandle"] for one in asked]
+        receipts = Receipts(group.secret).parse(handles, queue.incarnation)
         errors: list[SqsError | None] = []
-        for one, outcome in zip(asked, outcomes, strict=True):
-            handle = one["ReceiptHandle"]
-            if receipts.parse(handle, queue.incarnation) is None:
+        for handle, receipt, outcome in zip(handles, receipts, outcomes, strict=True):
+            if receipt is None:
                 errors.append(_false(handle))
             elif outcome is Outcome.EXTENDED:
                 errors.append(None)

@@ -149,7 +149,7 @@ class ReceiptTests(GroupCase):
         self.assertEqual(self.settle(Action.ACK, whole), (ACKED,))
 
     def test_forged(self) -> None:
-        receipt = Receipts(self.group.secret).parse(self.receipts[0], self.queue.incarnation)
+        (receipt,) = Receipts(self.group.secret).parse(self.receipts[:1], self.queue.incarnation)
         assert receipt is not None
         self.assertEqual(self.outcomes(Receipts(b"x" * 32).text(receipt)), {INVALID})
 

@@ -68,7 +68,7 @@ def unfenced(index: GroupIndex, asked: Iterable[Settlement], terms: Terms, now: 
     def latest(one: Settlement) -> Settlement:
         entry = index.open.get(one.receipt.id)
         number = one.receipt.number if entry is None else entry.number
-        return replace(one, receipt=attrs.evolve(one.receipt, number=number))
+        return replace(one, receipt=replace(one.receipt, number=number))
 
     return _settle(index, [latest(one) for one in asked], terms, now)
 

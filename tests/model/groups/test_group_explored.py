@@ -114,7 +114,7 @@ def unfenced(state: GroupState, settlements: Iterable[Settlement], terms: Terms,
     (one,) = settlements
     entry = state.open.get(one.receipt.id)
     if entry is not None:
-        one = replace(one, receipt=attrs.evolve(one.receipt, number=entry.number))
+        one = replace(one, receipt=replace(one.receipt, number=entry.number))
     return group.settle(state, [one], terms, now)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import attrs
+from msgspec.structs import replace
 
 from queuey.interfaces import MAX_STATE
 from queuey.model.groups.entries import (
@@ -84,7 +85,7 @@ class SettleTests(GroupTests):
 
     def test_a_receipt_of_another_generation(self) -> None:
         one = claimed(self.empty, ids(1, 1))
-        other = settled(one.state, Action.ACK, [attrs.evolve(receipts(one)[0], generation=b"87654321")])
+        other = settled(one.state, Action.ACK, [replace(receipts(one)[0], generation=b"87654321")])
         self.assertEqual(other.outcomes, (Outcome.INVALID,))
 
     def test_a_retry(self) -> None:
