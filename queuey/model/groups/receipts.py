@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from queuey.model.groups.entries import GENERATION
+from queuey.model.messages.message import Address
 from queuey.model.timeid import MessageId
 from queuey.model.values import frozen
 
@@ -44,6 +45,12 @@ class Receipt:
     partition: int
     id: MessageId
     number: int
+
+
+def address_of(text: str) -> Address:
+    """Return the address of the message of a receipt that ``Receipts.parse`` accepts, without authenticating it."""
+    _, _, _, partition, id, _ = _BODY.unpack_from(a2b_base64(text.encode("ascii").translate(_READ)))
+    return Address(partition, MessageId(id))
 
 
 class Receipts:
