@@ -26,6 +26,7 @@ _CARRIED: Final = b"\t\n\r" + bytes(range(0x20, 0x100))
 _NO_CHARACTERS: Final = ("\ufffe".encode(), "\uffff".encode())
 """What XML does not have besides, and so no text of SQS."""
 
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?", re.ASCII)
 _LENGTH: Final = struct.Struct(">I").pack
 
 
@@ -128,11 +129,7 @@ def _bytes(name: str, given: Any) -> bytes:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return len(text) <= 128
+    return len(text) <= 128 and _NUMBER.fullmatch(text) is not None
 
 
 def size(found: Attributes) -> int:

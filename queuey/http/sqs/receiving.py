@@ -24,6 +24,7 @@ from queuey.http.sqs.operations import Members
 from queuey.model.applications.access import Operation
 from queuey.model.groups.entries import TOKEN
 from queuey.model.groups.settings import Group
+from queuey.model.messages.dead_letter_headers import key_of
 from queuey.model.queues.queue import Queue
 from queuey.model.queues.sqs_queue import GROUP, SqsQueue
 
@@ -68,6 +69,8 @@ class SqsReceiving:
         names = frozenset((*given.get("AttributeNames", ()), *given.get("MessageSystemAttributeNames", ())))
         wanted = given.get("MessageAttributeNames", ())
         shown = [self._shown(caller, state, names, wanted, one) for one in delivered.deliveries]
+        if state is not None and state.fifo and len(shown) > 1:
+            shown = _by_group(shown, [key_of(one.message.content) for one in delivered.deliveries])
         return {"Messages": shown} if shown else {}
 
     async def pause(self) -> dict[str, Any]:
@@ -129,6 +132,13 @@ class SqsReceiving:
             found["MessageAttributes"] = {name: attribute.json() for name, attribute in attributes.items()}
             found["MD5OfMessageAttributes"] = message_attributes.md5(attributes)
         return found
+
+
+def _by_group(shown: Sequence[dict[str, Any]], groups: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Return the messages of an answer with those of a message group together, as AWS does; their order stays."""
+    first: dict[str | None, int] = {}
+    places = [first.setdefault(group, place) for place, group in enumerate(groups)]
+    return [shown[place] for place in sorted(range(len(shown)), key=places.__getitem__)]
 
 
 def _claiming(caller: Caller, state: SqsQueue, group: Group, given: Members, *, known: bool) -> Claiming:

@@ -235,6 +235,8 @@ def _deduplicated(queue: Queue, state: SqsQueue, sending: _Sending) -> Once:
     parts = ["deduplication", sending.deduplication or ""]
     if state.per_group:
         parts.append(sending.draft.key or "")
+    if state.purges:
+        parts += ["purges", str(state.purges)]
     return Once(_hash(parts), _hash(["any body"]), "", REMEMBERED)
 
 

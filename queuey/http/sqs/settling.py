@@ -102,9 +102,11 @@ class SqsSettling:
             elif outcome is Outcome.INVALID and not _is_genuine(queue, group, handle):
                 errors.append(_false(handle))
             else:
-                text = f"Value {handle} for parameter ReceiptHandle is invalid. "
-                text += "Reason: Message does not exist or is not available for visibility timeout change."
-                errors.append(SqsError("MessageNotInflight", text))
+                reason = "Message does not exist or is not available for visibility timeout change."
+                error = out_of_range(handle, "ReceiptHandle", reason)
+                if outcome is Outcome.STALE:
+                    error = SqsError("MessageNotInflight", error.text)
+                errors.append(error)
         return errors
 
     async def _group(self, queue: Queue) -> Group | None:

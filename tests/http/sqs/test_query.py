@@ -229,9 +229,12 @@ class QueryTests(QueryTestCase):
             response = self.post_form(body, f"{prefix}/{account_of('app')}/q")
             self.assertEqual(self.parsed("SendMessage", response)["MD5OfMessageBody"], MD5)
             self.failed_as("QueueDoesNotExist", self.post_form(body, f"{prefix}/{account_of('app')}/r"))
-            response = self.post_form(b"Action=CreateQueue&QueueName=n", f"{prefix}/{account_of('app')}/q")
-            url = f"http://localhost{prefix}/{account_of('app')}/n"
-            self.assertEqual(self.parsed("CreateQueue", response)["QueueUrl"], url)
+            response = self.post_form(b"Action=GetQueueUrl&QueueName=q", f"{prefix}/{account_of('app')}/r")
+            url = f"http://localhost{prefix}/{account_of('app')}/q"
+            self.assertEqual(self.parsed("GetQueueUrl", response)["QueueUrl"], url)
+            for action in (b"CreateQueue&QueueName=n", b"ListQueues"):
+                response = self.post_form(b"Action=" + action, f"{prefix}/{account_of('app')}/q")
+                self.failed_as("InvalidAction", response)
         self.assertEqual(self.post_form(body, "/").status, 400)
         for path in ("/123/q", "/12345678901a/q", "/sqs/q", f"/{account_of('app')}/q/r"):
             data = encode_request("POST", path, {"content-type": FORM}, body)
@@ -240,7 +243,6 @@ class QueryTests(QueryTestCase):
     def test_forms_that_are_wrong(self) -> None:
         self.call("CreateQueue", QueueName="q")
         for body, code in (
-            (b"", "InvalidAction"),
             (b"Action=", "InvalidAction"),
             (b"Action=Fly", "InvalidAction"),
             (b"Action=%3Cx%3E", "InvalidAction"),

@@ -187,6 +187,11 @@ class QueueTests(SqsTestCase):
         self.sent(url)
         self.assertEqual(self.counts(url), (1, 0, 0))
         self.assertEqual(self.attributes(url, "QueueyKeep"), {"QueueyKeep": "true"})
+        self.assertEqual(self.attributes(url, "All")["QueueyKeep"], "true")
+        other = self.made("a")
+        self.assertEqual(self.attributes(other, "QueueyKeep"), {"QueueyKeep": "false"})
+        self.assertNotIn("QueueyKeep", self.attributes(other, "All"))
+        self.assertIn("QueueyKeep", self.attributes(other, "All", "QueueyKeep"))
         self.assertEqual(len(self.received(url)), 1)
         self.assertEqual(self.counts(url), (0, 1, 0))
 
