@@ -106,6 +106,8 @@ class SqsAdministration:
         target = None if wanted.redrive is None else wanted.redrive.queue
         if target is None:
             return
+        if target == name:
+            raise out_of_range(target, attributes.REDRIVE, "A queue cannot be its own dead-letter queue here.")
         try:
             found = await self.directory.find(caller.application, target)
         except NoSuchQueue:
@@ -283,4 +285,6 @@ def _tags(queue: str, given: dict[str, str]) -> dict[str, str]:
     for name, text in given.items():
         if not 1 <= len(name) <= _MAX_TAG or len(text) > _MAX_TAG_VALUE:
             raise invalid("A tag has a key of 1 to 128 characters and a value of at most 256.")
+        if name.lower().startswith("aws:"):
+            raise invalid("Keys of tags that begin with aws: are reserved.")
     return given

@@ -149,6 +149,8 @@ class QueueTests(SqsTestCase):
         url = self.made("a", RedrivePolicy=self.policy("dead"))
         self.assertEqual(json.loads(self.attributes(url)["RedrivePolicy"]), json.loads(self.policy("dead")))
         self.assertEqual(self.made("a", RedrivePolicy=self.policy("dead")), url)
+        own = {"RedrivePolicy": self.policy("a")}
+        self.fails("InvalidParameterValueException", "SetQueueAttributes", QueueUrl=url, Attributes=own)
         asked = {"RedrivePolicy": self.policy("dead", 4)}
         self.fails("QueueNameExists", "CreateQueue", QueueName="a", Attributes=asked)
         self.call("SetQueueAttributes", QueueUrl=url, Attributes={"RedrivePolicy": ""})
@@ -161,6 +163,7 @@ class QueueTests(SqsTestCase):
         many = {str(n): "x" for n in range(49)}
         self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags=many)
         self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags={"x" * 129: "x"})
+        self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags={"aws:x": "x"})
         self.call("UntagQueue", QueueUrl=url, TagKeys=["team", "cost", "none"])
         self.assertEqual(self.call("ListQueueTags", QueueUrl=url), {})
 
