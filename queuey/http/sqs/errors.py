@@ -180,6 +180,9 @@ def of(error: BaseException | None) -> SqsError | None:
         return SqsError(error.code, error.text)
     if isinstance(error, errors.NoSuchQueue):
         return SqsError("QueueDoesNotExist", NO_QUEUE)
+    if isinstance(error, errors.StorageFull) and error.limit == "storage":
+        # No fault of the client, which should try again; workers of Celery end if a receive is refused.
+        return SqsError("ServiceUnavailable", error.text)
     if isinstance(error, errors.QueueyError):
         kinds = [kind for kind in type(error).__mro__ if kind in _KNOWN]
         return SqsError(_KNOWN[kinds[0]] if kinds else "ServiceUnavailable", error.text)

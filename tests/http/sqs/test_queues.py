@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from queuey import config
-from queuey.http.sqs.errors import CODES
+from queuey.errors import StorageFull
+from queuey.http.sqs.errors import CODES, of
 from queuey.model.applications.aws_accounts import account_of
 from queuey.model.telemetry.counts import Counter
 from tests.http.api_support import SETTINGS
@@ -201,6 +202,13 @@ class QueueTests(SqsTestCase):
 
 class CallTests(SqsTestCase):
     """Calls that are none, and who may call."""
+
+    def test_a_full_store(self) -> None:
+        """It is no fault of the client, so SDKs try again; the limits of an application are."""
+        for limit, code in (("storage", "ServiceUnavailable"), ("max_messages", "OverLimit")):
+            found = of(StorageFull("There is no room.", limit=limit))
+            assert found is not None
+            self.assertEqual((found.code, found.text), (code, "There is no room."))
 
     def test_operations_that_are_not_there(self) -> None:
         self.fails("InvalidAction", "Nonsense")
