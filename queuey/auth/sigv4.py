@@ -22,6 +22,7 @@ from queuey.deferreds import deferred
 from queuey.errors import BadSignature
 from queuey.interfaces import AwsRequest, AwsSigner, IAwsSignatures
 from queuey.model.applications.aws_keys import aws_key, key_id_of
+from queuey.model.values import frozen
 
 WINDOW: Final = 900
 """Seconds by which the time of a request may differ from ours, either way."""
@@ -64,9 +65,10 @@ MAX_KEYS: Final = 1000
 _TIME: Final = re.compile(r"[0-9]{8}T[0-9]{6}Z", re.ASCII)
 _SPACES: Final = re.compile(rb"[ \t]+")
 _UNRESERVED: Final = "-_.~"
+_ROOT: Final = b"/"
 
 
-@attrs.frozen
+@frozen
 class _Claim:
     """The signature of a request, which is not verified yet.
 
@@ -278,19 +280,26 @@ def _moment(time: str) -> int:
 def _canonical(request: AwsRequest, claim: _Claim, hashed: str) -> bytes:
     """Return the request as it is signed."""
     names = claim.names
-    fields = [
-        b"%b:%b\n" % (name, b",".join([_SPACES.sub(b" ", value.strip(b" \t")) for value in request.fields[name]]))
-        for name in names
-    ]
+    fields = [b"%b:%b\n" % (name, b",".join([_trimmed(value) for value in request.fields[name]])) for name in names]
     parts = (
         request.method,
-        quote_from_bytes(_normalised(request.path), safe=f"/{_UNRESERVED}").encode("ascii"),
-        _query(request.query, without=None if claim.expires is None else _SIGNATURE),
+        _ROOT if request.path == _ROOT else _path(request.path),
+        _query(request.query, without=None if claim.expires is None else _SIGNATURE) if request.query else b"",
         b"".join(fields),
         b";".join(names),
         hashed.encode("ascii"),
     )
     return b"\n".join(parts)
+
+
+def _trimmed(value: bytes) -> bytes:
+    value = value.strip(b" \t")
+    return _SPACES.sub(b" ", value) if b"  " in value or b"\t" in value else value
+
+
+def _path(path: bytes) -> bytes:
+    """Return a path, normalised and percent-encoded in the one way that is signed."""
+    return quote_from_bytes(_normalised(path), safe=f"/{_UNRESERVED}").encode("ascii")
 
 
 def _normalised(path: bytes) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 
 from queuey.core.contention import Retries
 from queuey.core.groups.directory import CACHED
@@ -61,12 +61,13 @@ class SqsQueues:
         found = self._cached.get(queue.incarnation)
         return found if found is not None and 0 <= self._seconds() - found.since < CACHED else None
 
-    @deferred
-    async def find(self, queue: Queue) -> SqsQueue | None:
+    def find(self, queue: Queue) -> Deferred[SqsQueue | None]:
         """Return the state of a queue; ``None`` if the queue was not made or changed through SQS."""
         found = self.cached(queue)
-        if found is not None:
-            return found.state
+        return self._read(queue) if found is None else succeed(found.state)
+
+    @deferred
+    async def _read(self, queue: Queue) -> SqsQueue | None:
         now, changes = self._seconds(), self._changes
         stored = await self._states.read(sqs_key(queue.incarnation))
         state = None if stored is None else _decoded(stored.value)

@@ -11,6 +11,7 @@ from zope.interface import Interface
 
 from queuey.model.applications.policy import Policy
 from queuey.model.applications.signing import Grant
+from queuey.model.values import frozen
 
 
 @attrs.frozen
@@ -94,7 +95,7 @@ class ISignatures(Interface):
         """
 
 
-@attrs.frozen
+@frozen
 class AwsRequest:
     """The parts of a request that an AWS client signs.
 
@@ -109,7 +110,7 @@ class AwsRequest:
     body: bytes = attrs.field(default=b"", repr=False)
 
 
-@attrs.frozen
+@frozen
 class AwsSigner:
     """The signer of a request.
 

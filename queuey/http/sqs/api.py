@@ -14,7 +14,7 @@ from queuey.errors import TooManyRequests
 from queuey.http.routes import BodyRoute
 from queuey.http.sqs import errors, json_parts, query, xml
 from queuey.http.sqs.callers import FACTOR, Caller, SqsGate
-from queuey.http.sqs.errors import PATH, PATHS, QUEUE_PATHS, SqsError
+from queuey.http.sqs.errors import PATH, PATHS, QUEUE_PATHS
 from queuey.http.sqs.moving import SqsMoving
 from queuey.http.sqs.operations import OPERATIONS, Members, decoded, read
 from queuey.http.sqs.permissions import SqsPermissions
@@ -112,12 +112,13 @@ class SqsApi:
         name, form = await self._named(request)
         operation = OPERATIONS.get(name)
         if operation is None:
-            raise SqsError("InvalidAction", f"The action {name[:100]} is not valid for this endpoint.")
+            raise errors.not_valid(name)
         request.route = f"{PATH}/{name}"  # so that metrics and the access log tell operations apart
         if form is None:
             await json_parts.check(request.body, self._turns)
             document = decoded(request.body)
         else:
+            query.check_path(name, request.path)
             document = query.members(name, operation.members, form, request)
         given = read(operation.members, document)
         queue: Queue | None = None

@@ -25,6 +25,9 @@ RETENTION: Final = 345_600
 
 REDRIVE: Final = "RedrivePolicy"
 
+KEEP: Final = "QueueyKeep"
+"""The one attribute that AWS does not have: whether deleted messages stay for other groups."""
+
 NUMBERS: Final[Mapping[str, tuple[str, int, int]]] = {
     "DelaySeconds": ("delay", 0, 900),
     "MaximumMessageSize": ("max_size", 1024, 1 << 20),
@@ -37,7 +40,7 @@ NUMBERS: Final[Mapping[str, tuple[str, int, int]]] = {
 SWITCHES: Final[Mapping[str, str]] = {
     "FifoQueue": "fifo",
     "ContentBasedDeduplication": "by_content",
-    "QueueyKeep": "keep",
+    KEEP: "keep",
 }
 """Attributes that are true or false."""
 
@@ -245,7 +248,7 @@ def shown(queue: Queue, state: SqsQueue, group: Group | None, region: str, accou
         "LastModifiedTimestamp": str(max(state.modified, _seconds(queue))),
         "MessageRetentionPeriod": str(ttl),
         **{name: str(getattr(state, field)) for name, (field, _, _) in NUMBERS.items() if field},
-        "QueueyKeep": _word(state.keep),
+        KEEP: _word(state.keep),
         **state.others,
     }
     found.setdefault("SqsManagedSseEnabled", "false")

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import base64
-import json
-import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
 import attrs
+import msgspec
 
 from queuey.http.sqs.errors import invalid
-from queuey.http.sqs.message_attributes import MAX_ATTRIBUTES, Attribute, Attributes, attributes, is_text
+from queuey.http.sqs.message_attributes import MAX_ATTRIBUTES, NO_ATTRIBUTES, Attribute, Attributes, attributes, decoded
 from queuey.http.v2.inputs.items import MAX_HEADERS, RESERVED
-from queuey.model.messages.dead_letter_headers import ORIGIN, SQS, key_of, letter_of
+from queuey.model.messages.dead_letter_headers import KEY, ORIGIN, SQS, letter_of
 from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import SECOND, MessageId, ticks_of, to_seconds
+from queuey.model.values import frozen
 
 TEXT: Final = "text/plain;charset=utf-8"
 ENCODING: Final = "queuey-encoding"
 """The attribute of a message whose body is no text that SQS can carry; the body is in Base64 then."""
 
-_compact: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
-
-@attrs.frozen
+@frozen
 class Details:
     """Attributes of a message that SQS has, besides its body.
 
@@ -34,14 +32,14 @@ class Details:
     :ivar deduplication: its MessageDeduplicationId.
     """
 
-    attributes: Attributes = attrs.field(factory=dict)
+    attributes: Attributes = NO_ATTRIBUTES
     sender: str = ""
     delay: int = 0
     trace: str = ""
     deduplication: str = ""
 
 
-def content(body: str, details: Details) -> Content:
+def content(body: bytes, details: Details) -> Content:
     """Return the content of a message that a client of SQS sends.
 
     Attributes that are text are also headers of their own names, for readers through the other APIs.
@@ -49,31 +47,38 @@ def content(body: str, details: Details) -> Content:
     :raise SqsError: its attributes are too large together.
     """
     kept: dict[str, Any] = {"sender": details.sender}
+    found: dict[str, Any] = {}
     if details.attributes:
         kept["attributes"] = {name: one.json() for name, one in details.attributes.items()}
-    for name in ("delay", "trace", "deduplication"):
-        if value := getattr(details, name):
-            kept[name] = value
-    plain = {
-        name: one.value.decode()
-        for name, one in details.attributes.items()
-        if one.type == "String" and not name.lower().startswith(RESERVED)
-    }
-    headers = _compact({**plain, SQS: kept}).encode()
+        found = {
+            name: one.value.decode()
+            for name, one in details.attributes.items()
+            if one.type == "String" and not name.lower().startswith(RESERVED)
+        }
+    if details.delay:
+        kept["delay"] = details.delay
+    if details.trace:
+        kept["trace"] = details.trace
+    if details.deduplication:
+        kept["deduplication"] = details.deduplication
+    found[SQS] = kept
+    headers = msgspec.json.encode(found)
     if len(headers) > MAX_HEADERS:
         text = f"The message attributes take {len(headers)} bytes as they are stored"
         raise invalid(f"{text}; at most {MAX_HEADERS} are allowed.")
-    return Content(body.encode(), TEXT, headers)
+    return Content(body, TEXT, headers)
 
 
-@attrs.frozen
+@frozen
 class Body:
     """A message as a client of SQS receives it.
 
+    :ivar data: the text in UTF-8.
     :ivar dead_from: the name of the queue whose dead letter it is, and ``deliveries`` how often it was received there.
     """
 
     text: str
+    data: bytes
     details: Details
     group_id: str | None
     message_id: str
@@ -86,17 +91,20 @@ def body(message: Message) -> Body:
     """Return what a client of SQS receives of a message, whichever API it was sent by."""
     headers = _headers(message.content)
     details = _details(headers)
-    text = _text(message.content.body)
+    data = message.content.body
+    text = decoded(data) if data else None
     if text is None:
-        text = base64.b64encode(message.content.body).decode("ascii")
+        data = base64.b64encode(data)
+        text = data.decode("ascii")
         details = attrs.evolve(details, attributes={**details.attributes, ENCODING: Attribute("String", b"base64")})
-    letter = letter_of(message.content)
+    letter, group_id = letter_of(message.content), headers.get(KEY)
     original = message.id if letter is None else letter.address.id
     origin = _origin(headers, letter is not None)
     return Body(
         text,
+        data,
         details,
-        key_of(message.content),
+        group_id if isinstance(group_id, str) else None,
         message_id(original if origin is None else origin),
         int(to_seconds(ticks_of(original)) * 1000) - details.delay * 1000,
         None if letter is None else letter.queue,
@@ -106,7 +114,8 @@ def body(message: Message) -> Body:
 
 def message_id(id: MessageId) -> str:
     """Return an id as clients of SQS see it."""
-    return str(uuid.UUID(bytes=bytes(id)))
+    text = id.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 def _origin(headers: Mapping[str, Any], dead: bool) -> MessageId | None:
@@ -121,7 +130,7 @@ def _origin(headers: Mapping[str, Any], dead: bool) -> MessageId | None:
 
 def _headers(content: Content) -> dict[str, Any]:
     try:
-        headers = json.loads(content.headers or b"{}")
+        headers = msgspec.json.decode(content.headers or b"{}")
     except (ValueError, RecursionError):
         return {}
     return headers if isinstance(headers, dict) else {}
@@ -133,7 +142,7 @@ def _details(headers: Mapping[str, Any]) -> Details:
         return Details(_of_headers(headers))
     try:
         return Details(
-            attributes(kept.get("attributes", {})),
+            attributes(kept["attributes"]) if "attributes" in kept else NO_ATTRIBUTES,
             str(kept.get("sender", "")),
             int(kept.get("delay", 0)),
             str(kept.get("trace", "")),
@@ -155,14 +164,6 @@ def _of_headers(headers: Mapping[str, Any]) -> dict[str, Attribute]:
             except Exception:  # not a name, or not a value, that SQS has
                 continue
     return found
-
-
-def _text(data: bytes) -> str | None:
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if text and is_text(text) else None
 
 
 def sequence_number(id: MessageId) -> str:

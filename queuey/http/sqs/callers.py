@@ -17,12 +17,13 @@ from queuey.model.applications.access import Operation
 from queuey.model.applications.aws_accounts import account_of
 from queuey.model.applications.policy import Policy, SqsPolicies
 from queuey.model.queues.queue import Queue
+from queuey.model.values import frozen
 
 FACTOR: Final = 8
 """How much longer a request may be than a body of the application: JSON may take six bytes for one."""
 
 
-@attrs.frozen
+@frozen
 class Caller:
     """A request that may go on.
 

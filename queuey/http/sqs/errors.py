@@ -20,6 +20,9 @@ _TYPE: Final = "com.amazonaws.sqs#"
 _OLD: Final = "AWS.SimpleQueueService."
 """The beginning of most codes of the earlier protocol."""
 
+NO_OPERATION: Final = "UnknownOperationException"
+"""The error of a request of the Query protocol that names no operation."""
+
 CODES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
     {
         "QueueDoesNotExist": (f"{_OLD}NonExistentQueue", 400),
@@ -43,6 +46,7 @@ CODES: Final[Mapping[str, tuple[str, int]]] = MappingProxyType(
         "RequestThrottled": ("RequestThrottled", 403),
         "AccessDenied": ("AccessDenied", 403),
         "InvalidAction": ("InvalidAction", 400),
+        NO_OPERATION: (NO_OPERATION, 404),
         "SerializationException": ("MalformedInput", 400),
         "InvalidClientTokenId": ("InvalidClientTokenId", 403),
         "SignatureDoesNotMatch": ("SignatureDoesNotMatch", 403),
@@ -131,6 +135,11 @@ def wanted(request: Request) -> bool:
         return False
     if path in _PATHS:
         return path != b"/" or _TARGET in request.fields or _is_signed(request)
+    return is_of_queue(path)
+
+
+def is_of_queue(path: bytes) -> bool:
+    """Whether a path is that of a queue."""
     return (path.startswith(b"/sqs/") or path[1:13].isdigit()) and _OF_QUEUE.fullmatch(path) is not None
 
 
@@ -153,6 +162,11 @@ def invalid(text: str) -> SqsError:
     return SqsError("InvalidParameterValueException", text)
 
 
+def not_valid(operation: str) -> SqsError:
+    """Return the error of an operation that there is not, or not here."""
+    return SqsError("InvalidAction", f"The action {operation[:100]} is not valid for this endpoint.")
+
+
 def out_of_range(value: object, name: str, reason: str) -> SqsError:
     """Return the error of a value that is out of bounds, in the words of AWS."""
     return invalid(f"Value {value} for parameter {name} is invalid. Reason: {reason}")
@@ -166,6 +180,9 @@ def of(error: BaseException | None) -> SqsError | None:
         return SqsError(error.code, error.text)
     if isinstance(error, errors.NoSuchQueue):
         return SqsError("QueueDoesNotExist", NO_QUEUE)
+    if isinstance(error, errors.StorageFull) and error.limit == "storage":
+        # No fault of the client, which should try again; workers of Celery end if a receive is refused.
+        return SqsError("ServiceUnavailable", error.text)
     if isinstance(error, errors.QueueyError):
         kinds = [kind for kind in type(error).__mro__ if kind in _KNOWN]
         return SqsError(_KNOWN[kinds[0]] if kinds else "ServiceUnavailable", error.text)
@@ -200,6 +217,8 @@ def answer(request: Request, error: SqsError) -> None:
     if is_query(request):
         text = _NO_QUEUE_OF_OLD if error.text == NO_QUEUE else error.text
         body = xml.error(error.old_code, text, error.status < 500, request.request_id)
+        if error.code == NO_OPERATION:
+            body = xml.no_operation()
         request.answer(error.status, [xml.TYPE, *fields], body)
         return
     fields.append((b"x-amzn-query-error", query_error(error.code).encode("ascii")))

@@ -7,12 +7,12 @@ import binascii
 import hashlib
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, Final
 
-import attrs
-
 from queuey.http.sqs.errors import invalid
+from queuey.model.values import frozen
 
 MAX_ATTRIBUTES: Final = 10
 
@@ -20,13 +20,17 @@ _NAME: Final = re.compile(r"[\w.-]{1,256}")
 """AWS takes letters of all scripts, although its documentation and its error say otherwise."""
 
 _TYPE: Final = re.compile(r"(String|Number|Binary)(?:\..{1,248})?", re.ASCII)
-_UNFIT: Final = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML does not have, and so no text of SQS."""
+_CARRIED: Final = b"\t\n\r" + bytes(range(0x20, 0x100))
+"""The bytes of UTF-8 that no text of SQS has are those of other control characters."""
 
+_NO_CHARACTERS: Final = ("\ufffe".encode(), "\uffff".encode())
+"""What XML does not have besides, and so no text of SQS."""
+
+_NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,9})?", re.ASCII)
 _LENGTH: Final = struct.Struct(">I").pack
 
 
-@attrs.frozen
+@frozen
 class Attribute:
     """An attribute of a message.
 
@@ -51,10 +55,31 @@ class Attribute:
 
 Attributes = Mapping[str, Attribute]
 
+NO_ATTRIBUTES: Final[Attributes] = MappingProxyType({})
 
-def is_text(text: str) -> bool:
-    """Whether SQS can carry a text."""
-    return _UNFIT.search(text) is None
+
+def encoded(text: str) -> bytes | None:
+    """Return a text in UTF-8; ``None`` if SQS cannot carry it."""
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        return None
+    return data if _is_carried(data) else None
+
+
+def decoded(data: bytes) -> str | None:
+    """Return the text that UTF-8 is; ``None`` if it is none, or one that SQS cannot carry."""
+    if not _is_carried(data):
+        return None
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _is_carried(data: bytes) -> bool:
+    # A regular expression over the characters takes 24 ms for 1 MiB; this takes 2 ms.
+    return not data.translate(None, _CARRIED) and not any(one in data for one in _NO_CHARACTERS)
 
 
 def attributes(given: Mapping[str, Mapping[str, Any]]) -> dict[str, Attribute]:
@@ -86,11 +111,11 @@ def _attribute(name: str, given: Mapping[str, Any]) -> Attribute:
         value = _bytes(name, given.get("BinaryValue"))
     else:
         text = given.get("StringValue")
-        if not isinstance(text, str) or not is_text(text):
+        if not isinstance(text, str) or (data := encoded(text)) is None:
             raise invalid(f"The message attribute '{name}' must contain a string value that SQS can carry.")
         if match[1] == "Number" and not _is_number(text):
             raise invalid(f"Can't cast the value of message (user) attribute '{name}' to a number.")
-        value = text.encode()
+        value = data
     if not value:
         raise invalid(f"Message (user) attribute '{name}' must contain a non-empty value of type '{match[1]}'.")
     return Attribute(kind, value)
@@ -104,11 +129,7 @@ def _bytes(name: str, given: Any) -> bytes:
 
 
 def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return len(text) <= 128
+    return len(text) <= 128 and _NUMBER.fullmatch(text) is not None
 
 
 def size(found: Attributes) -> int:
@@ -127,8 +148,10 @@ def md5(found: Attributes) -> str:
     return digest.hexdigest()
 
 
-def wanted(found: Attributes, names: list[str]) -> dict[str, Attribute]:
+def wanted(found: Attributes, names: Sequence[str]) -> dict[str, Attribute]:
     """Return the attributes that a receive asks for: by name, by the beginning of names (``prefix.*``), or all."""
+    if not names or not found:
+        return {}
     if "All" in names or ".*" in names or "*" in names:
         return dict(found)
     begins = tuple(name[:-2] for name in names if name.endswith(".*"))

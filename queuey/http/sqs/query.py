@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import unquote_to_bytes
 
 from queuey.deferreds import TurnQueue
-from queuey.http.sqs.errors import SqsError
+from queuey.http.sqs.errors import NO_OPERATION, SqsError, is_of_queue, not_valid
 from queuey.http.sqs.operations import Kind, Member
 from queuey.http.wire import Request
 
@@ -26,6 +26,9 @@ _ESCAPE: Final = 3
 
 MAX_FIELD_NAME: Final = 300
 """Bytes of a field's name that are looked at."""
+
+_ON_ALL: Final = frozenset(("CreateQueue", "ListQueues"))
+"""Operations that are not on a queue."""
 
 _INDEX: Final = re.compile(r"[1-9][0-9]{0,3}", re.ASCII)
 _ENTRIES: Final = {
@@ -97,11 +100,22 @@ def _end(value: bytes, start: int, end: int) -> int:
 def action(given: Mapping[str, str]) -> str:
     """Return the name of the operation.
 
-    :raise SqsError: the request is of another version.
+    :raise SqsError: the request names none, or is of another version.
     """
+    if "Action" not in given:
+        raise SqsError(NO_OPERATION, "The request names no operation.")
     if given.get("Version", VERSION) != VERSION:
         raise SqsError("InvalidParameterValueException", f"The Version of a request is {VERSION}.")
-    return given.get("Action", "")
+    return given["Action"]
+
+
+def check_path(operation: str, path: bytes) -> None:
+    """Refuse operations on all queues at the path of one.
+
+    :raise SqsError: saying so.
+    """
+    if operation in _ON_ALL and is_of_queue(path):
+        raise not_valid(operation)
 
 
 def members(operation: str, known: tuple[Member, ...], given: Mapping[str, str], request: Request) -> dict[str, Any]:
@@ -110,7 +124,7 @@ def members(operation: str, known: tuple[Member, ...], given: Mapping[str, str],
     :param known: the members of the operation.
     """
     found = _members(operation, known, given)
-    if "QueueUrl" not in found and request.path.count(b"/") > 1:
+    if "QueueUrl" not in found and is_of_queue(request.path):
         found["QueueUrl"] = request.path.decode("ascii", "replace")
     return found
 

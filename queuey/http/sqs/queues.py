@@ -15,7 +15,7 @@ from queuey.core.sqs_queues import SqsQueues, check_fits
 from queuey.deferreds import KeyedLock, deferred
 from queuey.errors import NoSuchGroup, NoSuchQueue
 from queuey.http.sqs import attributes, redrive_allow
-from queuey.http.sqs.attributes import RETENTION, Wanted
+from queuey.http.sqs.attributes import KEEP, RETENTION, Wanted
 from queuey.http.sqs.callers import Caller
 from queuey.http.sqs.errors import NO_QUEUE, SqsError, invalid, out_of_range
 from queuey.http.sqs.names import check_new_name, queue_url
@@ -106,6 +106,8 @@ class SqsAdministration:
         target = None if wanted.redrive is None else wanted.redrive.queue
         if target is None:
             return
+        if target == name:
+            raise out_of_range(target, attributes.REDRIVE, "A queue cannot be its own dead-letter queue here.")
         try:
             found = await self.directory.find(caller.application, target)
         except NoSuchQueue:
@@ -169,6 +171,8 @@ class SqsAdministration:
             found.update(await self._counts(queue, group, state))
         if "All" not in names:
             found = {name: value for name, value in found.items() if name in names}
+        elif not state.keep and KEEP not in names:
+            del found[KEEP]  # with the value that means the behaviour of AWS, clients see no attribute but those of AWS
         return {"Attributes": found} if found else {}
 
     async def _counts(self, queue: Queue, group: Group | None, state: SqsQueue) -> dict[str, str]:
@@ -205,6 +209,10 @@ class SqsAdministration:
     async def purge(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
         """Delete all messages that were sent until now, delayed ones and those in flight included."""
         now = from_seconds(self.now())
+        state = await self.states.find(queue)
+        if state is not None and state.fifo:
+            # First, so that the purge deletes no message that is stored under a deduplication id of after it.
+            await self.states.change(queue, _purged)
         await self.exchange.purge(queue, lower_bound(now))
         await self.exchange.purge_delayed(queue)
         group = await self.group(queue)
@@ -261,6 +269,12 @@ class SqsAdministration:
         return {"queueUrls": urls, **more}
 
 
+def _purged(state: SqsQueue | None) -> SqsQueue:
+    """Return a state whose deduplication ids are forgotten."""
+    state = state or SqsQueue()
+    return attrs.evolve(state, purges=state.purges + 1)
+
+
 def _tags(queue: str, given: dict[str, str]) -> dict[str, str]:
     """Return tags if a queue may have them.
 
@@ -271,4 +285,6 @@ def _tags(queue: str, given: dict[str, str]) -> dict[str, str]:
     for name, text in given.items():
         if not 1 <= len(name) <= _MAX_TAG or len(text) > _MAX_TAG_VALUE:
             raise invalid("A tag has a key of 1 to 128 characters and a value of at most 256.")
+        if name.lower().startswith("aws:"):
+            raise invalid("Keys of tags that begin with aws: are reserved.")
     return given

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import attrs
@@ -24,6 +24,7 @@ from queuey.http.sqs.operations import Members
 from queuey.model.applications.access import Operation
 from queuey.model.groups.entries import TOKEN
 from queuey.model.groups.settings import Group
+from queuey.model.messages.dead_letter_headers import key_of
 from queuey.model.queues.queue import Queue
 from queuey.model.queues.sqs_queue import GROUP, SqsQueue
 
@@ -65,7 +66,11 @@ class SqsReceiving:
             await may()
         if delivered.blocked and not claiming.wait and not (state or SqsQueue()).fifo:
             raise SqsError("OverLimit", "Too many messages of this queue are in flight.")
-        shown = [self._shown(caller, queue, state, given, one) for one in delivered.deliveries]
+        names = frozenset((*given.get("AttributeNames", ()), *given.get("MessageSystemAttributeNames", ())))
+        wanted = given.get("MessageAttributeNames", ())
+        shown = [self._shown(caller, state, names, wanted, one) for one in delivered.deliveries]
+        if state is not None and state.fifo and len(shown) > 1:
+            shown = _by_group(shown, [key_of(one.message.content) for one in delivered.deliveries])
         return {"Messages": shown} if shown else {}
 
     async def pause(self) -> dict[str, Any]:
@@ -82,9 +87,17 @@ class SqsReceiving:
             return found
 
     def _shown(
-        self, caller: Caller, queue: Queue, state: SqsQueue | None, given: Members, delivery: Delivery
+        self,
+        caller: Caller,
+        state: SqsQueue | None,
+        names: frozenset[str],
+        wanted: Sequence[str],
+        delivery: Delivery,
     ) -> dict[str, Any]:
-        """Return a message as its receiver sees it."""
+        """Return a message as its receiver sees it.
+
+        :param names: of the system attributes that it asks for, and ``wanted`` those of the other attributes.
+        """
         if delivery.receipt is None:
             text = "This queue delivers messages at most once and without receipts, so SQS cannot receive them."
             raise SqsError("UnsupportedOperation", text)
@@ -93,10 +106,9 @@ class SqsReceiving:
         found: dict[str, Any] = {
             "MessageId": one.message_id,
             "ReceiptHandle": delivery.receipt,
-            "MD5OfBody": hashlib.md5(one.text.encode(), usedforsecurity=False).hexdigest(),
+            "MD5OfBody": hashlib.md5(one.data, usedforsecurity=False).hexdigest(),
             "Body": one.text,
         }
-        names = {*given.get("AttributeNames", ()), *given.get("MessageSystemAttributeNames", ())}
         if names:
             system = {
                 "SenderId": one.details.sender or caller.application,
@@ -116,11 +128,17 @@ class SqsReceiving:
             shown = {name: value for name, value in system.items() if "All" in names or name in names}
             if shown:
                 found["Attributes"] = shown
-        wanted = message_attributes.wanted(one.details.attributes, given.get("MessageAttributeNames", []))
-        if wanted:
-            found["MessageAttributes"] = {name: attribute.json() for name, attribute in wanted.items()}
-            found["MD5OfMessageAttributes"] = message_attributes.md5(wanted)
+        if attributes := message_attributes.wanted(one.details.attributes, wanted):
+            found["MessageAttributes"] = {name: attribute.json() for name, attribute in attributes.items()}
+            found["MD5OfMessageAttributes"] = message_attributes.md5(attributes)
         return found
+
+
+def _by_group(shown: Sequence[dict[str, Any]], groups: Sequence[str | None]) -> list[dict[str, Any]]:
+    """Return the messages of an answer with those of a message group together, as AWS does; their order stays."""
+    first: dict[str | None, int] = {}
+    places = [first.setdefault(group, place) for place, group in enumerate(groups)]
+    return [shown[place] for place in sorted(range(len(shown)), key=places.__getitem__)]
 
 
 def _claiming(caller: Caller, state: SqsQueue, group: Group, given: Members, *, known: bool) -> Claiming:

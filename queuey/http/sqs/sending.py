@@ -16,12 +16,13 @@ from queuey.http.sqs.batches import Batch, batch
 from queuey.http.sqs.bodies import Details, content, delay_of, message_id, sequence_number
 from queuey.http.sqs.callers import Caller, check_size
 from queuey.http.sqs.errors import SqsError, invalid, of, out_of_range
-from queuey.http.sqs.message_attributes import Attribute, is_text
+from queuey.http.sqs.message_attributes import NO_ATTRIBUTES, Attribute, encoded
 from queuey.http.sqs.operations import OPERATIONS, Members
 from queuey.model.messages.message import Address, Draft
 from queuey.model.messages.once import Once
 from queuey.model.queues.queue import Consistency, Queue
 from queuey.model.queues.sqs_queue import SqsQueue
+from queuey.model.values import frozen
 
 REMEMBERED: Final = 300
 """Seconds for which a deduplication id, and the id of an invocation, is remembered."""
@@ -40,15 +41,16 @@ _INVOCATION: Final = re.compile(rb"[A-Za-z0-9-]{8,64}")
 _ENTRY: Final = OPERATIONS["SendMessageBatch"].members[1].entry
 
 
-@attrs.frozen
+@frozen
 class _Sending:
     """A message that is to be sent.
 
+    :ivar body: in UTF-8.
     :ivar system: the MD5 of its system attributes; ``None`` if it has none.
     :ivar deduplication: its deduplication id in a FIFO queue; ``None`` in others.
     """
 
-    body: str
+    body: bytes
     draft: Draft
     details: Details
     size: int
@@ -59,7 +61,7 @@ class _Sending:
         """Return the result of the entry once it is stored."""
         found = {
             "MessageId": message_id(address.id),
-            "MD5OfMessageBody": hashlib.md5(self.body.encode(), usedforsecurity=False).hexdigest(),
+            "MD5OfMessageBody": hashlib.md5(self.body, usedforsecurity=False).hexdigest(),
         }
         if self.details.attributes:
             found["MD5OfMessageAttributes"] = message_attributes.md5(self.details.attributes)
@@ -145,15 +147,18 @@ def _sending(caller: Caller, queue: Queue, state: SqsQueue, given: Members, *, i
 
     :raise SqsError: it is not one that the queue takes.
     """
-    body = given["MessageBody"]
-    if not body:
+    text = given["MessageBody"]
+    if not text:
         raise SqsError("MissingRequiredParameterException", "The request must contain the parameter MessageBody.")
-    if not is_text(body):
+    body = encoded(text)
+    if body is None:
         text = "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | #x20 to #xD7FF | "
         raise SqsError("InvalidMessageContents", f"{text}#xE000 to #xFFFD | #x10000 to #x10FFFF")
-    found = message_attributes.attributes(given.get("MessageAttributes", {}))
+    found, size = NO_ATTRIBUTES, len(body)
+    if given.get("MessageAttributes"):
+        found = message_attributes.attributes(given["MessageAttributes"])
+        size += message_attributes.size(found)
     trace, system = _system(caller, given)
-    size = len(body.encode()) + message_attributes.size(found)
     check_size(caller, size, state.max_size, "cannot be validated" if in_batch else "are invalid")
     group, deduplication = _fifo(state, given, body)
     delay = given.get("DelaySeconds", state.delay)
@@ -170,16 +175,17 @@ def _system(caller: Caller, given: Members) -> tuple[str, str | None]:
 
     As on AWS, a request that does not say otherwise gives its messages the trace that its own header field names.
     """
-    names = given.get("MessageSystemAttributes", {})
+    names = given.get("MessageSystemAttributes")
+    if not names:
+        return _trace_of(caller), None
     for name in names:
         if name != _TRACE:
             raise invalid(f"Message system attribute name '{name[:200]}' is invalid.")
-    if not names:
-        return _trace_of(caller), None
     value = names[_TRACE].get("StringValue")
-    if names[_TRACE].get("DataType") != "String" or not isinstance(value, str) or not is_text(value):
+    data = encoded(value) if isinstance(value, str) else None
+    if names[_TRACE].get("DataType") != "String" or data is None:
         raise invalid(f"The message system attribute '{_TRACE}' must be a string.")
-    return value, message_attributes.md5({_TRACE: Attribute("String", value.encode())})
+    return value, message_attributes.md5({_TRACE: Attribute("String", data)})
 
 
 def _trace_of(caller: Caller) -> str:
@@ -188,7 +194,7 @@ def _trace_of(caller: Caller) -> str:
     return found[0].decode("ascii") if len(found) == 1 and _TRACE_ID.fullmatch(found[0]) else ""
 
 
-def _fifo(state: SqsQueue, given: Members, body: str) -> tuple[str | None, str | None]:
+def _fifo(state: SqsQueue, given: Members, body: bytes) -> tuple[str | None, str | None]:
     """Return the message group and the deduplication id of a message."""
     group, deduplication = given.get("MessageGroupId"), given.get("MessageDeduplicationId")
     for name, value in (("MessageGroupId", group), ("MessageDeduplicationId", deduplication)):
@@ -208,7 +214,7 @@ def _fifo(state: SqsQueue, given: Members, body: str) -> tuple[str | None, str |
     if deduplication is None:
         if not state.by_content:
             raise invalid(_NO_DEDUPLICATION)
-        deduplication = hashlib.sha256(body.encode()).hexdigest()
+        deduplication = hashlib.sha256(body).hexdigest()
     return group, deduplication
 
 
@@ -229,6 +235,8 @@ def _deduplicated(queue: Queue, state: SqsQueue, sending: _Sending) -> Once:
     parts = ["deduplication", sending.deduplication or ""]
     if state.per_group:
         parts.append(sending.draft.key or "")
+    if state.purges:
+        parts += ["purges", str(state.purges)]
     return Once(_hash(parts), _hash(["any body"]), "", REMEMBERED)
 
 

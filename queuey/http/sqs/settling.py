@@ -13,10 +13,10 @@ from queuey.core.sqs_queues import SqsQueues
 from queuey.errors import NoSuchGroup
 from queuey.http.sqs.batches import batch
 from queuey.http.sqs.callers import Caller
-from queuey.http.sqs.errors import SqsError, invalid
+from queuey.http.sqs.errors import SqsError, out_of_range
 from queuey.http.sqs.operations import OPERATIONS, Members
 from queuey.http.sqs.removals import Removals
-from queuey.model.groups.receipts import Receipts
+from queuey.model.groups.receipts import Receipts, address_of
 from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action, Outcome
 from queuey.model.messages.message import Address
@@ -56,21 +56,19 @@ class SqsSettling:
             return [_false(handle) for handle in handles]
         settlings = [Settling(Action.ACK, handle, live=state.fifo) for handle in handles]
         outcomes = await self.groups.settle(queue, group, settlings) if settlings else ()
-        receipts = Receipts(group.secret).parse(handles, queue.incarnation)
         done: list[Address] = []
         errors: list[SqsError | None] = []
-        for handle, receipt, outcome in zip(handles, receipts, outcomes, strict=True):
-            if receipt is None:
-                errors.append(_false(handle))
-                continue
-            errors.append(None)
-            if outcome in (Outcome.ACKED, Outcome.ALREADY_ACKED):
-                done.append(Address(receipt.partition, receipt.id))
+        for handle, outcome in zip(handles, outcomes, strict=True):
+            error = None
+            if outcome is Outcome.ACKED or outcome is Outcome.ALREADY_ACKED:
+                if not state.keep:
+                    done.append(address_of(handle))
+            elif outcome is Outcome.INVALID and not _is_genuine(queue, group, handle):
+                error = _false(handle)
             elif state.fifo and outcome is Outcome.STALE:
-                reason = f"Value {handle} for parameter ReceiptHandle is invalid. "
-                errors[-1] = invalid(f"{reason}Reason: The receipt handle has expired.")
-        if not state.keep:
-            self.removals.add(queue, done)
+                error = out_of_range(handle, "ReceiptHandle", "The receipt handle has expired.")
+            errors.append(error)
+        self.removals.add(queue, done)
         return errors
 
     async def change(self, caller: Caller, queue: Queue, given: Members) -> dict[str, Any]:
@@ -96,18 +94,19 @@ class SqsSettling:
             for one in asked
         ]
         outcomes = await self.groups.settle(queue, group, settlings) if settlings else ()
-        handles = [one["ReceiptHandle"] for one in asked]
-        receipts = Receipts(group.secret).parse(handles, queue.incarnation)
         errors: list[SqsError | None] = []
-        for handle, receipt, outcome in zip(handles, receipts, outcomes, strict=True):
-            if receipt is None:
-                errors.append(_false(handle))
-            elif outcome is Outcome.EXTENDED:
+        for one, outcome in zip(asked, outcomes, strict=True):
+            handle = one["ReceiptHandle"]
+            if outcome is Outcome.EXTENDED:
                 errors.append(None)
+            elif outcome is Outcome.INVALID and not _is_genuine(queue, group, handle):
+                errors.append(_false(handle))
             else:
-                text = f"Value {handle} for parameter ReceiptHandle is invalid. "
-                text += "Reason: Message does not exist or is not available for visibility timeout change."
-                errors.append(SqsError("MessageNotInflight", text))
+                reason = "Message does not exist or is not available for visibility timeout change."
+                error = out_of_range(handle, "ReceiptHandle", reason)
+                if outcome is Outcome.STALE:
+                    error = SqsError("MessageNotInflight", error.text)
+                errors.append(error)
         return errors
 
     async def _group(self, queue: Queue) -> Group | None:
@@ -123,6 +122,11 @@ def _answer(found: Any, places: Sequence[int], errors: Sequence[SqsError | None]
             found.fail(place, error)
     answer: dict[str, Any] = found.answer({place: {} for place in found.entries})
     return answer
+
+
+def _is_genuine(queue: Queue, group: Group, handle: str) -> bool:
+    """Return whether a handle was made for the queue; it is invalid nevertheless if the queue was purged since."""
+    return Receipts(group.secret).parse((handle,), queue.incarnation) != [None]
 
 
 def _false(handle: str) -> SqsError:

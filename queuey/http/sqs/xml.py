@@ -51,7 +51,7 @@ def document(operation: str, answer: Mapping[str, Any], request_id: str) -> byte
     result = ""
     if operation not in _WITHOUT_RESULT:
         inner = "".join([_member(operation, name, value) for name, value in answer.items()])
-        result = f"<{operation}Result>{inner}</{operation}Result>"
+        result = f"<{operation}Result>{inner}</{operation}Result>" if inner else f"<{operation}Result/>"
     metadata = f"<ResponseMetadata>{_element('RequestId', request_id)}</ResponseMetadata>"
     return _whole(f'<{operation}Response xmlns="{NAMESPACE}">{result}{metadata}</{operation}Response>')
 
@@ -72,6 +72,11 @@ def error(code: str, text: str, is_sender: bool, request_id: str) -> bytes:
     return _whole(
         f'<ErrorResponse xmlns="{NAMESPACE}"><Error>{inner}</Error>{_element("RequestId", request_id)}</ErrorResponse>'
     )
+
+
+def no_operation() -> bytes:
+    """Return the answer to a request that names no operation, which AWS does not write as it writes other errors."""
+    return b"<UnknownOperationException/>\n"
 
 
 def _whole(text: str) -> bytes:

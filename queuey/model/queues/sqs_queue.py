@@ -78,6 +78,7 @@ class SqsQueue:
     :ivar per_group: whether deduplication ids are of a message group, and not of the queue.
     :ivar others: attributes that are kept and shown, and have no effect here.
     :ivar tasks: the latest tasks that moved messages out of it, the oldest first.
+    :ivar purges: how often a FIFO queue was purged; deduplication ids of before do not count.
     :ivar modified: when an attribute changed last, in seconds since 1970.
     """
 
@@ -93,6 +94,7 @@ class SqsQueue:
     tags: Mapping[str, str] = attrs.field(factory=dict)
     tasks: Sequence[MoveTask] = ()
     modified: int = 0
+    purges: int = 0
 
     def with_task(self, task: MoveTask) -> SqsQueue:
         """Return the state with a new task, or with a task changed."""

@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from queuey.http.sqs.bodies import body
-from queuey.http.sqs.message_attributes import is_text
+from queuey.http.sqs.message_attributes import encoded
 from queuey.http.v2.inputs.items import encoded_headers
 from queuey.model.messages.message import Content, Message
 from queuey.model.timeid import MessageId, Ticks
 from tests.http.api_support import OWNER
 from tests.http.sqs.support import SqsTestCase
 
-texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(is_text)
+texts = st.text(st.characters(codec="utf-8"), min_size=1, max_size=40).filter(encoded)
 names = st.from_regex(r"[A-Za-z][A-Za-z0-9_-]{0,12}", fullmatch=True).filter(
     lambda name: not name.lower().startswith("queuey-")
 )

@@ -34,7 +34,7 @@ class FifoTests(SqsTestCase):
         self.delete(first)
         self.assertEqual([one["Body"] for one in self.taken()], ["A1", "A2"])
         self.clock.advance(21)
-        self.assertEqual([one["Body"] for one in self.taken()], ["B0", "A1", "B1", "A2", "B2"])
+        self.assertEqual([one["Body"] for one in self.taken()], ["B0", "B1", "B2", "A1", "A2"])
 
     def test_repeats(self) -> None:
         first = self.put("x")
@@ -49,6 +49,21 @@ class FifoTests(SqsTestCase):
         self.assertEqual(self.counts(self.q), (0, 0, 0))
         self.clock.advance(301)
         self.assertNotEqual(self.put("x")["MessageId"], first["MessageId"])
+
+    def test_a_purge_forgets_ids(self) -> None:
+        first = self.put("x")
+        self.clock.advance(1)
+        self.call("PurgeQueue", QueueUrl=self.q)
+        self.clock.advance(1)
+        second = self.put("x")
+        self.assertNotEqual(second["MessageId"], first["MessageId"])
+        self.assertEqual(self.put("x"), second)
+        self.clock.advance(1)
+        self.call("PurgeQueue", QueueUrl=self.q)
+        self.clock.advance(1)
+        third = self.put("x")["MessageId"]
+        self.assertNotIn(third, (first["MessageId"], second["MessageId"]))
+        self.assertEqual([one["MessageId"] for one in self.taken()], [third])
 
     def test_repeats_of_each_group(self) -> None:
         asked = {"DeduplicationScope": "messageGroup", "FifoThroughputLimit": "perMessageGroupId"}

@@ -190,6 +190,9 @@ class MessageTests(SqsTestCase):
             ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="Text", StringValue="x")}),
             ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="String", StringValue="")}),
             ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="Number", StringValue="x")}),
+            ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="Number", StringValue="nan")}),
+            ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="Number", StringValue="1_0")}),
+            ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="Number", StringValue=" 1")}),
             ("InvalidParameterValueException", {"MessageBody": "x", **attribute(DataType="Binary", BinaryValue="?")}),
             ("InvalidParameterValueException", {"MessageBody": "x", **attribute(StringValue="x")}),
             (

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.http.sqs.errors import CODES
-from queuey.http.sqs.message_attributes import is_text
+from queuey.http.sqs.message_attributes import encoded
 from queuey.http.sqs.operations import OPERATIONS
 from queuey.http.sqs.query import MAX_FIELDS
 from queuey.http.sqs.xml import NAMESPACE, document, error
@@ -229,9 +229,12 @@ class QueryTests(QueryTestCase):
             response = self.post_form(body, f"{prefix}/{account_of('app')}/q")
             self.assertEqual(self.parsed("SendMessage", response)["MD5OfMessageBody"], MD5)
             self.failed_as("QueueDoesNotExist", self.post_form(body, f"{prefix}/{account_of('app')}/r"))
-            response = self.post_form(b"Action=CreateQueue&QueueName=n", f"{prefix}/{account_of('app')}/q")
-            url = f"http://localhost{prefix}/{account_of('app')}/n"
-            self.assertEqual(self.parsed("CreateQueue", response)["QueueUrl"], url)
+            response = self.post_form(b"Action=GetQueueUrl&QueueName=q", f"{prefix}/{account_of('app')}/r")
+            url = f"http://localhost{prefix}/{account_of('app')}/q"
+            self.assertEqual(self.parsed("GetQueueUrl", response)["QueueUrl"], url)
+            for action in (b"CreateQueue&QueueName=n", b"ListQueues"):
+                response = self.post_form(b"Action=" + action, f"{prefix}/{account_of('app')}/q")
+                self.failed_as("InvalidAction", response)
         self.assertEqual(self.post_form(body, "/").status, 400)
         for path in ("/123/q", "/12345678901a/q", "/sqs/q", f"/{account_of('app')}/q/r"):
             data = encode_request("POST", path, {"content-type": FORM}, body)
@@ -240,7 +243,6 @@ class QueryTests(QueryTestCase):
     def test_forms_that_are_wrong(self) -> None:
         self.call("CreateQueue", QueueName="q")
         for body, code in (
-            (b"", "InvalidAction"),
             (b"Action=", "InvalidAction"),
             (b"Action=Fly", "InvalidAction"),
             (b"Action=%3Cx%3E", "InvalidAction"),
@@ -294,7 +296,7 @@ class XmlTests(SynchronousTestCase):
         answer = {"Body": value, "Tags": {str(value): str(value)}}
         found = fromstring(document("ReceiveMessage", answer, "id"))
         text = found.findtext(f"{{{NAMESPACE}}}ReceiveMessageResult/{{{NAMESPACE}}}Tag/{{{NAMESPACE}}}Value") or ""
-        if is_text(str(value)):
+        if encoded(str(value)) is not None:
             self.assertEqual(text, str(value))
         else:
             self.assertEqual(len(text), len(str(value)))

@@ -72,7 +72,17 @@ class GetTests(SqsTestCase):
             self.refused_as(self.asked(target), 403, b"<Code>MissingAuthenticationToken</Code>")
         self.refused_as(self.asked("/?X-Amz-Signature=0"), 400, b"<Code>IncompleteSignature</Code>")
         self.refused_as(self.signed("/sqs", "Action=Fly"), 400, b"<Code>InvalidAction</Code>")
-        self.refused_as(self.signed("/sqs", ""), 400, b"<Code>InvalidAction</Code>")
+        for path in ("/sqs", "/sqs/1/q"):
+            self.assertEqual(self.signed(path, "").body, b"<UnknownOperationException/>\n")
+            self.refused_as(self.signed(path, "Version=2012-11-05"), 404, b"<UnknownOperationException/>")
+
+    def test_operations_on_all_queues_at_the_path_of_one(self) -> None:
+        self.made("q")
+        self.refused_as(self.signed("/sqs/1/q", "Action=ListQueues"), 400, b"<Code>InvalidAction</Code>")
+
+    def test_an_empty_result(self) -> None:
+        self.made("q")
+        self.assertIn(b"<ReceiveMessageResult/>", self.signed("/sqs/1/q", "Action=ReceiveMessage").body)
         self.refused_as(self.signed("/sqs", "Action=ListQueues&a=%FF"), 400, b"<Code>MalformedInput</Code>")
 
     def test_not_of_sqs(self) -> None:

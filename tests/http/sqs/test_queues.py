@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from queuey import config
-from queuey.http.sqs.errors import CODES
+from queuey.errors import StorageFull
+from queuey.http.sqs.errors import CODES, of
 from queuey.model.applications.aws_accounts import account_of
 from queuey.model.telemetry.counts import Counter
 from tests.http.api_support import SETTINGS
@@ -149,6 +150,8 @@ class QueueTests(SqsTestCase):
         url = self.made("a", RedrivePolicy=self.policy("dead"))
         self.assertEqual(json.loads(self.attributes(url)["RedrivePolicy"]), json.loads(self.policy("dead")))
         self.assertEqual(self.made("a", RedrivePolicy=self.policy("dead")), url)
+        own = {"RedrivePolicy": self.policy("a")}
+        self.fails("InvalidParameterValueException", "SetQueueAttributes", QueueUrl=url, Attributes=own)
         asked = {"RedrivePolicy": self.policy("dead", 4)}
         self.fails("QueueNameExists", "CreateQueue", QueueName="a", Attributes=asked)
         self.call("SetQueueAttributes", QueueUrl=url, Attributes={"RedrivePolicy": ""})
@@ -161,6 +164,7 @@ class QueueTests(SqsTestCase):
         many = {str(n): "x" for n in range(49)}
         self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags=many)
         self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags={"x" * 129: "x"})
+        self.fails("InvalidParameterValueException", "TagQueue", QueueUrl=url, Tags={"aws:x": "x"})
         self.call("UntagQueue", QueueUrl=url, TagKeys=["team", "cost", "none"])
         self.assertEqual(self.call("ListQueueTags", QueueUrl=url), {})
 
@@ -187,12 +191,24 @@ class QueueTests(SqsTestCase):
         self.sent(url)
         self.assertEqual(self.counts(url), (1, 0, 0))
         self.assertEqual(self.attributes(url, "QueueyKeep"), {"QueueyKeep": "true"})
+        self.assertEqual(self.attributes(url, "All")["QueueyKeep"], "true")
+        other = self.made("a")
+        self.assertEqual(self.attributes(other, "QueueyKeep"), {"QueueyKeep": "false"})
+        self.assertNotIn("QueueyKeep", self.attributes(other, "All"))
+        self.assertIn("QueueyKeep", self.attributes(other, "All", "QueueyKeep"))
         self.assertEqual(len(self.received(url)), 1)
         self.assertEqual(self.counts(url), (0, 1, 0))
 
 
 class CallTests(SqsTestCase):
     """Calls that are none, and who may call."""
+
+    def test_a_full_store(self) -> None:
+        """It is no fault of the client, so SDKs try again; the limits of an application are."""
+        for limit, code in (("storage", "ServiceUnavailable"), ("max_messages", "OverLimit")):
+            found = of(StorageFull("There is no room.", limit=limit))
+            assert found is not None
+            self.assertEqual((found.code, found.text), (code, "There is no room."))
 
     def test_operations_that_are_not_there(self) -> None:
         self.fails("InvalidAction", "Nonsense")

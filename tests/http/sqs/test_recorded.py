@@ -163,6 +163,16 @@ class TakenTests(SqsTestCase):
         self.assertEqual(self.call("DeleteMessage", **given), {})
         self.assertEqual(self.received(url), [])
 
+    def test_hidden_after_its_deletion(self) -> None:
+        url = self.made("q")
+        self.sent(url)
+        (one,) = self.received(url)
+        given = {"QueueUrl": url, "ReceiptHandle": one["ReceiptHandle"]}
+        self.call("DeleteMessage", **given)
+        expected = f"Value {one['ReceiptHandle']} for parameter ReceiptHandle is invalid. "
+        expected += "Reason: Message does not exist or is not available for visibility timeout change."
+        self.assertEqual(self.fails(INVALID, "ChangeMessageVisibility", **given, VisibilityTimeout=42), expected)
+
     def test_a_fifo_queue_is_stricter(self) -> None:
         url = self.made("q.fifo", VisibilityTimeout="1", FifoQueue="true", ContentBasedDeduplication="true")
         self.sent(url, MessageGroupId="g")
@@ -176,7 +186,7 @@ class TakenTests(SqsTestCase):
     def test_defaults(self) -> None:
         """``SqsManagedSseEnabled`` is true on AWS, which encrypts."""
         found = self.call("GetQueueAttributes", QueueUrl=self.made(), AttributeNames=["All"])["Attributes"]
-        for name in ("CreatedTimestamp", "LastModifiedTimestamp", "QueueyKeep"):
+        for name in ("CreatedTimestamp", "LastModifiedTimestamp"):
             del found[name]
         expected = {
             "ApproximateNumberOfMessages": "0",

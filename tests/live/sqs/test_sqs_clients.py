@@ -30,7 +30,7 @@ error QueueAlreadyExists true
 error InvalidAttributeName true
 error InvalidAttributeValue true
 error ReceiptHandleIsInvalid true
-error AWS.SimpleQueueService.MessageNotInflight true
+error InvalidParameterValue none
 error InvalidMessageContents true
 error AWS.SimpleQueueService.EmptyBatchRequest true
 error AWS.SimpleQueueService.BatchEntryIdsNotDistinct true
@@ -123,12 +123,14 @@ class CommandTests(SqsCase):
         self.call("change-message-visibility", queue_url=url, receipt_handle=handle, visibility_timeout="0")
         (again,) = self.receive(url, wait_time_seconds="5")
         self.assertEqual(again["Attributes"]["ApproximateReceiveCount"], "2")
+        earlier = {"receipt_handle": handle, "visibility_timeout": "5"}
+        self.fails("AWS.SimpleQueueService.MessageNotInflight", "change-message-visibility", queue_url=url, **earlier)
         self.call("delete-message", queue_url=url, receipt_handle=again["ReceiptHandle"])
         self.assertEqual(self.receive(url), [])
         self.fails("AWS.SimpleQueueService.NonExistentQueue", "get-queue-url", queue_name="none")
         self.fails("ReceiptHandleIsInvalid", "delete-message", queue_url=url, receipt_handle="x")
         gone = {"receipt_handle": again["ReceiptHandle"], "visibility_timeout": "5"}
-        self.fails("AWS.SimpleQueueService.MessageNotInflight", "change-message-visibility", queue_url=url, **gone)
+        self.fails("InvalidParameterValue", "change-message-visibility", queue_url=url, **gone)
         entries = [{"Id": "x", "MessageBody": "x"}] * 2
         repeated = "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"
         self.fails(repeated, "send-message-batch", queue_url=url, entries=entries)

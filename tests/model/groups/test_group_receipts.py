@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.model.groups.receipts import RECEIPT, Receipt, Receipts
+from queuey.model.groups.receipts import RECEIPT, Receipt, Receipts, address_of
+from queuey.model.messages.message import Address
 from queuey.model.timeid import MessageId
 
 RECEIPTS = Receipts(b"a secret of 16 b")
@@ -37,6 +38,7 @@ class ReceiptTests(SynchronousTestCase):
     def test_what_was_made_is_read(self, receipt: Receipt) -> None:
         text = RECEIPTS.text(receipt)
         self.assertEqual(self.parsed(text, receipt.incarnation), receipt)
+        self.assertEqual(address_of(text), Address(receipt.partition, receipt.id))
         self.assertTrue(re.fullmatch(r"[A-Za-z0-9_-]+", text))
         self.assertEqual(len(text), RECEIPT)
 

@@ -225,7 +225,7 @@ func mistakes(client *sqs.Client, url, handle *string) {
 	_, err = client.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 		QueueUrl: url, ReceiptHandle: handle, VisibilityTimeout: 5,
 	})
-	fails[*types.MessageNotInflight](err)
+	failsWithoutClass(err)
 	_, err = client.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: url, MessageBody: aws.String("\u0001")})
 	fails[*types.InvalidMessageContents](err)
 	send := func(ids ...string) error {

@@ -92,7 +92,7 @@ await fails("QueueNameExists", sqs.createQueue({ QueueName: "calls", Attributes:
 await fails("InvalidAttributeName", sqs.createQueue({ QueueName: "other", Attributes: { Colour: "red" } }));
 await fails("InvalidAttributeValue", sqs.createQueue({ QueueName: "other", Attributes: { DelaySeconds: "901" } }));
 await fails("ReceiptHandleIsInvalid", sqs.deleteMessage({ QueueUrl, ReceiptHandle: "x" }));
-await fails("MessageNotInflight", sqs.changeMessageVisibility({ QueueUrl, ReceiptHandle, VisibilityTimeout }));
+await fails("InvalidParameterValue", sqs.changeMessageVisibility({ QueueUrl, ReceiptHandle, VisibilityTimeout }));
 await fails("InvalidMessageContents", sqs.sendMessage({ QueueUrl, MessageBody: "\u0001" }));
 await fails("EmptyBatchRequest", sqs.sendMessageBatch({ QueueUrl, Entries: [] }));
 await fails("BatchEntryIdsNotDistinct", sqs.sendMessageBatch({ QueueUrl, Entries: twice }));
