@@ -20,7 +20,14 @@ from twisted.python.failure import Failure
 from queuey.errors import QueueyError
 
 PATIENCE: Final = 5.0
-"""Seconds after which a change that loses every race is given up."""
+"""Seconds after which a change that loses every race is given up, if it was tried ``ENOUGH`` times."""
+
+MAX_PATIENCE: Final = 20.0
+"""Seconds after which it is given up however seldom it was tried."""
+
+ENOUGH: Final = 12
+"""Attempts that a change gets even if they take longer than ``PATIENCE``. On a busy machine one attempt can take a
+second; then a few lost races say little about the load on the value."""
 
 _AT_ONCE: Final = 2
 """Attempts that follow each other without a pause."""
@@ -56,30 +63,29 @@ class Retries:
     def begin(self, late: Callable[[], QueueyError]) -> Attempts:
         """Begin with the first attempt of a change.
 
-        :param late: makes the error of a change that was tried for ``PATIENCE``.
+        :param late: makes the error of a change that was tried for long enough.
         """
-        return Attempts(self, late, self.clock.seconds() + PATIENCE)
+        return Attempts(self, late, self.clock.seconds())
 
 
 @attrs.define
 class Attempts:
     """The attempts of one change.
 
-    :ivar until: when the last of them may begin.
+    :ivar since: the time of the first one, by the clock of ``retries``.
     """
 
     retries: Retries
     late: Callable[[], QueueyError]
-    until: float
+    since: float
     _count: int = 0
 
     async def again(self) -> None:
         """Wait before the next attempt, because another process was first.
 
-        :raise QueueyError: the change was tried for ``PATIENCE``.
+        :raise QueueyError: the change was tried for long enough.
         """
-        clock = self.retries.clock
-        if clock.seconds() >= self.until:
+        if _is_enough(self.retries.clock.seconds() - self.since, self._count + 1):
             raise self.late()
         await self.pause()
 
@@ -97,11 +103,13 @@ class Attempts:
 class _Waiting(Generic[C, R]):
     """A change that waits.
 
-    :ivar until: when it is given up if it loses every race.
+    :ivar since: when it began to wait.
+    :ivar attempts: number of attempts that lost the race.
     """
 
     change: C
-    until: float
+    since: float
+    attempts: int = 0
     done: Deferred[R] = attrs.field(factory=Deferred)
 
 
@@ -116,7 +124,7 @@ class Gathered(Generic[K, C, R]):
     ) -> None:
         """:param attempt: reads a value and makes changes, once: the result of each, or a Failure of its own; ``None``:
         another process was first, and the change was not stored. If it raises, all of them fail with that.
-        :param late: makes the error of a change that was tried for ``PATIENCE``.
+        :param late: makes the error of a change that was tried for long enough.
         """
         self._retries = retries
         self._attempt = attempt
@@ -128,7 +136,7 @@ class Gathered(Generic[K, C, R]):
 
         :return: fires with its result, once it is stored. Fails as the attempt does.
         """
-        one: _Waiting[C, R] = _Waiting(change, self._retries.clock.seconds() + PATIENCE)
+        one: _Waiting[C, R] = _Waiting(change, self._retries.clock.seconds())
         waiting = self._waiting.get(key)
         if waiting is None:
             self._waiting[key] = waiting = [one]
@@ -144,6 +152,8 @@ class Gathered(Generic[K, C, R]):
                 some = waiting[:_GATHERED]
                 results = await self._try(key, [one.change for one in some])
                 if results is None:
+                    for one in some:
+                        one.attempts += 1
                     self._give_up(waiting)
                     await attempts.pause()
                     continue
@@ -167,10 +177,18 @@ class Gathered(Generic[K, C, R]):
     def _give_up(self, waiting: list[_Waiting[C, R]]) -> None:
         """Let those fail that have waited for long enough."""
         now = self._retries.clock.seconds()
-        late = [one for one in waiting if one.until <= now]
-        waiting[:] = [one for one in waiting if one.until > now]
+        late = [one for one in waiting if _is_enough(now - one.since, one.attempts)]
+        waiting[:] = [one for one in waiting if not _is_enough(now - one.since, one.attempts)]
         for one in late:
             _fire(one, Failure(self._late()))
+
+
+def _is_enough(seconds: float, attempts: int) -> bool:
+    """Return whether a change that lost every race for ``seconds`` is given up.
+
+    :param attempts: how often it was tried.
+    """
+    return seconds >= MAX_PATIENCE or (seconds >= PATIENCE and attempts >= ENOUGH)
 
 
 def _fire(one: _Waiting[C, R], result: R | Failure) -> None:

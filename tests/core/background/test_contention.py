@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey.core.contention import PATIENCE, Gathered, Retries
+from queuey.core.contention import ENOUGH, MAX_PATIENCE, PATIENCE, Gathered, Retries
 from queuey.core.groups.group_changes import GroupChanges
 from queuey.errors import StorageFull, Unavailable
 from tests.core.groups.group_support import CassandraGroupCase, GroupCase, begun
@@ -118,6 +118,48 @@ class GatheredTests(SynchronousTestCase):
         self.assertLess(self.clock.seconds(), PATIENCE + 0.3)
         self.assertEqual(self.answer(), ["second"])
         self.assertEqual(self.successResultOf(second), "second")
+
+    def lose(self, seconds: float) -> None:
+        """Let the next attempt take some seconds and lose the race."""
+        self.clock.pump([0.01] * 30)  # longer than any pause
+        self.clock.advance(seconds)
+        self.answer(lambda changes: None)
+
+    def test_slow_attempts(self) -> None:
+        """A change gets enough attempts on a machine on which each of them takes long."""
+        one = self.gathered.make("k", "one")
+        for _ in range(ENOUGH - 1):
+            self.lose(1)
+        self.assertGreater(self.clock.seconds(), 2 * PATIENCE)
+        self.assertNoResult(one)
+        other = self.gathered.make("k", "other")
+        self.lose(1)
+        self.failureResultOf(one, Unavailable)
+        self.assertNoResult(other)
+
+    def test_very_slow_attempts(self) -> None:
+        """A change is given up in the end, however few attempts there were."""
+        one = self.gathered.make("k", "one")
+        for _ in range(3):
+            self.lose(MAX_PATIENCE / 4)
+        self.assertNoResult(one)
+        self.lose(MAX_PATIENCE / 4)
+        self.failureResultOf(one, Unavailable)
+
+    def test_alone(self) -> None:
+        """A change that is not gathered has the same limits."""
+        for seconds, attempts in ((1.0, ENOUGH), (MAX_PATIENCE / 4, 4)):
+            clock = Clock()
+            tried = Retries(clock, Random(1).randbytes).begin(late)
+            count, failed = 0, list[Failure]()
+            while not failed:
+                clock.advance(seconds)
+                count += 1
+                again = Deferred.fromCoroutine(tried.again()).addErrback(failed.append)
+                clock.pump([0.01] * 30)  # longer than any pause
+                self.assertTrue(again.called)
+            failed[0].trap(Unavailable)
+            self.assertEqual(count, attempts)
 
     def test_cancelled(self) -> None:
         """Its change is made all the same."""
