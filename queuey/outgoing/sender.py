@@ -20,10 +20,10 @@ from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred
 from queuey.fair_slots import FairSlots
-from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
+from queuey.interfaces import BodyEnd, IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.addresses import Network, is_public, may_connect
 from queuey.model.pushes.targets import Target
-from queuey.outgoing.bodies import BoundedBody, WholeBody
+from queuey.outgoing.bodies import BoundedBody, TooLong, WholeBody
 from queuey.outgoing.checked_endpoints import AddressRefused, CheckedEndpoints, NoAddress
 
 MAX_BODY: Final = 64 << 10
@@ -95,20 +95,22 @@ class PushSender:
             raise NotSent(Unsent.TIMEOUT if late else _reason(error)) from None
         body = BoundedBody(MAX_BODY)
         response.deliverBody(body)
-        whole = True
+        end = BodyEnd.WHOLE
         try:
             await bounded(body.read, _BODY, self._clock, lambda: NotSent(Unsent.TIMEOUT))
         except CancelledError:
             raise
+        except TooLong:
+            end = BodyEnd.TOO_LONG
         except Exception:
             # The status counts: the endpoint has decided, whatever becomes of the rest of its answer.
-            whole = False
+            end = BodyEnd.CUT
         return PushAnswer(
             response.code,
             _field(response, b"retry-after"),
             _field(response, b"content-type"),
             bytes(body.found),
-            whole,
+            end,
         )
 
 
