@@ -23,7 +23,7 @@ from queuey.fair_slots import FairSlots
 from queuey.interfaces import BodyEnd, IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.addresses import Network, is_public, may_connect
 from queuey.model.pushes.targets import Target
-from queuey.outgoing.bodies import BoundedBody, TooLong, WholeBody
+from queuey.outgoing.bodies import BoundedBody, TooLong, WholeBody, drop_body
 from queuey.outgoing.checked_endpoints import AddressRefused, CheckedEndpoints, NoAddress
 
 MAX_BODY: Final = 64 << 10
@@ -40,6 +40,10 @@ _KEPT: Final = 2.0
 
 _BODY: Final = 5.0
 """Seconds for the body of an answer, once its head is there."""
+
+_STATUSES: Final = range(200, 600)
+"""The final statuses of HTTP (RFC 9110, section 15). Twisted's client takes every number, however long, and every
+protocol."""
 
 
 @implementer(IPushSender)
@@ -93,6 +97,9 @@ class PushSender:
             # If a part of the head had come, what was cancelled fails as a broken connection does.
             late = self._clock.seconds() >= until
             raise NotSent(Unsent.TIMEOUT if late else _reason(error)) from None
+        if response.version[:2] != (b"HTTP", 1) or response.code not in _STATUSES:
+            drop_body(response)
+            raise NotSent(Unsent.BROKEN)
         body = BoundedBody(MAX_BODY)
         response.deliverBody(body)
         end = BodyEnd.WHOLE

@@ -95,6 +95,15 @@ class SenderTests(TestCase):
             self.assertEqual((answer.status, answer.retry_after, answer.body), (status, "7", b"because"))
         self.assertEqual({line for line, _, _ in self.endpoint.requests}, {"POST /hook HTTP/1.1"})
 
+    async def test_statuses_that_are_none(self) -> None:
+        """A number that no status has, or an answer of another protocol, is not HTTP."""
+        for line in (b"HTTP/1.1 0", b"HTTP/1.1 99", b"HTTP/1.1 -200", b"HTTP/1.1 600", b"HTTP/1.1 " + b"9" * 4000):
+            self.endpoint.answer = self.endpoint.say(line + b" X\r\nContent-Length: 0\r\n\r\n")
+            await self.not_sent(Unsent.BROKEN, self.send())
+        for version in (b"SIP/2.0", b"HTTP/3.1"):
+            self.endpoint.answer = self.endpoint.say(version + b" 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await self.not_sent(Unsent.BROKEN, self.send())
+
     async def test_kept_connection(self) -> None:
         """A connection is used again, and the name is resolved once for each connection."""
         for _ in range(3):
