@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
 from queuey.model.messages.message import MAX_MESSAGE_KEY, Content, Draft
-from queuey.model.schedules.cron import BadCron, check, newest_time, next_time, zone
+from queuey.model.schedules.cron import LAST_TIME, BadCron, check, newest_time, next_time, zone
 from queuey.model.schedules.stored import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -97,6 +97,12 @@ class CronTest(SynchronousTestCase):
         for name in ("", "Berlin", "../etc/passwd", "/etc/passwd", "a\0b", "x" * 65, "Europe"):
             with self.subTest(name=name):
                 self.assertRaises(BadCron, zone, name)
+
+    def test_the_end_of_all_dates(self) -> None:
+        """Near it no more times are found, by whatever clock."""
+        for after in (LAST_TIME - 1, LAST_TIME, LAST_TIME * 10, -1):
+            self.assertIsNone(next_time("0 0 29 2 *", "UTC", after))
+            self.assertRaises(BadCron, check, "0 0 29 2 *", BERLIN, after)
 
     def test_newest(self) -> None:
         """The newest of many missed times is found without visiting all of them."""
