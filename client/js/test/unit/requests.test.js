@@ -189,7 +189,8 @@ test("answers of something else are errors", async () => {
 });
 
 test("a success that was cut is asked for again, and one of something else is none", async () => {
-  const half = () => new Response('{"messages": [{"id"', { status: 201, headers: { "Content-Type": "application/json" } });
+  const half = () =>
+    new Response('{"messages": [{"id"', { status: 201, headers: { "Content-Type": "application/json" } });
   const server = serverOf(half(), stored("1"));
   const { key } = await queueOf(server).post("a");
   assert.deepEqual(server.keys(), [`"${key}"`, `"${key}"`]);
