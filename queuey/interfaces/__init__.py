@@ -27,6 +27,7 @@ from queuey.interfaces.callers import (
 )
 from queuey.interfaces.copying import IExportSource, IImportTarget
 from queuey.interfaces.outside import (
+    BodyEnd,
     IPushSender,
     ISeals,
     ITraces,
@@ -47,6 +48,7 @@ __all__ = [
     "Accepted",
     "AwsRequest",
     "AwsSigner",
+    "BodyEnd",
     "Capabilities",
     "Credential",
     "IAuthenticator",

@@ -89,19 +89,29 @@ class PushRequest:
     named: bool
 
 
+class BodyEnd(Enum):
+    """How the body of an answer ended."""
+
+    WHOLE = "whole"
+    TOO_LONG = "too long"
+    """It has more bytes than are read."""
+
+    CUT = "cut"
+    """The connection broke before its end, or its end did not come in time."""
+
+
 @attrs.frozen
 class PushAnswer:
     """The answer of an endpoint.
 
-    :ivar body: its beginning.
-    :ivar whole: whether that is all of it.
+    :ivar body: its beginning, or all of it.
     """
 
     status: int
     retry_after: str | None
     content_type: str | None
     body: bytes
-    whole: bool
+    end: BodyEnd
 
 
 class IPushSender(Interface):

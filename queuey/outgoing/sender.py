@@ -20,10 +20,10 @@ from zope.interface import implementer
 
 from queuey.deferreds import bounded, deferred
 from queuey.fair_slots import FairSlots
-from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
+from queuey.interfaces import BodyEnd, IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.addresses import Network, is_public, may_connect
 from queuey.model.pushes.targets import Target
-from queuey.outgoing.bodies import BoundedBody, WholeBody
+from queuey.outgoing.bodies import BoundedBody, TooLong, WholeBody, drop_body
 from queuey.outgoing.checked_endpoints import AddressRefused, CheckedEndpoints, NoAddress
 
 MAX_BODY: Final = 64 << 10
@@ -40,6 +40,10 @@ _KEPT: Final = 2.0
 
 _BODY: Final = 5.0
 """Seconds for the body of an answer, once its head is there."""
+
+_STATUSES: Final = range(200, 600)
+"""The final statuses of HTTP (RFC 9110, section 15). Twisted's client takes every number, however long, and every
+protocol."""
 
 
 @implementer(IPushSender)
@@ -93,22 +97,27 @@ class PushSender:
             # If a part of the head had come, what was cancelled fails as a broken connection does.
             late = self._clock.seconds() >= until
             raise NotSent(Unsent.TIMEOUT if late else _reason(error)) from None
+        if response.version[:2] != (b"HTTP", 1) or response.code not in _STATUSES:
+            drop_body(response)
+            raise NotSent(Unsent.BROKEN)
         body = BoundedBody(MAX_BODY)
         response.deliverBody(body)
-        whole = True
+        end = BodyEnd.WHOLE
         try:
             await bounded(body.read, _BODY, self._clock, lambda: NotSent(Unsent.TIMEOUT))
         except CancelledError:
             raise
+        except TooLong:
+            end = BodyEnd.TOO_LONG
         except Exception:
             # The status counts: the endpoint has decided, whatever becomes of the rest of its answer.
-            whole = False
+            end = BodyEnd.CUT
         return PushAnswer(
             response.code,
             _field(response, b"retry-after"),
             _field(response, b"content-type"),
             bytes(body.found),
-            whole,
+            end,
         )
 
 

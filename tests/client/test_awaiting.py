@@ -233,7 +233,7 @@ class WriterTests(AwaitingTestCase):
 
     def test_refusals(self) -> None:
         """They are raised by the next call, or reported to a callback."""
-        refusal = {"code": "invalid-body", "status": 400, "detail": "no", "line": 1}
+        refusal = {"code": "invalid-body", "status": 400, "detail": "no", "applied": "no", "line": 1}
         failed = Answer(200, {}, json.dumps(refusal).encode() + b'\n{"done": true, "stored": 0, "failed": 1}\n')
         writer = self.queue(AsyncServer(failed)).writer()
         writer.post("a")

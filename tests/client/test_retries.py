@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 from twisted.trial.unittest import SynchronousTestCase
 
-from queuey_client import Invalid, Limited, NoAnswer, NotAllowed, QueueyError, Retry, Unavailable
+from queuey_client import Answer, Invalid, Limited, NoAnswer, NotAllowed, QueueyError, Retry, Unavailable
 from queuey_client.core.retry import RESERVE, Budget
 from queuey_client.core.session import Credentials, Endpoints
 from tests.client.support import LOST, REFUSED, STORED, Server, answer, page, problem
@@ -146,6 +148,50 @@ class ExchangeTests(SynchronousTestCase):
         server = Server(LOST, problem("forbidden", 403))
         error = self.assertRaises(NotAllowed, server.queue().read)
         self.assertEqual(error.applied, "no")
+
+    def test_a_date_to_come_back_at(self) -> None:
+        """Proxies send one as ``Retry-After``; it counts from the date of the answer, else from now."""
+        html, at = {"content-type": "text/html"}, "Wed, 26 Nov 2025 12:00:07 GMT"
+        for fields, least, most in (
+            ({"retry-after": at, "date": "Wed, 26 Nov 2025 12:00:00 GMT"}, 7, 7.02),
+            ({"retry-after": at, "date": "Wed, 26 Nov 2025 12:00:09 GMT"}, 0, 0.02),
+            ({"retry-after": at}, 0, 0.02),
+            ({"retry-after": "Wed, 99 Nov 2025 12:00:07 GMT"}, 0, 0.1),
+            ({"retry-after": "soon"}, 0, 0.1),
+        ):
+            server = Server(Answer(503, {**html, **fields}, b"busy"), answer(STORED, 201))
+            server.queue().post("a")
+            self.assertTrue(least <= server.sleeps[0] <= most, (fields, server.sleeps))
+
+    def test_an_answer_that_was_cut(self) -> None:
+        """A proxy that does not say where it ends has sent half of it: the request is sent again, with the same key."""
+        half = Answer(201, {"content-type": "application/json"}, json.dumps(STORED).encode()[:-9])
+        server = Server(half, answer(STORED, 201))
+        server.queue().post("a")
+        self.assertEqual(len({ask.headers["Idempotency-Key"] for ask in server.asks}), 1)
+        self.assertEqual(len(server.asks), 2)
+        server = Server(half, answer(STORED, 201))
+        error = self.assertRaises(Unavailable, server.queue().post, "a", idempotency_key="")
+        self.assertEqual((error.applied, error.status, len(server.asks)), ("unknown", 201, 1))
+        whole = page(1)
+        server = Server(Answer(200, whole.headers, whole.body[:-1]), whole)
+        self.assertEqual(len(server.queue().read().messages), 1)
+
+    def test_a_page_in_place_of_an_answer(self) -> None:
+        """A success that is not Queuey's leaves open what was stored. It is no success, and is not tried again."""
+        server = Server(Answer(200, {"content-type": "text/html"}, b"<h1>Sign in</h1>"))
+        error = self.assertRaises(Unavailable, server.queue().post, "a")
+        self.assertEqual((error.code, error.applied, error.attempts), ("foreign-answer", "unknown", 1))
+
+    def test_json_of_a_gateway(self) -> None:
+        """It may have a code, but only Queuey says what was applied."""
+        for code in (503, "ServiceUnavailable"):
+            gateway = Answer(503, {"content-type": "application/json"}, json.dumps({"code": code}).encode())
+            server = Server(gateway, answer(STORED, 201))
+            server.queue().post("a")
+            server = Server(gateway)
+            error = self.assertRaises(Unavailable, server.queue().post, "a", idempotency_key="")
+            self.assertEqual((error.code, error.applied, error.retryable), ("http-503", "unknown", True))
 
     def test_a_certificate_that_is_not_trusted(self) -> None:
         """Is not trusted the next time either."""

@@ -21,7 +21,7 @@ def stored(ask: Ask) -> Answer:
 
 def first_refused(ask: Ask) -> Answer:
     """The first line is refused."""
-    refusal = {"code": "invalid-body", "status": 400, "detail": "no", "line": 1}
+    refusal = {"code": "invalid-body", "status": 400, "detail": "no", "applied": "no", "line": 1}
     count = len((ask.body or b"").splitlines()) - 1
     return Answer(200, {}, "\n".join(map(json.dumps, [refusal, {"done": True, "stored": count, "failed": 1}])).encode())
 

@@ -120,7 +120,10 @@ class ManyTests(CommandTestCase):
         self.assertIn("nothing was stored", words)
 
     def test_some_refused(self) -> None:
-        lines = [json.dumps({"line": 2, "code": "too-large", "status": 413, "detail": "said so"}), '{"done":true}']
+        lines = [
+            json.dumps({"line": 2, "code": "too-large", "status": 413, "detail": "said so", "applied": "no"}),
+            '{"done":true}',
+        ]
         reply = answer({"done": True})
         reply = type(reply)(200, reply.headers, "\n".join(lines).encode())
         words = self.fail_with(7, "post", "orders", "--lines", replies=(INFO, reply), input="a\nb\nc\n")

@@ -17,7 +17,7 @@ from queuey.core.contention import Retries
 from queuey.core.pushes.engine import PushEngine
 from queuey.core.pushes.registry import PushRegistry
 from queuey.core.pushes.senders import Senders
-from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
+from queuey.interfaces import BodyEnd, IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from tests.http.api_support import KEY, OTHER_KEY, SPARE_KEY, fields_of
 from tests.http.group_support import GroupTestCase
 from tests.http.responses import Response
@@ -86,9 +86,9 @@ class FakeSender:
         return [dict(request.headers)["webhook-id"] for request in self.sent]
 
 
-def said(status: int, body: bytes = b"", retry_after: str | None = None, *, whole: bool = True) -> PushAnswer:
+def said(status: int, body: bytes = b"", retry_after: str | None = None, *, end: BodyEnd = BodyEnd.WHOLE) -> PushAnswer:
     """An answer."""
-    return PushAnswer(status, retry_after, "text/plain", body, whole)
+    return PushAnswer(status, retry_after, "text/plain", body, end)
 
 
 class PushTestCase(GroupTestCase):

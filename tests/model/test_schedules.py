@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from queuey.interfaces import MAX_STATE
 from queuey.model.messages.message import MAX_MESSAGE_KEY, Content, Draft
-from queuey.model.schedules.cron import BadCron, check, newest_time, next_time, zone
+from queuey.model.schedules.cron import LAST_TIME, BadCron, check, newest_time, next_time, zone
 from queuey.model.schedules.stored import (
     FIRST_PAUSE,
     LONGEST_PAUSE,
@@ -98,6 +98,12 @@ class CronTest(SynchronousTestCase):
             with self.subTest(name=name):
                 self.assertRaises(BadCron, zone, name)
 
+    def test_the_end_of_all_dates(self) -> None:
+        """Near it no more times are found, by whatever clock."""
+        for after in (LAST_TIME - 1, LAST_TIME, LAST_TIME * 10, -1):
+            self.assertIsNone(next_time("0 0 29 2 *", "UTC", after))
+            self.assertRaises(BadCron, check, "0 0 29 2 *", BERLIN, after)
+
     def test_newest(self) -> None:
         """The newest of many missed times is found without visiting all of them."""
         now = at("2026-06-01T00:00:30")
@@ -112,19 +118,25 @@ class ScheduleTest(SynchronousTestCase):
 
     def test_missed(self) -> None:
         now, newest = at("2026-01-01T05:30"), at("2026-01-01T05:00")
-        self.assertEqual(schedule().due(now), (newest, False))
-        self.assertEqual(schedule(missed=Missed.ONCE).due(now), (newest, True))
-        self.assertEqual(schedule().due(at("2026-01-01T05:01")), (newest, True))
-        self.assertIsNone(schedule().due(at("2026-01-01T00:59:59")))
+        self.assertEqual(schedule().due(now, now), (newest, False))
+        self.assertEqual(schedule(missed=Missed.ONCE).due(now, now), (newest, True))
+        self.assertEqual(schedule().due(at("2026-01-01T05:01"), at("2026-01-01T05:01")), (newest, True))
+        self.assertIsNone(schedule().due(at("2026-01-01T00:59:59"), at("2026-01-01T00:59:59")))
+
+    def test_a_time_that_waited_in_the_process(self) -> None:
+        """It is not missed, if the process began to look in time."""
+        newest, now = at("2026-01-01T05:00"), at("2026-01-01T05:20")
+        self.assertEqual(schedule().due(now, newest + 1), (newest, True))
+        self.assertEqual(schedule().due(now, newest + 61), (newest, False))
 
     def test_a_clock_that_jumps_back(self) -> None:
         """A time that was done is not due once more."""
-        self.assertIsNone(schedule(last="2026-01-01T05:00").due(at("2026-01-01T04:59")))
-        self.assertIsNone(schedule(last="2026-01-01T05:00").due(at("2026-01-01T05:00")))
+        self.assertIsNone(schedule(last="2026-01-01T05:00").due(at("2026-01-01T04:59"), at("2026-01-01T04:59")))
+        self.assertIsNone(schedule(last="2026-01-01T05:00").due(at("2026-01-01T05:00"), at("2026-01-01T05:00")))
 
     def test_paused(self) -> None:
         one = attrs.evolve(schedule(), paused=at("2026-01-01T01:30"))
-        self.assertEqual((one.due(at("2026-01-01T05:30")), one.next_time), (None, None))
+        self.assertEqual((one.due(at("2026-01-01T05:30"), at("2026-01-01T05:30")), one.next_time), (None, None))
         self.assertEqual(failed(one, 1, "x", "").state, (State.PAUSED, at("2026-01-01T01:30")))
 
     def test_failures(self) -> None:

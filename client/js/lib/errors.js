@@ -1,5 +1,7 @@
 /** Errors, by what a caller does about them; and how an answer becomes one. */
 
+const HTTP_DATE = /^[A-Z][a-z]{2}, \d{2} [A-Z][a-z]{2} \d{4} \d{2}:\d{2}:\d{2} GMT$/;
+
 /** Characters of a foreign answer, such as a proxy's page, that an error shows. */
 const MAX_DETAIL = 300;
 
@@ -149,7 +151,7 @@ export function errorOf(answer) {
     applied: foreign && status >= 500 ? "unknown" : String(problem?.applied ?? "no"),
     errors: Array.isArray(problem?.errors) ? problem.errors : [],
     requestId: answer.headers.get("x-request-id"),
-    retryAfter: secondsOf(answer.headers.get("retry-after")),
+    retryAfter: retryAfterOf(answer.headers),
     limit: problem?.limit ?? null,
     problem: problem ?? {},
   });
@@ -162,6 +164,24 @@ export function errorOfProblem(problem) {
   const headers = new Headers({ "Content-Type": "application/problem+json" });
   const body = new TextEncoder().encode(JSON.stringify(problem));
   return errorOf({ status: Number(problem.status ?? 500), headers, body });
+}
+
+/**
+ * Make an error of a success that is not Queuey's, or not all of it; `null` if it may be used.
+ *
+ * A proxy that does not say where an answer ends may send half of one. A write may have been done all the same.
+ */
+export function successError(method, answer) {
+  // A message that was read by its id may be of any type.
+  if (!answer.body?.length || answer.headers.get("queuey-id")) return null;
+  const { status } = answer;
+  const text = new TextDecoder().decode(answer.body).trim();
+  if ((answer.headers.get("content-type") ?? "").startsWith("application/json") && !/[}\]]$/.test(text)) {
+    return new Unavailable(`the answer of status ${status} was cut`, { status, retryable: true, applied: "unknown" });
+  }
+  if (method === "GET" || /^[{[]/.test(text)) return null;
+  const detail = `the answer is not Queuey's: ${excerpt(answer)}`;
+  return new Unavailable(detail, { code: "foreign-answer", status, applied: "unknown" });
 }
 
 /** Make the error of a request that was not answered. */
@@ -179,15 +199,24 @@ function problemOf(answer) {
   if (!(answer.headers.get("content-type") ?? "").includes("json")) return null;
   try {
     const found = JSON.parse(new TextDecoder().decode(answer.body));
-    return typeof found?.code === "string" ? found : null;
+    // Proxies and gateways send JSON with a code too; what was applied only Queuey says.
+    return typeof found?.code === "string" && typeof found.applied === "string" ? found : null;
   } catch {
     return null;
   }
 }
 
-/** Read `Retry-After`, if it is a number of seconds; Queuey sends no dates. */
-function secondsOf(text) {
-  return text !== null && /^\d+(\.\d+)?$/.test(text.trim()) ? Number(text) : null;
+/**
+ * Read `Retry-After`: seconds, or the date that some proxies send. It is compared with the `Date` of the answer, because
+ * clocks of machines differ.
+ */
+function retryAfterOf(headers) {
+  const text = (headers.get("retry-after") ?? "").trim();
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text);
+  const until = HTTP_DATE.test(text) ? Date.parse(text) : NaN;
+  if (Number.isNaN(until)) return null;
+  const sent = Date.parse(headers.get("date") ?? "");
+  return Math.max(0, (until - (Number.isNaN(sent) ? Date.now() : sent)) / 1000);
 }
 
 function excerpt(answer) {

@@ -4,7 +4,7 @@ import { attempt } from "./attempt.js";
 import { resultOf } from "./answers.js";
 import { queryText, segment } from "./encoding.js";
 import { Credentials, Endpoints } from "./endpoints.js";
-import { NoAnswer, Unavailable, errorOf, noAnswer } from "./errors.js";
+import { NoAnswer, Unavailable, errorOf, noAnswer, successError } from "./errors.js";
 import { KeyRules } from "./key-rules.js";
 import { Budget, mayRepeat, pauseBefore } from "./request-retry.js";
 
@@ -82,7 +82,9 @@ export class Requests {
     const timeout = this.retry.deadline > 0 ? Math.min(this.timeout + wait, left) : this.timeout + wait;
     try {
       const answer = await attempt(this.#fetch, { method, url, headers: fields, body, timeout, signal, streams });
-      return answer.status >= 200 && answer.status < 300 ? [answer, null] : [null, errorOf(answer)];
+      if (answer.status < 200 || answer.status >= 300) return [null, errorOf(answer)];
+      const unusable = streams ? null : successError(method, answer);
+      return unusable ? [null, unusable] : [answer, null];
     } catch (error) {
       if (!(error instanceof NoAnswer)) throw error;
       return [null, noAnswer(error)];

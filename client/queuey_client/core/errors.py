@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from typing import Any
 
-from queuey_client.core.steps import Answer, NoAnswer
+from queuey_client.core.steps import Answer, NoAnswer, Opened
 
 MAX_DETAIL = 300
 """Characters of a foreign answer, such as a proxy's page, that an error shows."""
@@ -164,7 +166,7 @@ def error_of(answer: Answer) -> QueueyError:
         applied="unknown" if foreign and answer.status >= 500 else str(problem.get("applied", "no")),
         errors=[each for each in problem.get("errors") or () if isinstance(each, dict)],
         request_id=answer.headers.get("x-request-id"),
-        retry_after=seconds_of(answer.headers.get("retry-after")),
+        retry_after=retry_after_of(answer.headers),
         limit=problem.get("limit"),
         problem=problem,
     )
@@ -173,6 +175,24 @@ def error_of(answer: Answer) -> QueueyError:
     if isinstance(error, Stale):
         error.outcomes = outcomes_of(problem)
     return error
+
+
+def success_error(method: str, answer: Answer) -> Unavailable | None:
+    """Make an error of a success that is not Queuey's, or not all of it; ``None`` if it may be used.
+
+    A proxy that does not say where an answer ends may send half of one. A write may have been done all the same.
+    """
+    kind = answer.headers.get("content-type", "")
+    # A message that was read by its id may be of any type.
+    if not answer.body or isinstance(answer, Opened) or "queuey-id" in answer.headers:
+        return None
+    if kind.startswith("application/json") and not answer.body.rstrip().endswith((b"}", b"]")):
+        detail = f"the answer of status {answer.status} was cut"
+        return Unavailable(detail, status=answer.status, retryable=True, applied="unknown")
+    if method == "GET" or answer.body.lstrip()[:1] in (b"{", b"["):
+        return None
+    text = f"the answer is not Queuey's: {_excerpt(answer)}"
+    return Unavailable(text, code="foreign-answer", status=answer.status, applied="unknown")
 
 
 def no_answer(lost: NoAnswer) -> Unavailable:
@@ -194,16 +214,33 @@ def problem_of(answer: Answer) -> Mapping[str, Any]:
         document: dict[str, Any] | Any = json.loads(answer.body)
     except ValueError:
         return {}
-    return document if isinstance(document, dict) and "code" in document else {}
+    if not isinstance(document, dict):
+        return {}
+    # Proxies and gateways send JSON with a code too; what was applied only Queuey says.
+    return document if all(isinstance(document.get(name), str) for name in ("code", "applied")) else {}
 
 
-def seconds_of(text: str | None) -> float | None:
-    """Read ``Retry-After``, if it is a number of seconds; Queuey sends no dates."""
+def retry_after_of(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After``: seconds, or the date that some proxies send. It is compared with the ``Date`` of the
+    answer, because clocks of machines differ."""
+    text = headers.get("retry-after", "").strip()
     try:
-        seconds = float(text or "")
+        seconds = float(text)
     except ValueError:
-        return None
+        until = _date_of(text)
+        if until is None:
+            return None
+        seconds = max(0.0, (until - (_date_of(headers.get("date", "")) or datetime.now(timezone.utc))).total_seconds())
     return seconds if 0 <= seconds < float("inf") else None
+
+
+def _date_of(text: str) -> datetime | None:
+    """Read a date of HTTP."""
+    try:
+        found = parsedate_to_datetime(text)
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=timezone.utc)
 
 
 def _excerpt(answer: Answer) -> str:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from queuey_client.core.claim_keys import ClaimKeys
 from queuey_client.core.encoding import query_text, segment
-from queuey_client.core.errors import QueueyError, Unavailable, error_of, no_answer
+from queuey_client.core.errors import QueueyError, Unavailable, error_of, no_answer, success_error
 from queuey_client.core.parsing import result_of
 from queuey_client.core.retry import Budget, Retry
 from queuey_client.core.steps import Answer, Ask, Call, NoAnswer, Open, Send, Sleep, Steps
@@ -155,12 +155,15 @@ class Session:
             attempts += 1
             base = self.endpoints.pick(self.clock())
             answer = yield from self._attempt(call, base, deadline)
-            if isinstance(answer, Answer):
-                if answer.status < 300:
-                    return answer
-                error: QueueyError = error_of(answer)
+            if isinstance(answer, NoAnswer):
+                error: QueueyError = no_answer(answer)
+            elif answer.status >= 300:
+                error = error_of(answer)
             else:
-                error = no_answer(answer)
+                cut = success_error(call.method, answer)
+                if cut is None:
+                    return answer
+                error = cut
             if call.method == "GET":
                 error.applied = "no"
             error.attempts = attempts

@@ -10,11 +10,12 @@ from twisted.internet.task import deferLater
 from queuey.core.groups.values import Delivery, Settling
 from queuey.core.pushes.values import Attempted, PushMeans
 from queuey.errors import NoSuchGroup, NoSuchQueue, QueueyError
+from queuey.interfaces import BodyEnd
 from queuey.model.groups.settings import Group
 from queuey.model.groups.terms import Action
 from queuey.model.messages.message import Content, Draft
 from queuey.model.messages.once import Once
-from queuey.model.pushes.outcomes import Judgement, Verdict, pause
+from queuey.model.pushes.outcomes import Judgement, Verdict, judge
 from queuey.model.pushes.requests import reply_type
 from queuey.model.pushes.settings import Push
 from queuey.model.queues.queue import Queue
@@ -33,8 +34,11 @@ async def store_reply(
     answer, message = done.answer, delivery.message
     assert answer is not None
     assert push.replies is not None
-    if not answer.whole:
-        return Judgement(Verdict.REJECT), "answer-not-whole"
+    if answer.end is BodyEnd.TOO_LONG:  # so would be the answer to the same message again
+        return Judgement(Verdict.REJECT), "answer-too-long"
+    again = judge(push, None, None, delivery.deliveries, group.settings.max_deliveries, means.random())
+    if answer.end is BodyEnd.CUT:
+        return again, "answer-not-whole"
     id = f"{message.id.hex()}-{message.partition}"
     key = sha256(b"push reply" + group.gid + id.encode("ascii")).digest()
     headers = f'{{"in-reply-to":"{id}"}}'.encode("ascii")
@@ -47,7 +51,7 @@ async def store_reply(
         once = Once(key, key, "", policy.idempotency_ttl)
         await means.messages.append_once(replies, [Draft(content, ttl)], once)
     except QueueyError:
-        return Judgement(Verdict.RETRY, pause(delivery.deliveries, means.random())), "reply-not-stored"
+        return again, "reply-not-stored"
     return Judgement(Verdict.ACK), None
 
 

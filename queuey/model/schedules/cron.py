@@ -90,8 +90,12 @@ def _times(cron: str, timezone: str, after: int) -> Iterator[int]:
     if not 0 <= after < LAST_TIME:
         return
     last = after
-    for found in CronSim(cron, datetime.fromtimestamp(after, zone(timezone))):
-        seconds = int(found.timestamp())
+    found_times = CronSim(cron, datetime.fromtimestamp(after, zone(timezone)))
+    while True:
+        try:
+            seconds = int(next(found_times).timestamp())
+        except (StopIteration, OverflowError):  # none in fifty years, or none before the end of all dates
+            return
         # Around a change of the clocks several times on the wall may be the same moment, or an earlier one.
         if seconds > last:
             last = seconds

@@ -131,14 +131,18 @@ class Schedule:
             return self.first_open
         return next_time(self.cron, self.timezone, self.failing.time)
 
-    def due(self, now: int) -> tuple[int, bool] | None:
-        """Return the newest time that has come, and whether a message is posted for it; ``None`` if there is none."""
+    def due(self, now: int, looked: float) -> tuple[int, bool] | None:
+        """Return the newest time that has come, and whether a message is posted for it; ``None`` if there is none.
+
+        :param looked: when this process began to look at all schedules that are due. What waits in the process for
+            other schedules is not missed.
+        """
         if self.paused is not None:
             return None
         time = newest_time(self.cron, self.timezone, self.last, now)
         if time is None:
             return None
-        return time, now - time <= GRACE or self.missed is Missed.ONCE
+        return time, looked - time <= GRACE or self.missed is Missed.ONCE
 
     def passes_over(self, time: int, posted: bool) -> bool:
         """Return whether times up to ``time`` stay without a message.

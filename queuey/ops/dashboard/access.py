@@ -16,7 +16,7 @@ from queuey.ops import access
 from queuey.ops.access import CALL, READ, is_json, refuse, refuse_method
 from queuey.ops.callers import MethodCaller
 from queuey.ops.dashboard import rights
-from queuey.ops.dashboard.attempts import Attempts
+from queuey.ops.dashboard.attempts import LONG, Attempts
 from queuey.ops.dashboard.files import StaticFile
 from queuey.ops.dashboard.live import LiveNumbers
 from queuey.ops.dashboard.tokens import Tokens
@@ -111,20 +111,21 @@ class DashboardAccess(Resource):
 
     def _token(self, request: Request) -> DashboardToken | bytes:
         """Return the token of a request, or the body of the refusal."""
-        address = request.client_host
+        address, shown = request.client_host, access.bearer(request)
         wait = self._attempts.wait(address)
+        # False tokens must not keep the holder of a true one at the same address out; only one that is so short that
+        # it could be guessed has to wait too.
+        if shown is not None and (not wait or len(shown) >= LONG):
+            found = self._tokens.find(shown)
+            if found is not None:
+                return found
+        request.closing = True
         if wait:
-            request.closing = True
             headers = ((b"Retry-After", b"%d" % ceil(wait)),)
             text = "Too many false tokens came from this address; wait for a while."
             return refuse(request, 429, "too-many-requests", text, headers)
-        shown = access.bearer(request)
-        found = None if shown is None else self._tokens.find(shown)
-        if found is not None:
-            return found
         if shown is not None:
             self._attempts.failed(address)
-        request.closing = True
         headers = ((b"WWW-Authenticate", b"Bearer"),)
         text = "The token is missing, wrong or expired. Send it as Authorization: Bearer <token>."
         return refuse(request, 401, "unauthorized", text, headers)

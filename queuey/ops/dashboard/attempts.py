@@ -11,6 +11,10 @@ from queuey.model.applications.rates import Bucket, Rate
 ATTEMPTS: Final = Rate(20 / 60, 20)
 """Maximum number of false tokens of one address in a minute."""
 
+LONG: Final = 32
+"""Characters from which on a token is looked at however many false ones came before: those that ``queuey keys new`` and
+the daemon make have 43, which no number of attempts finds."""
+
 _MAX_ADDRESSES: Final = 1000
 """Addresses that are remembered; the one that has been quiet for longest is forgotten first."""
 
@@ -26,7 +30,7 @@ class Attempts:
         self._buckets: dict[str, Bucket] = {}
 
     def wait(self, address: str) -> float:
-        """Return the seconds until a token of an address is looked at; 0 is at once."""
+        """Return the seconds until an address may send another false token; 0: at once."""
         bucket = self._buckets.get(_network(address))
         return 0.0 if bucket is None else bucket.wait(1, self._seconds())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import attrs
@@ -201,6 +202,29 @@ class PostingTest(ScheduleTestCase):
         engine.start()
         self.run_for(10)
         self.assertEqual(self.seen(), ["once"])
+
+    def test_many_at_once(self) -> None:
+        """All that are due together are posted, also if the last of them wait for longer than a minute."""
+        first, ahead = self.another_process(), [0.0]
+        self.successResultOf(self.assembly.schedules.stop())
+
+        class SlowRows(ScheduleRows):
+            """After one change it is later by more than a minute."""
+
+            def change(self, place: Any, edit: Any) -> Any:
+                ahead[0] = 70.0
+                return super().change(place, edit)
+
+        rows = SlowRows(first.rows.states, first.rows.new_bytes)
+        slow = attrs.evolve(first, rows=rows, now=lambda: self.now() + ahead[0])
+        for name in ("a", "b", "c"):
+            minute = datetime.fromtimestamp(self.now() + 60, UTC).minute
+            self.put_schedule(name, {**BODY, "cron": f"{minute} * * * *", "message": {"body": name}})
+        self.clock.advance(60)
+        self.engines.append(slow)
+        slow.start()
+        self.run_for(1)
+        self.assertEqual(sorted(self.seen()), ["a", "b", "c"])
 
     def test_deleted(self) -> None:
         self.put_schedule()

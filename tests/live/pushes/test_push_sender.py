@@ -20,7 +20,7 @@ from twisted.internet.task import deferLater
 from twisted.trial.unittest import TestCase
 from zope.interface.verify import verifyObject
 
-from queuey.interfaces import IPushSender, NotSent, PushAnswer, PushRequest, Unsent
+from queuey.interfaces import BodyEnd, IPushSender, NotSent, PushAnswer, PushRequest, Unsent
 from queuey.model.pushes.targets import parse_url
 from queuey.outgoing import sender
 from queuey.outgoing.sender import MAX_BODY, PushSender
@@ -80,7 +80,7 @@ class SenderTests(TestCase):
     async def test_request(self) -> None:
         """The endpoint gets what was sent, under the name of the URL."""
         answer = await self.send("/a?b=%20c")
-        self.assertEqual((answer.status, answer.body, answer.whole), (204, b"", True))
+        self.assertEqual((answer.status, answer.body, answer.end), (204, b"", BodyEnd.WHOLE))
         ((line, fields, body),) = self.endpoint.requests
         self.assertEqual((line, body), ("POST /a?b=%20c HTTP/1.1", b"hello"))
         self.assertEqual(fields["host"], f"hook.example:{self.port}")
@@ -94,6 +94,15 @@ class SenderTests(TestCase):
             answer = await self.send()
             self.assertEqual((answer.status, answer.retry_after, answer.body), (status, "7", b"because"))
         self.assertEqual({line for line, _, _ in self.endpoint.requests}, {"POST /hook HTTP/1.1"})
+
+    async def test_statuses_that_are_none(self) -> None:
+        """A number that no status has, or an answer of another protocol, is not HTTP."""
+        for line in (b"HTTP/1.1 0", b"HTTP/1.1 99", b"HTTP/1.1 -200", b"HTTP/1.1 600", b"HTTP/1.1 " + b"9" * 4000):
+            self.endpoint.answer = self.endpoint.say(line + b" X\r\nContent-Length: 0\r\n\r\n")
+            await self.not_sent(Unsent.BROKEN, self.send())
+        for version in (b"SIP/2.0", b"HTTP/3.1"):
+            self.endpoint.answer = self.endpoint.say(version + b" 200 OK\r\nContent-Length: 0\r\n\r\n")
+            await self.not_sent(Unsent.BROKEN, self.send())
 
     async def test_kept_connection(self) -> None:
         """A connection is used again, and the name is resolved once for each connection."""
@@ -156,16 +165,18 @@ class SenderTests(TestCase):
         self.patch(sender, "_BODY", 0.2)
         self.endpoint.answer = self.endpoint.say(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nsome")
         answer = await self.send()
-        self.assertEqual((answer.status, answer.body, answer.whole), (200, b"some", False))
+        self.assertEqual((answer.status, answer.body, answer.end), (200, b"some", BodyEnd.CUT))
 
     async def test_cuts(self) -> None:
         """An endpoint that closes the connection at any stage."""
         for said in (b"", b"HTTP/1.1 200", b"HTTP/1.1 200 OK\r\nA: b", b"nonsense\r\n\r\n", b"\0" * 1000):
             self.endpoint.answer = self.endpoint.say(said, close=True)
             await self.not_sent(Unsent.BROKEN, self.send())
-        self.endpoint.answer = self.endpoint.say(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", close=True)
-        answer = await self.send()
-        self.assertEqual((answer.status, answer.body, answer.whole), (200, b"ab", False))
+        for fields, body in ((b"Content-Length: 9", b"ab"), (b"Transfer-Encoding: chunked", b"2\r\nab\r\n5\r\nc")):
+            said = b"HTTP/1.1 200 OK\r\n" + fields + b"\r\n\r\n" + body
+            self.endpoint.answer = self.endpoint.say(said, close=True)
+            answer = await self.send()
+            self.assertEqual((answer.status, answer.body[:2], answer.end), (200, b"ab", BodyEnd.CUT))
 
     async def test_nobody_listens(self) -> None:
         listening = reactor.listenTCP(0, Endpoint(), interface="127.0.0.1")
@@ -186,7 +197,7 @@ class SenderTests(TestCase):
             self.endpoint.answer = answer
             if told:
                 found = await self.send()
-                self.assertEqual((found.status, len(found.body), found.whole), (200, MAX_BODY, False))
+                self.assertEqual((found.status, len(found.body), found.end), (200, MAX_BODY, BodyEnd.TOO_LONG))
             else:
                 await self.not_sent(Unsent.BROKEN, self.send())
             self.assertLess(sum(sent), 64 << 20)

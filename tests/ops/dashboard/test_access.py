@@ -62,7 +62,7 @@ class AccessTests(DashboardCase):
             self.assertEqual(self.ask_door(Content_Type=kind).status, 415)
 
     def test_many_false_tokens(self) -> None:
-        """After twenty in a minute an address has to wait, with a true token too."""
+        """After twenty in a minute an address has to wait, with a true token that is short too."""
         statuses = [self.ask_door(f"a-false-token-{number}").status for number in range(21)]
         self.assertEqual(statuses, [401] * 20 + [429])
         refused = self.ask_door("all")
@@ -71,6 +71,17 @@ class AccessTests(DashboardCase):
         self.assertEqual(self.ask_door("all").status, 200)
         self.assertEqual(self.ask_door("false-again-and-again").status, 401)
         self.assertEqual(self.ask_door("all").status, 429)
+
+    def test_true_token_among_false_ones(self) -> None:
+        """A true token that cannot be guessed is let in whatever others send from the same address, and the others
+        still have to wait."""
+        false = [self.ask_door(f"a-false-token-as-long-as-a-true-one-{number}").status for number in range(30)]
+        self.assertEqual(false, [401] * 20 + [429] * 10)
+        made = self.assembly.dashboard.tokens.make("ann", frozenset())
+        for _ in range(3):
+            self.assertEqual(self.ask_door(made).status, 200)
+            self.assertEqual(self.ask_door("a-false-token-as-long-as-a-true-one").status, 429)
+        self.assertEqual(self.ask_door(None).status, 429)
 
     def test_the_page(self) -> None:
         """It needs no token, and asks for files that are there."""

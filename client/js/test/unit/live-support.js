@@ -11,7 +11,9 @@ export const came = (number, body = `body ${number}`) => ({
 });
 export const caughtUp = (next) => ({ caught_up: STABLE, next });
 export const gap = (first, next) => ({ gap: { queue: "orders", resume: "truncated", first, why: "purged" }, next });
-export const refusal = (code, status, members = {}) => ({ problem: { code, status, detail: code, ...members } });
+export const refusal = (code, status, members = {}) => ({
+  problem: { code, status, detail: code, applied: "no", ...members },
+});
 
 /** An answer that is these pieces: bytes, an error for a break, and "silence" for an answer that stands still. */
 function streamed(pieces, signal, type = "application/x-ndjson") {

@@ -188,6 +188,36 @@ test("answers of something else are errors", async () => {
   await assert.rejects(queueOf(serverOf(json(200, { messages: [{}] }))).read(), { code: "foreign-answer" });
 });
 
+test("a success that was cut is asked for again, and one of something else is none", async () => {
+  const half = () =>
+    new Response('{"messages": [{"id"', { status: 201, headers: { "Content-Type": "application/json" } });
+  const server = serverOf(half(), stored("1"));
+  const { key } = await queueOf(server).post("a");
+  assert.deepEqual(server.keys(), [`"${key}"`, `"${key}"`]);
+  const login = new Response("<h1>Sign in</h1>", { status: 200, headers: { "Content-Type": "text/html" } });
+  await assert.rejects(queueOf(serverOf(login)).post("a"), { code: "foreign-answer", applied: "unknown", attempts: 1 });
+  const gateway = json(503, { code: "ServiceUnavailable" });
+  const once = { retry: Retry.never };
+  await assert.rejects(queueOf(serverOf(gateway), new TestClock(), once).post("a"), {
+    code: "http-503",
+    applied: "unknown",
+  });
+});
+
+test("Retry-After may be a date", async () => {
+  const at = "Wed, 26 Nov 2025 12:00:07 GMT";
+  for (const [headers, seconds] of [
+    [{ "Retry-After": at, Date: "Wed, 26 Nov 2025 12:00:00 GMT" }, 7],
+    [{ "Retry-After": at }, 0],
+    [{ "Retry-After": "soon" }, null],
+  ]) {
+    const busy = new Response("busy", { status: 503, headers });
+    await assert.rejects(queueOf(serverOf(busy), new TestClock(), { retry: Retry.never }).post("a"), {
+      retryAfter: seconds,
+    });
+  }
+});
+
 test("errors say what a caller can do", async () => {
   const details = { errors: [{ parameter: "ttl" }], limit: "posts" };
   const answer = problem(400, "bad-parameter", details, { "X-Request-Id": "r1" });

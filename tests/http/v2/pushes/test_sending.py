@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from queuey.interfaces import Unsent
+from queuey.interfaces import BodyEnd, Unsent
 from queuey.model.pushes.circuit import FAILURES
 from tests.http.push_support import SETTINGS, URL, PushTestCase, said
 
@@ -288,12 +288,37 @@ class SendingTests(PushTestCase):
         self.assertEqual(reply["headers"], {"in-reply-to": id})
         self.assertEqual(self.lagging(), (0, 0, 0, 0))
 
-    def test_reply_that_is_not_whole(self) -> None:
+    def test_reply_that_is_cut(self) -> None:
+        """The message is tried again, and the answer that comes whole is posted."""
         self.make("answers")
         self.pushed(replies="answers")
-        self.sender.answer = said(200, b"the ans", whole=False)
+        self.sender.answer = said(200, b"the ans", end=BodyEnd.CUT)
         self.appended("a")
         self.assertEqual(self.attempts()[0]["error"], "answer-not-whole")
+        self.assertEqual((self.page(queue="answers")["messages"], self.lagging()[3]), ([], 0))
+        self.sender.answer = said(200, b"the answer")
+        self.pass_time(6)
+        self.assertEqual((self.texts(queue="answers"), self.lagging()), (["the answer"], (0, 0, 0, 0)))
+
+    def test_reply_that_is_cut_each_time(self) -> None:
+        """After the last delivery the message is a dead letter whose reason is in its headers."""
+        self.make("answers")
+        self.make("dead")
+        self.pushed(replies="answers", max_deliveries=2, dead_letter="dead")
+        self.sender.answer = said(200, b"the ans", end=BodyEnd.CUT)
+        self.appended("a")
+        self.pass_time(6)
+        self.assertEqual((len(self.sender.sent), self.texts(queue="answers")), (2, []))
+        (dead,) = self.page(queue="dead")["messages"]
+        self.assertIn("answer-not-whole", str(dead["headers"]))
+
+    def test_reply_that_is_too_long(self) -> None:
+        """So would be the next answer: the message is set aside."""
+        self.make("answers")
+        self.pushed(replies="answers")
+        self.sender.answer = said(200, b"the ans", end=BodyEnd.TOO_LONG)
+        self.appended("a")
+        self.assertEqual(self.attempts()[0]["error"], "answer-too-long")
         self.assertEqual((self.page(queue="answers")["messages"], self.lagging()[3]), ([], 1))
 
     def test_reply_that_cannot_be_stored(self) -> None:
