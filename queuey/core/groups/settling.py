@@ -62,10 +62,10 @@ def read(queue: Queue, group: Group, settlings: Sequence[Settling]) -> Settlemen
     receipts = Receipts(group.secret).parse([one.receipt for one in settlings], queue.incarnation)
     outcomes = [Outcome.INVALID] * len(settlings)
     found: dict[int, Settlement] = {}
-    touched = set[int]()
+    touched, ack = set[int](), Action.ACK  # Python takes 0.1 µs to find a member of an enumeration
     for place, (one, receipt) in enumerate(zip(settlings, receipts, strict=True)):
         if receipt is not None:
-            span = NOW if one.action is Action.ACK else _span(one, group)
+            span = NOW if one.action is ack else _span(one, group)
             found[place] = Settlement(one.action, receipt, span, one.reason, one.live)
             touched.add(receipt.partition)
     return Settlements(outcomes, found, touched)

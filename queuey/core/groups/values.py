@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 import attrs
+import msgspec
 
 from queuey.model.groups.commands import SettleAnswer
 from queuey.model.groups.terms import Action, Outcome
@@ -18,8 +19,7 @@ MAX_REDRIVEN: Final = 100
 """Maximum number of messages that one call redrives."""
 
 
-@frozen
-class Settling:
+class Settling(msgspec.Struct, frozen=True, gc=False):
     """The settlement that a client requests for one receipt.
 
     :ivar receipt: the client's text, not verified yet.
@@ -68,8 +68,7 @@ class Claiming:
     look_pause: Callable[[], float] | None = None
 
 
-@frozen
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One delivery of a message.
 
     :ivar receipt: ``None`` if the guarantee is at most once, since the message is settled already.

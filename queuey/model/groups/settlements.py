@@ -28,10 +28,11 @@ def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, n
     prolonged: dict[bytes, Ticks] = {}
     outcomes: list[Outcome] = []
     acked: dict[MessageId, int] = {}
+    ack, done, opened = Action.ACK, Outcome.ACKED, index.open  # looked up once: there may be a thousand settlements
     for one in settlements:
         receipt = one.receipt
         id = receipt.id
-        entry = index.open.get(id)
+        entry = opened.get(id)
         valid = entry is not None and entry.number == receipt.number and entry.kind != MARKED and id not in acked
         if receipt.generation != index.generation:
             outcomes.append(Outcome.INVALID)
@@ -40,9 +41,9 @@ def settle(index: GroupIndex, settlements: Iterable[Settlement], terms: Terms, n
             outcomes.append(Outcome.ALREADY_ACKED if known else Outcome.STALE)
         elif one.live and (entry.kind != LEASED or entry.due <= now):
             outcomes.append(Outcome.STALE)
-        elif one.action is Action.ACK:
+        elif one.action is ack:
             acked[id] = receipt.number
-            outcomes.append(Outcome.ACKED)
+            outcomes.append(done)
         else:
             _close(index, acked)
             outcomes.append(_keep(index, one, entry, terms, now, prolonged))

@@ -84,7 +84,8 @@ def _partitions_of(queue: Queue, commands: Sequence[Command]) -> list[int]:
                 found.append(home_of(command.key, queue.settings.partitions))
         elif type(command) is Settle:
             last = queue.settings.partitions
-            found += [one.receipt.partition for one in command.settlements if 1 <= one.receipt.partition <= last]
+            named = {one.receipt.partition for one in command.settlements}
+            found += [partition for partition in named if 1 <= partition <= last]
         elif type(command) is GiveBack:
             found += [partition for partition, _ in command.taken]
         else:

@@ -18,7 +18,7 @@ from queuey.http.v2.representations.fields import media_type
 from queuey.http.v2.representations.json_bodies import json_text
 from queuey.model.messages.columns import BETWEEN, Columns
 from queuey.model.messages.message import Content, Message
-from queuey.model.timeid import EPOCH, SECOND, second_text
+from queuey.model.timeid import EPOCH, SECOND, second_text, to_rfc3339
 
 _SHORT: Final = 1024
 """Bytes of a body up to which to encode it alone takes less time than to encode it as one of several."""
@@ -42,15 +42,17 @@ class V2MessageFormat:
         else:
             members = _members_json([message.content.body for message in messages])
         items = []
+        last, until = None, ""
         for message, member in zip(messages, members, strict=True):
             content, partition, digits = message.content, message.partition, message.id.hex()
             # What to_rfc3339 returns, without a call for each, which would take half as long again.
             second, rest = divmod(int(digits[:12] + digits[13:16], 16) - EPOCH, SECOND)
-            last_second, last_rest = divmod(message.expires - EPOCH, SECOND)
+            if message.expires != last:  # messages that came together expire together
+                last, until = message.expires, to_rfc3339(message.expires)
             headers = "{}" if content.headers is None else _headers_json(content.headers)
             items.append(
                 f'{{"id":"{digits}-{partition}","partition":{partition},'
-                f'"timestamp":"{second_text(second)}.{rest:07d}Z","expires":"{second_text(last_second)}.{last_rest:07d}Z",'
+                f'"timestamp":"{second_text(second)}.{rest:07d}Z","expires":"{until}",'
                 f'"content_type":{_type_json(content.content_type)},"headers":{headers},{member}}}'
             )
         return items
