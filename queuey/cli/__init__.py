@@ -40,6 +40,9 @@ _PATIENT: Final = ("backup", "copy", "restore-queue")
 _CANNOT_START: Final = 3
 """The exit status of a check that finds the settings right, and this machine not ready for them."""
 
+_OTHER_DATA: Final = "; if its data are elsewhere, as with make run DATA=..., say --data DIR"
+"""Added to the error of a call of a daemon that no option names."""
+
 _LONGEST_WAIT: Final = 86400
 """Seconds that a cluster may be waited for."""
 
@@ -256,7 +259,8 @@ def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
             print("\n".join(map(printable, fault.lines)), file=stderr)
         return 1
     except ops.CallFailed as error:
-        raise ops.CallFailed(f"{printable(to)}: {error}") from None
+        guessed = arguments.to is None and arguments.config is None and arguments.data is None
+        raise ops.CallFailed(f"{printable(to)}: {error}{_OTHER_DATA if guessed else ''}") from None
     finally:
         connection.close()
     for line in [json.dumps(result, indent=2)] if arguments.json else ops.shown(result, arguments.method):
