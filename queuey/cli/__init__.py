@@ -30,6 +30,7 @@ from queuey.logs import printable
 from queuey.model.timeid import to_rfc3339
 from queuey.storage.sqlite.upkeep.backup import Archive, back_up, size_of
 from queuey_client.cli.progress import Progress
+from queuey_client.core.counted import counted
 
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
@@ -304,8 +305,8 @@ def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
             source.absolute(), arguments.target.absolute(), modes, parents=True, on_bytes=lambda n: bar.update(n >> 10)
         )
     stable = to_rfc3339(made.stable) if made.stable else "none yet"
-    what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
-    print(f"{made.path}: {what}", file=stdout)
+    what = f"{counted(made.bytes, 'byte')}, {counted(made.messages, 'message')} in {counted(made.queues, 'queue')}"
+    print(f"{made.path}: {what}, stable time {stable}", file=stdout)
     return 0
 
 
@@ -353,5 +354,6 @@ def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
     finally:
         archive.close()
         client.close()
-    print(f"{done.put} messages were put, {done.there} were there", file=stdout)
+    put = counted(done.put, "message was put", "messages were put")
+    print(f"{put}, {counted(done.there, 'was there', 'were there')}", file=stdout)
     return 0
