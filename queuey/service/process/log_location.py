@@ -131,7 +131,7 @@ def _first_commands(address: str) -> list[str]:
 
 
 def _command_of_operators(operators: list[str], python: str) -> list[str]:
-    """Return a command that asks this daemon for its state from any folder, if the operators' port is a local socket."""
+    """Return a command that asks this daemon for its state, if the operators' port is a local socket."""
     for address in operators:
         if address.startswith(SOCKET):
             beside = Path(python).with_name("queuey")

@@ -142,7 +142,8 @@ def seek(settings: Settings, queue: str, group: str, to: Any, partition: tuple[i
     target = settings.client.queue(queue).group(group)
     before = target.info()
     settings.confirm(
-        f"Move the group {json.dumps(group)}, which is {counted(behind(before), 'message')} behind? Its receipts become invalid.",
+        f"Move the group {json.dumps(group)}, which is {counted(behind(before), 'message')} behind? "
+        "Its receipts become invalid.",
         yes,
     )
     target.seek(to, partitions=partition)
