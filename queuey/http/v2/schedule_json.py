@@ -20,7 +20,7 @@ from queuey.model.timeid import SECOND, from_seconds, to_rfc3339
 
 SETTINGS: Final = ("cron", "timezone", "message", "missed")
 _BY_STATE: Final = "POST to /pause or /resume below the schedule changes its state"
-_BY_POSTING: Final = "it tells how the last message was posted"
+_BY_POSTING: Final = "it shows how the last message was posted"
 REPORTED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "next": "cron and timezone decide when the next message is posted",

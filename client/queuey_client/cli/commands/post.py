@@ -315,7 +315,7 @@ class _Sender:
             return self._key is not None or self._queue.info().guarantee != "at-most-once"
         except NotAllowed as error:
             if error.status == 403:
-                # It may be allowed to write, and to do nothing else.
+                # It may only be allowed to write.
                 return True
             raise
 

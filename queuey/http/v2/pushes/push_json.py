@@ -49,7 +49,7 @@ OF_GROUP: Final = ("start", "max_deliveries", "dead_letter", "order")
 SETTINGS: Final = (*OF_PUSH, *OF_GROUP)
 
 _BY_STATE: Final = "POST to /pause or /resume below the push changes its state"
-_BY_ATTEMPTS: Final = "it tells how the last attempts ended; POST to /resume below the push tries the endpoint at once"
+_BY_ATTEMPTS: Final = "it shows how the last attempts ended; POST to /resume below the push tries the endpoint at once"
 REPORTED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "secrets": "POST to /secrets below the push adds one, DELETE of /secrets/ID removes one",
