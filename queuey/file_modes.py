@@ -177,7 +177,7 @@ def is_link_of_others(path: Path) -> bool:
     A user who can write to the folder of the data or of the log could otherwise have Queuey change any file that Queuey
     may change, which is every file if it runs as root.
 
-    :raise OSError: there is nothing.
+    :raise OSError: it does not exist.
     """
     found = os.lstat(path)
     return stat.S_ISLNK(found.st_mode) and _is_of_others(found)

@@ -30,6 +30,7 @@ from queuey.logs import printable
 from queuey.model.timeid import to_rfc3339
 from queuey.storage.sqlite.upkeep.backup import Archive, back_up, size_of
 from queuey_client.cli.progress import Progress
+from queuey_client.core.counted import counted
 
 _LEAST_PRIORITY: Final = 19
 """Of a process, as nice(1) counts."""
@@ -39,6 +40,9 @@ _PATIENT: Final = ("backup", "copy", "restore-queue")
 
 _CANNOT_START: Final = 3
 """The exit status of a check that finds the settings right, and this machine not ready for them."""
+
+_OTHER_DATA: Final = "; if its data are elsewhere, as with make run DATA=..., say --data DIR"
+"""Added to the error of a call of a daemon that no option names."""
 
 _LONGEST_WAIT: Final = 86400
 """Seconds that a cluster may be waited for."""
@@ -256,7 +260,8 @@ def _ops(arguments: argparse.Namespace, stdout: TextIO, stderr: TextIO) -> int:
             print("\n".join(map(printable, fault.lines)), file=stderr)
         return 1
     except ops.CallFailed as error:
-        raise ops.CallFailed(f"{printable(to)}: {error}") from None
+        guessed = arguments.to is None and arguments.config is None and arguments.data is None
+        raise ops.CallFailed(f"{printable(to)}: {error}{_OTHER_DATA if guessed else ''}") from None
     finally:
         connection.close()
     for line in [json.dumps(result, indent=2)] if arguments.json else ops.shown(result, arguments.method):
@@ -300,8 +305,8 @@ def _back_up(arguments: argparse.Namespace, stdout: TextIO) -> int:
             source.absolute(), arguments.target.absolute(), modes, parents=True, on_bytes=lambda n: bar.update(n >> 10)
         )
     stable = to_rfc3339(made.stable) if made.stable else "none yet"
-    what = f"{made.bytes} bytes, {made.messages} messages in {made.queues} queues, stable time {stable}"
-    print(f"{made.path}: {what}", file=stdout)
+    what = f"{counted(made.bytes, 'byte')}, {counted(made.messages, 'message')} in {counted(made.queues, 'queue')}"
+    print(f"{made.path}: {what}, stable time {stable}", file=stdout)
     return 0
 
 
@@ -349,5 +354,6 @@ def _restore_queue(arguments: argparse.Namespace, stdout: TextIO) -> int:
     finally:
         archive.close()
         client.close()
-    print(f"{done.put} messages were put, {done.there} were there", file=stdout)
+    put = counted(done.put, "message was put", "messages were put")
+    print(f"{put}, {counted(done.there, 'was there', 'were there')}", file=stdout)
     return 0

@@ -24,6 +24,7 @@ from queuey.interfaces import IExportSource, IImportTarget
 from queuey.model.exports import MARK_KEY, Size
 from queuey.storage import NOT_FROM_A_CLUSTER, ONLY_IN_MEMORY, make_export_source, make_import_target
 from queuey_client.cli.progress import Progress
+from queuey_client.core.counted import counted
 
 LINES: Final = 3.0
 """Seconds between two lines that tell how far a pass has come."""
@@ -156,8 +157,8 @@ class _Run:
         passes = self._number + await self._told(copying, lambda: copying.complete(self._name))
         tally = copying.tally
         self._say(
-            f"complete: {tally.queues} queues and {tally.looked} messages are the same on both sides, as pass {passes} "
-            f"has found; daemons may be started on {self._arguments.files[1]}"
+            f"complete: {_looked(tally, ' and ')} are the same on both sides, as pass {passes} has found; "
+            f"daemons may be started on {self._arguments.files[1]}"
         )
 
     async def _follow(self, copying: Copying) -> None:
@@ -201,18 +202,22 @@ class _Run:
         print(text, file=self._stdout, flush=True)
 
 
+def _looked(tally: Tally, between: str = ", ") -> str:
+    return f"{counted(tally.queues, 'queue')}{between}{counted(tally.looked, 'message')}"
+
+
 def described(tally: Tally) -> str:
     """Describe the result of a pass in words."""
     return (
-        f"{tally.queues} queues, {tally.looked} messages looked at, {tally.messages} copied, {tally.removed} removed, "
-        f"{tally.others} queues, states and keys changed"
+        f"{_looked(tally)} looked at, {tally.messages} copied, {tally.removed} removed, "
+        f"{counted(tally.others, 'queue, state or key', 'queues, states and keys')} changed"
     )
 
 
 def progress(tally: Tally, size: Size, seconds: float) -> str:
     """Describe the progress of a pass after some seconds in words."""
     rate = tally.looked / max(seconds, 0.001)
-    text = f"{tally.queues} queues, {tally.looked} messages looked at, {tally.messages} copied, {rate:.0f} messages/s"
+    text = f"{_looked(tally)} looked at, {tally.messages} copied, {rate:.0f} messages/s"
     if size.messages is None or not rate:
         return text
     left = max(size.messages - tally.looked, 0)

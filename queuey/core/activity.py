@@ -176,7 +176,7 @@ class Activity:
             self._drop()
 
     def _turn(self) -> None:
-        """Begin the present entry; forget queues whose history has nothing left, and drop the quietest."""
+        """Begin the present entry; forget queues whose history is empty, and drop the quietest."""
         entry = int(self._clock.seconds() // SPAN)
         if entry == self._entry:
             return

@@ -2,7 +2,7 @@
 
 A copy is made in passes. Each compares both sides, and makes the target hold what the source holds: what is missing or
 was changed is written, what is gone is removed. So a pass may end anywhere, also by a kill, and the next one continues;
-nothing is remembered except what stands in the target. While daemons serve from the source, a pass is behind it at its
+the only state is what stands in the target. While daemons serve from the source, a pass is behind it at its
 end. What counts is the last pass, which finds no difference although no daemon may serve from the source any more.
 
 Messages are compared by their ids and their expiry, which each write of a message sets again, to 100 ns. States are

@@ -143,7 +143,7 @@ class _Application:
 class RateLimits:
     """Counts requests and messages against the rates of applications and of their queues.
 
-    Each process counts for itself, by the monotonic clock. A refusal takes nothing from any bucket. An application
+    Each process counts for itself, by the monotonic clock. A refused write does not count. An application
     without rates costs a look at its policy.
     """
 

@@ -204,7 +204,7 @@ class QueueReports:
             last = after[1] if application == after[0] else ""
             while reads < MAX_READS:
                 room = asked.limit - len(found)
-                # If the page is full, one name tells whether there is another page.
+                # If the page is full, one more name shows whether there is another page.
                 names = await self._names(application, asked, last, min(_DESCRIBED, max(1, room)))
                 reads += 1
                 new = [each for each in names if each not in without]

@@ -287,7 +287,7 @@ class IStore(IMessageStore, IQueueStore):
     def close_queue(
         queue: Queue, messages: Sequence[NewMessage], terms: WriteTerms, once: Once | None
     ) -> Deferred[Appended]:
-        """Store the last messages of a queue, and close it: from then on nothing else is stored in it.
+        """Store the last messages of a queue, and close it: from then on it takes no message.
 
         An embedded store does both in one transaction. Otherwise the messages are stored first, and those of others may
         come between; the call can be repeated until both are done. A closed queue stays closed.

@@ -112,7 +112,7 @@ def _open(path: Path, modes: FileModes, findings: Findings) -> int:
 
 
 def _readiness(descriptor: int) -> select.poll | None:
-    """Return a poll object that tells if a write would block; ``None`` for files, which never block."""
+    """Return a poll object that shows whether a write would block; ``None`` for files, which never block."""
     try:
         if stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None

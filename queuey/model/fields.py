@@ -22,7 +22,7 @@ class Whole:
     :ivar name: its name in settings, parameters and JSON.
     :ivar low: the least value.
     :ivar high: the greatest value.
-    :ivar default: the value if nothing is given; an ``AttributeError`` if the field has no fixed default.
+    :ivar default: the value if none is given; an ``AttributeError`` if the field has no fixed default.
     :ivar unit: the unit, such as ``seconds``; empty for a plain number.
     :ivar meaning: its effect in a few words.
     """
@@ -36,7 +36,7 @@ class Whole:
 
     @property
     def default(self) -> int:
-        """The value if nothing is given."""
+        """The value if none is given."""
         if self._default is None:
             raise AttributeError(f"{self.name} has no default")
         return self._default
@@ -91,7 +91,7 @@ class Real:
 
     @property
     def default(self) -> float:
-        """The value if nothing is given."""
+        """The value if none is given."""
         if self._default is None:
             raise AttributeError(f"{self.name} has no default")
         return self._default

@@ -322,7 +322,7 @@ def _parts(document: Any) -> tuple[Any, str, Any]:
         raise faults.invalid_request("A call is an object.")
     unknown = sorted(set(document) - {"jsonrpc", "id", "method", "params"})
     if unknown:
-        raise faults.invalid_request("A call has jsonrpc, method, params and id, and nothing else.")
+        raise faults.invalid_request("A call has only the members jsonrpc, method, params and id.")
     if document.get("jsonrpc") != VERSION:
         raise faults.invalid_request(f'A call has "jsonrpc": "{VERSION}".')
     if not _is_id(document.get("id")):

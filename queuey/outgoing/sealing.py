@@ -13,7 +13,7 @@ from zope.interface import implementer
 from queuey.interfaces import ISeals, Unsealable
 
 _PURPOSE: Final = b"queuey secrets of pushes\0"
-"""Tells the encryption keys from whatever else may be made of the same text one day."""
+"""Separates the encryption keys from other keys that may be derived from the same text one day."""
 
 
 @implementer(ISeals)

@@ -32,7 +32,7 @@ NOT_FROM_A_CLUSTER: Final = (
 """Why no copy is made from there."""
 
 _MULTICAST = 1 << 40
-"""The bit that tells a random node from the address of a network card (RFC 9562, section 6.10)."""
+"""The bit that distinguishes a random node from the address of a network card (RFC 9562, section 6.10)."""
 
 _CACHED_QUEUES = 4096
 """Queues that are cached; they take some 4 MiB."""

@@ -92,5 +92,5 @@ class WordsTests(SynchronousTestCase):
     def test_a_pass(self) -> None:
         self.assertEqual(
             described(Tally(1, 20, 3, 4, 5)),
-            "1 queues, 20 messages looked at, 3 copied, 4 removed, 5 queues, states and keys changed",
+            "1 queue, 20 messages looked at, 3 copied, 4 removed, 5 queues, states and keys changed",
         )

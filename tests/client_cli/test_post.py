@@ -128,7 +128,7 @@ class ManyTests(CommandTestCase):
         reply = type(reply)(200, reply.headers, "\n".join(lines).encode())
         words = self.fail_with(7, "post", "orders", "--lines", replies=(INFO, reply), input="a\nb\nc\n")
         self.assertIn("message 2: said so", words)
-        self.assertIn("1 of 3 messages were refused", words)
+        self.assertIn("1 of 3 messages was refused", words)
 
     def test_no_connection(self) -> None:
         words = self.fail_with(4, "--no-retry", "post", "orders", "--lines", replies=(INFO, REFUSED), input="a\nb\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
@@ -12,9 +13,15 @@ from queuey.service.process.log_location import LogPlace, log_place, welcome
 
 
 class WelcomeTests(SynchronousTestCase):
-    def lines(self, place: LogPlace, address: str = "127.0.0.1:5000", dashboard: str | None = None) -> list[str]:
-        operators = ["unix socket /d/queuey-data/queuey-ops.sock"]
-        return welcome(development(Path("/d")), [address], operators, dashboard, place)
+    def lines(
+        self,
+        place: LogPlace,
+        address: str = "127.0.0.1:5000",
+        dashboard: str | None = None,
+        operators: Sequence[str] = ("unix socket /d/queuey-data/queuey-ops.sock",),
+        python: str = "/v/bin/python",
+    ) -> list[str]:
+        return welcome(development(Path("/d")), [address], list(operators), dashboard, place, python)
 
     def test_foreground(self) -> None:
         """Where everything is, three commands of the second API, and how to stop."""
@@ -25,6 +32,19 @@ class WelcomeTests(SynchronousTestCase):
             if "http://" in line:
                 self.assertIn("http://127.0.0.1:5000/v2/queuey/queues/first", line)
         self.assertEqual(lines[-2:], ["Ctrl-C stops the daemon.", ""])
+
+    def test_operators(self) -> None:
+        """The command that asks this daemon for its state, wherever its data is and in whichever folder it is typed."""
+        folder = Path(self.mktemp())
+        folder.mkdir()
+        place = log_place(None, {"nodaemon": True})
+        (folder / "queuey").touch()
+        installed, elsewhere = str(folder / "python"), "/no folder/python"
+        lines = self.lines(place, python=installed)
+        self.assertIn(f"  {folder}/queuey ops --to unix:/d/queuey-data/queuey-ops.sock status", lines)
+        lines = self.lines(place, operators=["unix socket /a b/q.sock"], python=elsewhere)
+        self.assertIn("  queuey ops --to 'unix:/a b/q.sock' status", lines)
+        self.assertNotIn(" ops ", "".join(self.lines(place, operators=["127.0.0.1:5001"])))
 
     def test_dashboard(self) -> None:
         """The URL that signs in at the dashboard, if there is one."""

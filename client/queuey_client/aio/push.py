@@ -34,7 +34,7 @@ class Push:
         return await self._driver.run(self._calls.info())
 
     async def pause(self) -> PushInfo:
-        """Let it send nothing more. Messages wait in the queue."""
+        """Pause it: messages wait in the queue until it is resumed."""
         return await self._driver.run(self._calls.pause())
 
     async def resume(self) -> PushInfo:

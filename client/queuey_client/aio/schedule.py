@@ -33,7 +33,7 @@ class Schedule:
         return await self._driver.run(self._calls.info())
 
     async def pause(self) -> ScheduleInfo:
-        """Let it post nothing more."""
+        """Pause it: it posts no message until it is resumed."""
         return await self._driver.run(self._calls.pause())
 
     async def resume(self) -> ScheduleInfo:

@@ -38,7 +38,7 @@ class AsyncLeasedMessages:
         self._driver.runtime.spawn(self._work())
 
     def tell(self, event: str, **details: Any) -> None:
-        """Tell the worker's user of an event; an error in that is logged, and changes nothing."""
+        """Report an event to the worker's callback; an error of the callback is logged and ignored."""
         if self._on_event is None:
             return
         try:

@@ -11,7 +11,7 @@ from queuey_client.core.steps import Answer, Ask
 class AsyncTransport(Protocol):
     """Brings a request to the server. Bring your own for another HTTP library, or for a test.
 
-    It follows no redirects and repeats nothing: the core does that. With the method of
+    It neither follows redirects nor retries: the core does that. With the method of
     :class:`AsyncStreamingTransport` too, readers that follow a queue use live reads; without it, they wait for one page
     after another.
     """
@@ -27,7 +27,7 @@ class AsyncIncoming(Protocol):
     """The body of an answer that is received piece by piece."""
 
     async def receive(self, seconds: float) -> bytes | None:
-        """Return the next piece; ``b""`` at the end, and ``None`` if nothing comes for so long.
+        """Return the next piece; ``b""`` at the end, and ``None`` if none comes for so long.
 
         :raise NoAnswer: if the connection breaks.
         """

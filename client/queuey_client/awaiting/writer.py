@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from queuey_client.awaiting.driver import AsyncDriver
+from queuey_client.core.counted import counted
 from queuey_client.core.errors import QueueyError, Unavailable
 from queuey_client.core.queue_calls import QueueCalls
 from queuey_client.core.retry import Seconds, in_seconds
@@ -61,7 +62,11 @@ class WriterLoop:
                 left = None if until is None else until - now()
                 if left is not None and left <= 0:
                     unsettled = wanted - self.backlog.settled
-                    raise Unavailable(f"{unsettled} messages are not stored yet", code="timeout", applied="unknown")
+                    raise Unavailable(
+                        f"{counted(unsettled, 'message is', 'messages are')} not stored yet",
+                        code="timeout",
+                        applied="unknown",
+                    )
                 await self._changed.wait(left)
         finally:
             self._flushing -= 1

@@ -218,7 +218,7 @@ class Settings:
 
     @property
     def quiet(self) -> bool:
-        """Whether nothing but errors is said."""
+        """Whether only errors are printed."""
         return bool(self.given("quiet"))
 
     def say(self, text: str, once: bool = False) -> None:

@@ -110,7 +110,7 @@ class Gap(QueueyError):
 
 
 class Stale(QueueyError):
-    """Some receipts changed nothing; all other settlements of the call were applied (409 ``stale-receipts``).
+    """Some receipts had no effect; all other settlements of the call were applied (409 ``stale-receipts``).
 
     :ivar outcomes: pairs of a receipt and its outcome, in the order asked.
     """
@@ -119,7 +119,7 @@ class Stale(QueueyError):
 
     @property
     def stale(self) -> Sequence[str]:
-        """The receipts that changed nothing."""
+        """The receipts that had no effect."""
         return [receipt for receipt, outcome in self.outcomes if outcome in ("stale", "invalid")]
 
 

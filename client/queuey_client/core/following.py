@@ -76,7 +76,7 @@ class Idle:
         return max(0.0, min(seconds, self._seconds - (self._clock() - self._heard)))
 
     def expire(self) -> None:
-        """Nothing has come for the rest of the time; a timer may be a bit early."""
+        """No message has come for the rest of the time; a timer may be a bit early."""
         self._heard = -math.inf
 
     @property
@@ -140,7 +140,7 @@ class Waits:
         return page
 
     def close(self) -> None:
-        """See :class:`Source`: a page is read whole, so nothing is open."""
+        """See :class:`Source`: a page is read whole, so there is nothing to close."""
 
 
 def followed(
@@ -163,7 +163,7 @@ def followed(
             if page is None:
                 return
             if page.gaps:
-                # The place after a page of many queues is the one from which nothing more is missed.
+                # The place after a page of many queues is the one from which no message is missed.
                 yield from page_messages(page, bookmark)
                 told_of_gap(page, page.gaps[0], on_gap)
             else:

@@ -31,7 +31,7 @@ MAX_RECEIPTS = 1000
 """Receipts of one settlement."""
 
 FULL_PAUSE = 1.0
-"""Seconds before a redrive asks again after a call that moved nothing and got no further: the group has too many
+"""Seconds before a redrive asks again after a call that moved no message and got no further: the group has too many
 messages in flight."""
 
 MAX_REASON = 1024
@@ -198,7 +198,7 @@ class GroupCalls:
         return (yield from claim(self.session, f"{self.path}/claims", self.path, body, wait, self._claimed))
 
     def deliveries(self, options: ClaimOptions) -> Steps[Sequence[Delivery]]:
-        """Take messages, and return nothing else."""
+        """Take messages, and return only them."""
         claimed = yield from self.claim(options)
         return claimed.messages
 
@@ -210,7 +210,7 @@ class GroupCalls:
         """Say what became of messages.
 
         :return: the outcomes, in the order of the lists.
-        :raise Stale: if some of the receipts changed nothing; the others were applied.
+        :raise Stale: if some of the receipts had no effect; the others were applied.
         """
         outcomes: list[tuple[str, str]] = []
         stale: Stale | None = None

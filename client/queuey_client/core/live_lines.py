@@ -23,11 +23,11 @@ LONGEST_PAUSE = 60.0
 class Line:
     """What a line says.
 
-    :ivar next: the place after it; ``None`` if it says nothing of places.
+    :ivar next: the place after it; ``None`` if it has none.
     :ivar gap: whether messages are gone, of the queue ``of`` (``None``: of several); ``first``: the place just before
         the first one that is left.
     :ivar caught_up: up to when everything was sent, if all that was there has been sent.
-    :ivar closed: whether nothing more will come.
+    :ivar closed: whether the queue is closed, so that no message will follow.
     :ivar problem: why the live read ends.
     :ivar retry: seconds after which to come back once it has ended.
     """
@@ -79,8 +79,8 @@ class LineReader:
             many = self._queue is None
             return Line(place, message_of_many(message, place) if many else message_of(self._queue or "", message))
         if "gap" in found:
-            told = found["gap"]
-            return Line(found["next"], gap=True, of=told.get("queue"), first=told.get("first"))
+            gap = found["gap"]
+            return Line(found["next"], gap=True, of=gap.get("queue"), first=gap.get("first"))
         if "caught_up" in found:
             return Line(found["next"], caught_up=time_of(found["caught_up"].get("stable_until")))
         if "problem" in found:

@@ -44,7 +44,7 @@ def live_query(options: ReadOptions, start: Start) -> Query:
 class LiveRead:
     """Gives the messages of a live read as pages, and connects again whenever it ends.
 
-    A place is passed when a whole line has come, so a break at any byte loses nothing and repeats nothing.
+    A place is passed when a whole line has come, so a break at any byte neither loses nor repeats a message.
 
     :param queue: whose messages it gives; ``None`` if each message names its queue.
     :param call_of: returns the request of a live read from a start.

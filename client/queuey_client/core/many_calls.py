@@ -64,7 +64,7 @@ def many_options(queues: Sequence[str], prefix: str | Sequence[str], read: ReadO
 
 
 def read_many(session: Session, options: ManyOptions) -> Steps[Page]:
-    """Read a page of many queues. It changes nothing, so it may be sent again."""
+    """Read a page of many queues. It is safe to retry."""
     body, wait = compact(options.document()), in_seconds(options.read.wait)
     call = Call("POST", "/reads", (), {"Content-Type": JSON}, body, safe=True, wait=wait)
     answer: Answer = yield from session.exchange(call)

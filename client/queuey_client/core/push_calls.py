@@ -48,7 +48,7 @@ class PushCalls:
         return result_of(answer, push_info)
 
     def pause(self) -> Steps[PushInfo]:
-        """Let it send nothing more."""
+        """Pause it: messages wait in the queue until it is resumed."""
         answer: Answer = yield from self.session.exchange(Call("POST", f"{self.path}/pause"))
         return result_of(answer, push_info)
 

@@ -40,7 +40,7 @@ class ScheduleCalls:
         return result_of(answer, schedule_info)
 
     def pause(self) -> Steps[ScheduleInfo]:
-        """Let it post nothing more."""
+        """Pause it: it posts no message until it is resumed."""
         answer: Answer = yield from self.session.exchange(Call("POST", f"{self.path}/pause"))
         return result_of(answer, schedule_info)
 

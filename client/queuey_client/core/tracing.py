@@ -1,4 +1,4 @@
-"""Traces of OpenTelemetry, if ``opentelemetry-api`` is installed; else nothing of it."""
+"""Traces of OpenTelemetry, if ``opentelemetry-api`` is installed; no tracing without it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def handling(queue: str, group: str, headers: Mapping[str, Any], tracer: Any | N
     if trace is None:
         yield
         return
-    # Without a configured SDK the tracer makes spans that cost next to nothing and go nowhere.
+    # Without a configured SDK the tracer makes spans that cost little and are not exported.
     tracer = tracer or trace.get_tracer("queuey_client")
     names = {name: headers[name] for name in ("traceparent", "tracestate") if isinstance(headers.get(name), str)}
     producer = trace.get_current_span(propagate.extract(names)).get_span_context()

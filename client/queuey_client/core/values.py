@@ -239,7 +239,7 @@ class Page:
     :ivar gap: whether messages that the reader had not come to were purged, or may have expired.
     :ivar gaps: of a page of many queues, the names of the queues that have a gap.
     :ivar first: with a gap, a cursor just before the first message that is left.
-    :ivar closed: whether the queue is closed and this is its end: nothing more will come.
+    :ivar closed: whether the queue is closed and this is its end: no message will follow.
     """
 
     messages: Sequence[Message]

@@ -169,7 +169,7 @@ class Client:
 
         :param groups: the names of the queue and of the group of each.
         :param order: ``strict``: an earlier group goes before a later one; ``fair``: each has its turns.
-        :param wait: seconds to wait, up to 20, if there is nothing.
+        :param wait: seconds to wait for a message, up to 20, if there is none.
         :param ack: messages of these groups that are done; the same request acks them, before it takes others. If
             another worker has one of them meanwhile, its ``lost`` is true afterwards.
         """

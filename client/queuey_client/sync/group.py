@@ -65,7 +65,7 @@ class Group:
 
         :param limit: messages at the most, up to 1000.
         :param lease: seconds; as the group says.
-        :param wait: seconds to wait, up to 20, if there is nothing.
+        :param wait: seconds to wait for a message, up to 20, if there is none.
         """
         options = ClaimOptions(limit, lease, wait, max_bytes, partitions)
         return self._driver.run(self._calls.deliveries(options))

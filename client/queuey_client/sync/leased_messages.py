@@ -41,7 +41,7 @@ class LeasedMessages:
         self._thread.start()
 
     def tell(self, event: str, **details: Any) -> None:
-        """Tell the worker's user of an event; an error in that is logged, and changes nothing."""
+        """Report an event to the worker's callback; an error of the callback is logged and ignored."""
         if self._on_event is None:
             return
         try:

@@ -129,7 +129,7 @@ class Queue:
         :param order: ``asc`` from the oldest on, ``desc`` from the newest on.
         :param limit: messages at the most, up to 1000; 100.
         :param max_bytes: bytes of bodies at the most; 1 MiB.
-        :param wait: seconds to wait, up to 20, if there is nothing.
+        :param wait: seconds to wait for a message, up to 20, if there is none.
         :param fresh: whether to show what is not stable yet; it comes again then.
         """
         options = ReadOptions(after, since, until, order, limit, max_bytes, partitions, wait, fresh)

@@ -52,7 +52,7 @@ _NEVER_SENT = (ConnectTimeoutError, NewConnectionError, NameResolutionError)
 class Transport(Protocol):
     """Brings a request to the server. Bring your own for another HTTP library, or for a test.
 
-    It follows no redirects and repeats nothing: the core does that. With the method of :class:`StreamingTransport` too,
+    It neither follows redirects nor retries: the core does that. With the method of :class:`StreamingTransport` too,
     readers that follow a queue use live reads; without it, they wait for one page after another.
 
     .. code-block:: python
@@ -87,7 +87,7 @@ class SyncIncoming(Protocol):
     """The body of an answer that is received piece by piece."""
 
     def receive(self, seconds: float) -> bytes | None:
-        """Return the next piece; ``b""`` at the end, and ``None`` if nothing comes for so long.
+        """Return the next piece; ``b""`` at the end, and ``None`` if none comes for so long.
 
         :raise NoAnswer: if the connection breaks.
         """
@@ -290,7 +290,7 @@ class Stopped(Exception):
 class Hangup:
     """A driver for claims and live reads, which can be stopped from another thread while it waits.
 
-    The server gives nothing to a client that has hung up, so no message is left with a lease and without a worker.
+    The server gives no message to a client that has hung up, so no message is left with a lease and without a worker.
     """
 
     def __init__(self, driver: Driver) -> None:
@@ -323,7 +323,7 @@ class Hangup:
             self._transport.close()
 
     def now(self) -> None:
-        """Hang up, and send nothing more."""
+        """Hang up, and send no more."""
         self._stopped.set()
         if isinstance(self._transport, Urllib3Transport) and self._own:
             self._transport.hang_up()

@@ -102,7 +102,7 @@ class Worker:
                 pass
             finished = self.stop(grace)
         except KeyboardInterrupt:
-            # Without signals of its own, in the main thread: nothing is left with a lease.
+            # Without signals of its own, in the main thread: give back what has a lease.
             self.stop(0)
             raise
         finally:
@@ -136,7 +136,7 @@ class Worker:
             given_back = book.give_back(time.monotonic(), running=False)
             leased.changed.notify_all()
             while book.running and self._signals < 2 and time.monotonic() < until:
-                # Not for longer, since a signal wakes nothing that waits here.
+                # Not for longer, since a signal does not end this wait.
                 leased.changed.wait(min(0.2, max(0.0, until - time.monotonic())))
             unfinished = book.give_back(time.monotonic(), running=True)
         settled = leased.settle_all(max(SETTLING, until - time.monotonic()) if not unfinished else SETTLING)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from queuey_client.core.counted import counted
 from queuey_client.core.encoding import Body
 from queuey_client.core.errors import QueueyError, Unavailable
 from queuey_client.core.queue_calls import QueueCalls
@@ -123,7 +124,11 @@ class Writer:
                     left = None if until is None else until - time.monotonic()
                     if left is not None and left <= 0:
                         unsettled = wanted - self._backlog.settled
-                        raise Unavailable(f"{unsettled} messages are not stored yet", code="timeout", applied="unknown")
+                        raise Unavailable(
+                            f"{counted(unsettled, 'message is', 'messages are')} not stored yet",
+                            code="timeout",
+                            applied="unknown",
+                        )
                     self._changed.wait(left)
             finally:
                 self._flushing -= 1

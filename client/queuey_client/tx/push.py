@@ -36,7 +36,7 @@ class Push:
         return self._driver.run(self._calls.info())
 
     def pause(self) -> Deferred[PushInfo]:
-        """Let it send nothing more. Messages wait in the queue."""
+        """Pause it: messages wait in the queue until it is resumed."""
         return self._driver.run(self._calls.pause())
 
     def resume(self) -> Deferred[PushInfo]:

@@ -35,7 +35,7 @@ class Schedule:
         return self._driver.run(self._calls.info())
 
     def pause(self) -> Deferred[ScheduleInfo]:
-        """Let it post nothing more."""
+        """Pause it: it posts no message until it is resumed."""
         return self._driver.run(self._calls.pause())
 
     def resume(self) -> Deferred[ScheduleInfo]:

@@ -189,7 +189,7 @@ class QueueSource:
         return self._text(place.position if isinstance(place, FreshPlace) else place)
 
     def close(self) -> None:
-        """See ``Source``; nothing is kept for it."""
+        """See ``Source``; it needs no state."""
 
     def _text(self, position: Position) -> str:
         return Cursor(self.queue.incarnation, position, partitions=self._partitions).text()

@@ -293,7 +293,7 @@ class LiveStream:
     # The end
 
     def _await(self, waiting: Deferred[Any], go_on: Any) -> None:
-        """Wait for something of which nothing is kept if the client goes."""
+        """Wait for a Deferred that is cancelled if the client hangs up."""
         self._state, self._pending = State.BUSY, waiting
         waiting.addCallback(self._awaited, go_on).addErrback(self._failed)
 
@@ -353,5 +353,5 @@ class LiveStream:
 
 
 def _gone(failure: Failure) -> None:
-    """Pass over the failure of a write: the connection tells of its end by itself."""
+    """Pass over the failure of a write: the connection reports its end by itself."""
     failure.trap(CancelledError)

@@ -76,7 +76,7 @@ class ChosenQueues:
     """The queues of one choice.
 
     Those that were changed last stand at the end, so ``known`` rises from the first to the last. A reader looks from
-    the end, and stops at the first queue that has nothing after its place.
+    the end, and stops at the first queue that has no message after its place.
 
     :ivar uses: requests that use it now.
     :ivar stale: whether all queues have to be looked up.

@@ -234,7 +234,7 @@ class _ManyWatch:
 
 
 def opened(view: View) -> Event:
-    """Return the event that tells how many queues are read, and how many the caller may not read."""
+    """Return the event with the numbers of queues that are read, and that the caller may not read."""
     data = {"queues": view.count, "not_readable": view.left_out}
     return Event("open", {**data, "missing": len(view.missing)} if view.missing else data)
 

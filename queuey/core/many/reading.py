@@ -251,7 +251,7 @@ class ManyReader:
 
 
 def _ends(queue: Queue, place: StorePosition) -> bool:
-    """Return whether a queue has nothing after a place, and will not have."""
+    """Return whether a queue is closed and has no message after a place."""
     return queue.is_read_to_its_end(place.id)
 
 

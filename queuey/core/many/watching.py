@@ -292,7 +292,7 @@ class ManyWatch:
                     self._probing.add(chosen)
                     Deferred.fromCoroutine(self._probe(chosen)).addErrback(_missed).addBoth(self._probed, chosen)
         elif not self._looking:
-            # Nothing else tells of queues that are created, changed or deleted; and what was changed is asked for
+            # There is no other notice of queues that are created, changed or deleted; and what was changed is asked for
             # before the store has forgotten it.
             self._look().addErrback(_missed)
 

@@ -51,7 +51,7 @@ class ScheduleRows:
                 if after == before:
                     return before, after
                 value, fresh = None if after is None else encode_schedule(after), self.new_bytes(_TOKEN).hex()
-                # After an unknown outcome the next attempt finds what is stored, and has nothing left to change.
+                # After an unknown outcome the next attempt finds that the change is stored, and ends.
                 outcome = await self.states.replace(key, version, value, fresh)
                 if outcome is Outcome.APPLIED:
                     return before, after

@@ -234,7 +234,7 @@ def _plain(code: str) -> Callable[[Any], Problem]:
 
 
 def retry_after(seconds: int) -> tuple[Header, ...]:
-    """The field that tells when a retry makes sense."""
+    """The field that says when a retry makes sense."""
     return ((b"Retry-After", b"%d" % seconds),)
 
 

@@ -60,7 +60,7 @@ class Stage(Enum):
     BODY = "reading a body that no handler has seen yet"
     HANDLING = "a handler is at work, or an answer is being written"
     LINGERING = "throwing away what still comes"
-    CLOSING = "nothing more comes of it"
+    CLOSING = "its input is no longer read"
 
 
 class ConnectionLifetime(protocol.Protocol):

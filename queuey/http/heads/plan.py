@@ -29,11 +29,11 @@ class Decision:
     :ivar limited: whether the application has rates.
     :ivar challenge: the authentication schemes that the application accepts.
     :ivar stored: the word of an answer for how messages are stored; ``None`` until messages were stored.
-    :ivar body: the last body of a claim, if the next one may be the same, and ``parsed`` the claim that it asks for.
+    :ivar claim: the last body of a claim, if the next one may be the same, and the claim that it asks for.
     """
 
     __slots__ = (
-        "admitted", "again", "body", "challenge", "limited", "own", "parsed", "policy", "queue", "stored",
+        "admitted", "again", "challenge", "claim", "limited", "own", "policy", "queue", "stored",
     )  # fmt: skip
 
     def __init__(
@@ -55,8 +55,7 @@ class Decision:
         self.limited = limited
         self.challenge = challenge
         self.stored: str | None = None
-        self.body = b""
-        self.parsed: tuple[Claiming, bool] | None = None
+        self.claim: tuple[bytes, tuple[Claiming, bool]] | None = None
 
 
 class Plan:

@@ -37,9 +37,9 @@ def queue_url(request: Request, account: str, name: str, base: str | None = None
 
 def scheme(request: Request) -> str:
     """Return the scheme by which the client has reached us, or the proxy before us if its word is believed."""
-    told = request.fields.get(b"x-forwarded-proto")
-    if told is not None and request.connection.believed:
-        return "https" if told[-1].strip().lower() == b"https" else "http"
+    protocols = request.fields.get(b"x-forwarded-proto")
+    if protocols is not None and request.connection.believed:
+        return "https" if protocols[-1].strip().lower() == b"https" else "http"
     return "https" if request.isSecure() else "http"
 
 

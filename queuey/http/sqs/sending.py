@@ -231,7 +231,7 @@ def _check_fifo_batch(state: SqsQueue, found: Batch) -> None:
 
 
 def _deduplicated(queue: Queue, state: SqsQueue, sending: _Sending) -> Once:
-    """Return what tells a message of a FIFO queue from its repeats: its deduplication id alone."""
+    """Return the key by which repeats of a message of a FIFO queue are found: its deduplication id alone."""
     parts = ["deduplication", sending.deduplication or ""]
     if state.per_group:
         parts.append(sending.draft.key or "")
@@ -241,7 +241,7 @@ def _deduplicated(queue: Queue, state: SqsQueue, sending: _Sending) -> Once:
 
 
 def _invocation(caller: Caller) -> Once | None:
-    """Return what tells a call from others: SDKs send one id with each call, and the same with its retries."""
+    """Return the id of a call: SDKs send one with each call, and the same with its retries."""
     given = caller.request.fields.get(b"amz-sdk-invocation-id")
     if given is None or len(given) != 1 or _INVOCATION.fullmatch(given[0]) is None:
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from base64 import b64encode
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 from queuey.core.schedules.directory import ScheduleSettings
@@ -18,19 +19,23 @@ from queuey.model.schedules.stored import MAX_BODY, Missed, Schedule
 from queuey.model.timeid import SECOND, from_seconds, to_rfc3339
 
 SETTINGS: Final = ("cron", "timezone", "message", "missed")
-_OF_REPORT: Final = (
-    "next",
-    "state",
-    "since",
-    "last_posted",
-    "failures",
-    "last_error",
-    "last_error_detail",
-    "last_error_time",
+_BY_STATE: Final = "POST to /pause or /resume below the schedule changes its state"
+_BY_POSTING: Final = "it shows how the last message was posted"
+REPORTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "next": "cron and timezone decide when the next message is posted",
+        "state": _BY_STATE,
+        "since": _BY_STATE,
+        "last_posted": _BY_POSTING,
+        "failures": _BY_POSTING,
+        "last_error": _BY_POSTING,
+        "last_error_detail": _BY_POSTING,
+        "last_error_time": _BY_POSTING,
+    }
 )
-"""What a schedule does: members that change by themselves."""
+"""Members that show what a schedule does, and what changes each of them."""
 
-READ_ONLY: Final = ("name", *_OF_REPORT, "created", "version")
+READ_ONLY: Final = ("name", *REPORTED, "created", "version")
 
 
 def settings(given: Mapping[str, Any], queue: Queue, now: int) -> ScheduleSettings:

@@ -14,10 +14,10 @@ from queuey.http.answers.encoding import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.groups.groups import check_name
 from queuey.http.v2.inputs.conditions import conditions
-from queuey.http.v2.inputs.parameters import members, refuse_query
+from queuey.http.v2.inputs.parameters import members, refuse_query, refuse_reported
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.fields import HEAD, etag, location
-from queuey.http.v2.schedule_json import READ_ONLY, SETTINGS, patched, schedule_json, settings
+from queuey.http.v2.schedule_json import READ_ONLY, REPORTED, SETTINGS, patched, schedule_json, settings
 from queuey.http.wire import Request
 from queuey.model.applications.access import Operation
 from queuey.model.groups.settings import group_name_problem
@@ -82,6 +82,7 @@ class V2Schedules:
         asked = conditions(request, KIND)
         _check_known(schedule)
         given = members(request, (*SETTINGS, *READ_ONLY), PATCH, b"Accept-Patch")
+        refuse_reported(given, REPORTED)
         now = int(self.now())
 
         def edit(current: Schedule | None) -> ScheduleSettings:

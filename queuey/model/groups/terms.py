@@ -236,8 +236,8 @@ class Redrive(Enum):
 
     MARKED = "carry out the move"
     NEEDLESS = "only remove the dead letter: the message will be given anyway"
-    LATER = "nothing yet: another move of the message is under way; finish it and ask again"
-    FULL = "nothing yet: too much is in flight"
+    LATER = "not yet: another move of the message is under way; finish it and ask again"
+    FULL = "not yet: too much is in flight"
 
 
 @attrs.frozen

@@ -190,8 +190,8 @@ class ReadDecision(Enum):
 
     SHOW = "make it live; once that is stored, show it"
     SKIP = "it is no message: pass over it, and delete it"
-    WAIT = "show nothing from there on"
-    KILL = "clear the owner of the row; if that was applied, pass over it, else show nothing from there on"
+    WAIT = "show no message from there on"
+    KILL = "clear the owner of the row; if that was applied, pass over it, else show no message from there on"
 
 
 def judge(txn: bytes, row: Reservation | None, seconds: float) -> ReadDecision:

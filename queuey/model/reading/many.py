@@ -2,7 +2,7 @@
 
 The ids of a store rise over all of its queues, so everything up to a place, in any number of queues, is one place of
 constant size. Two queues may have messages with the same id, because clients may put messages under ids of their own:
-a number of the queue tells these apart.
+a number of the queue distinguishes these.
 """
 
 from __future__ import annotations

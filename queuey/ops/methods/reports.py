@@ -95,7 +95,7 @@ class Reporter:
         acked = None if activity is None else activity.history(name, ACKED)
         if stored is None or acked is None or report.groups is None or report.more_groups:
             return None
-        # A group of the guarantee at-most-once acknowledges nothing.
+        # A group of the guarantee at-most-once has no acks.
         acking = [each for each in report.groups if each.group.settings.guarantee is not Guarantee.AT_MOST_ONCE]
         if any(each.lags is None for each in acking):
             return None

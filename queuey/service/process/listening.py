@@ -107,7 +107,7 @@ class Listeners:
         """Listen on a Unix socket in the folder of the data, of which this process holds the lock.
 
         So no other daemon listens there, and a socket that a killed daemon has left is removed. Twisted's own lock, a
-        file with a process id, could name a process that has nothing to do with it.
+        file with a process id, could name an unrelated process.
 
         :raise Unavailable: it cannot be listened on, for example because the file system has no sockets.
         """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from shlex import quote
@@ -11,6 +12,9 @@ from typing import Any, Final
 import attrs
 
 from queuey.config import DEVELOPMENT_APPLICATION, DEVELOPMENT_KEY, Settings, SQLiteStorage
+
+SOCKET: Final = "unix socket "
+"""The beginning of the address of a local socket, as ``Listeners.addresses`` shows it; its path follows."""
 
 _TWISTDS_OWN: Final = ("logfile", "syslog", "logger")
 """The options of twistd that set the location of the log."""
@@ -77,16 +81,22 @@ def _no_folder(twistd: Mapping[str, Any], name: str) -> bool:
 
 
 def welcome(
-    settings: Settings, addresses: list[str], operators: list[str], dashboard: str | None, place: LogPlace
+    settings: Settings,
+    addresses: list[str],
+    operators: list[str],
+    dashboard: str | None,
+    place: LogPlace,
+    python: str = sys.executable,
 ) -> list[str]:
     """Return lines with the addresses, the key, the place of the data, commands to try, and how to stop.
 
     :param addresses: of clients, at least one.
     :param operators: the addresses of the operators' port.
     :param dashboard: a URL that signs in at the dashboard, if there is one.
+    :param python: the Python that runs, beside which ``pip`` puts the command ``queuey``.
     """
     storage = settings.storage
-    log = place.file or ("here, on standard error" if place.ours else "where twistd was told to log")
+    log = place.file or ("here, on standard error" if place.ours else "where the options of twistd say")
     data = str(storage.path) if isinstance(storage, SQLiteStorage) else "in memory"
     return [
         "",
@@ -98,6 +108,7 @@ def welcome(
         f"  log          {log}",
         *([] if dashboard is None else [f"  dashboard    {dashboard}"]),
         *_first_commands(addresses[0]),
+        *_command_of_operators(operators, python),
         _how_to_stop(place),
         "",
     ]
@@ -105,8 +116,8 @@ def welcome(
 
 def _first_commands(address: str) -> list[str]:
     """Return commands that make a queue, post a message to it and read it."""
-    if address.startswith("unix socket "):
-        curl, url = f"curl --unix-socket {quote(address.removeprefix('unix socket '))}", "http://localhost"
+    if address.startswith(SOCKET):
+        curl, url = f"curl --unix-socket {quote(address.removeprefix(SOCKET))}", "http://localhost"
     else:
         curl, url = "curl", f"http://{address}"
     queue = f"{url}/v2/{DEVELOPMENT_APPLICATION}/queues/first"
@@ -117,6 +128,16 @@ def _first_commands(address: str) -> list[str]:
         f"  {curl} -H \"$KEY\" -H 'Content-Type: text/plain' -d 'Hello' {queue}/messages",
         f'  {curl} -H "$KEY" {queue}/messages',
     ]
+
+
+def _command_of_operators(operators: list[str], python: str) -> list[str]:
+    """Return a command that asks this daemon for its state, if the operators' port is a local socket."""
+    for address in operators:
+        if address.startswith(SOCKET):
+            beside = Path(python).with_name("queuey")
+            program = str(beside) if beside.exists() else "queuey"
+            return [f"  {quote(program)} ops --to {quote('unix:' + address.removeprefix(SOCKET))} status"]
+    return []
 
 
 def _how_to_stop(place: LogPlace) -> str:

@@ -20,7 +20,7 @@ class Signals:
     own handlers, which it sets when its reactor starts, stop the reactor and then end the process by the signal instead
     of with status 0. So the reactor is given these handlers in place of its own.
 
-    1. From ``catch`` on, SIGTERM and SIGINT end the process at once, with status 0: there is nothing to undo yet. The
+    1. From ``catch`` on, SIGTERM and SIGINT end the process at once, with status 0: there is no work to undo yet. The
     other signals are noted.
 
     2. In a process that went into the background meanwhile, all signals are noted. The processes that it has forked

@@ -46,7 +46,7 @@ COUNTED: Final = 100_000
 """Messages of a queue that are counted at most; a queue with more is reported to have that many."""
 
 NOT_OVER_THRIFT: Final = (
-    "Over Thrift nothing can be promised to be stored only once: the lightweight transactions of Cassandra 3.11 and "
+    "Over Thrift no message can be promised to be stored only once: the lightweight transactions of Cassandra 3.11 and "
     "before give up where two compete."
 )
 """Why no Idempotency-Key is taken there."""

@@ -269,7 +269,7 @@ def count(store: StoreData, queue: Queue) -> int:
 
 
 def measure(store: StoreData, queue: Queue) -> Depth:
-    """Return what a queue holds; nothing if it was deleted."""
+    """Return what a queue holds; it is empty if the queue was deleted."""
     store.sweep()
     data, stable = store.queues.get(queue.incarnation), upper_bound(store.stable())
     if data is None:

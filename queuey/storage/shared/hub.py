@@ -139,7 +139,7 @@ class OwnerEnd(Frames):
     def _tell_arrived(self) -> None:
         """Send the queues that may have more, once the socket has taken all that was sent before.
 
-        While a worker reads nothing, each queue waits here once, and not a message for each turn of the reactor.
+        While a worker does not read, each queue waits here once, instead of a message for each turn of the reactor.
         """
         if not self._arrived or (self.transport is not None and self.transport.unsent):
             return

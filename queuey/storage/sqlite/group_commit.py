@@ -203,7 +203,7 @@ class GroupCommit(Generic[C]):
             self._runner.gathered(self)
         elif len(self._gathered) == self._expected:
             if self._held:
-                self._runner.gathered(self)  # at the end of the turn: nothing else is expected
+                self._runner.gathered(self)  # at the end of the turn: no other work is expected
             else:
                 self.hand_over()
         return job.answer

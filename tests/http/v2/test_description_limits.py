@@ -178,10 +178,8 @@ LIMITS: Mapping[str, Bounds] = {
     "schemas/PushParallel": bounds_of(fields.PUSH_PARALLEL),
     "schemas/PushRate": bounds_of(fields.PUSH_RATE),
     "schemas/PushRejectOn": {"maxItems": len(REJECTABLE)},
-    **{
-        f"schemas/PushMembers/properties/{name}/anyOf/0": {"minLength": 1, "maxLength": MAX_NAME}
-        for name in ("dead_letter", "replies")
-    },
+    "schemas/PushReplies": {"minLength": 1, "maxLength": MAX_NAME},
+    "schemas/PushDeadLetter": {"minLength": 1, "maxLength": MAX_NAME},
     "schemas/ScheduleCron": {"minLength": len("* * * * *"), "maxLength": MAX_CRON},
     "schemas/ScheduleTimezone": {"minLength": 1, "maxLength": MAX_ZONE},
     "schemas/ScheduleSettings/properties/timezone": {"default": "UTC"},

@@ -272,7 +272,7 @@ class SignalTests(CommandTestCase):
         self.assertEqual(process.wait(LIMIT), 130)
         assert process.stderr is not None
         words = process.stderr.read()
-        self.assertIn("1 messages were stored", words)
+        self.assertIn("1 message was stored", words)
         self.assertRegex(words, "nothing twice, repeat it with --idempotency-key [0-9a-f]{32}")
 
     def test_worker(self) -> None:

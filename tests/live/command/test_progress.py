@@ -150,7 +150,7 @@ class DaemonCommandTests(CommandTestCase):
         self.fill(80)
         shown = self.stopped(f"queuey backup --config {self.settings} backup", ".backup.partial-*/*.sqlite*")
         self.assertRegex(shown, r"backup, KiB.*\d+/\d+")
-        self.assertIn("40000 messages in 1 queues", shown)
+        self.assertIn("40000 messages in 1 queue", shown)
 
     @runs_in("test-long")
     def test_copy(self) -> None:

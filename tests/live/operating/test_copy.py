@@ -106,7 +106,7 @@ class CommandTests(LiveTestCase):
         had = before(self.port)
         done = self.copy()
         self.assertEqual((done.returncode, done.stderr), (0, ""))
-        self.assertIn("pass 1: 1 queues, 8 messages looked at, 8 copied", done.stdout)
+        self.assertIn("pass 1: 1 queue, 8 messages looked at, 8 copied", done.stdout)
         self.assertIn(f"queuey copy --finish {self.settings} {self.target}", done.stdout)
         early = Daemon(BIN / "twistd", ["--config", str(self.target)], self.to, {})
         self.addCleanup(early.kill)

@@ -17,6 +17,7 @@ from queuey_client.cli.failures import REFUSED, Failure
 from queuey_client.cli.options import Command
 from queuey_client.cli.progress import Progress
 from queuey_client.cli.settings import Settings, complain
+from queuey_client.core.counted import counted
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.sync.queue import Queue
 
@@ -116,7 +117,7 @@ def bench(
     if failures:
         raise Failure(failures[0])
     if lost:
-        complain(f"{lost} messages were acknowledged, but cannot be read")
+        complain(f"{counted(lost, 'message was', 'messages were')} acknowledged, but cannot be read")
         return REFUSED
     return 0
 

@@ -15,6 +15,7 @@ from queuey_client.cli.commands.queues import behind
 from queuey_client.cli.failures import TRY_LATER, may_be_missing
 from queuey_client.cli.options import Subcommands
 from queuey_client.cli.settings import Settings, complain
+from queuey_client.core.counted import counted
 from queuey_client.core.values import GroupInfo
 
 LEAST_PAUSE = 0.2
@@ -141,7 +142,8 @@ def seek(settings: Settings, queue: str, group: str, to: Any, partition: tuple[i
     target = settings.client.queue(queue).group(group)
     before = target.info()
     settings.confirm(
-        f"Move the group {json.dumps(group)}, which is {behind(before)} messages behind? Its receipts become invalid.",
+        f"Move the group {json.dumps(group)}, which is {counted(behind(before), 'message')} behind? "
+        "Its receipts become invalid.",
         yes,
     )
     target.seek(to, partitions=partition)
@@ -195,7 +197,7 @@ def wait(settings: Settings, queue: str, group: str, until_behind: int, limit: f
             return 0
         left = None if limit is None else began + limit - time.monotonic()
         if left is not None and left <= 0:
-            complain(f"{group} is still {behind(info)} messages behind")
+            complain(f"{group} is still {counted(behind(info), 'message')} behind")
             return TRY_LATER
         time.sleep(pause if left is None else min(pause, left))
         pause = min(LONGEST_PAUSE, pause * 1.5)

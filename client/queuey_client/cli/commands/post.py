@@ -18,6 +18,7 @@ from queuey_client.cli.failures import Failure
 from queuey_client.cli.options import Command
 from queuey_client.cli.progress import Progress
 from queuey_client.cli.settings import Settings, complain
+from queuey_client.core.counted import counted
 from queuey_client.core.encoding import new_key
 from queuey_client.core.errors import NotAllowed, NotPromised, QueueyError
 from queuey_client.core.queue_calls import MAX_BATCH
@@ -296,7 +297,7 @@ class _Sender:
                     if self._pause:
                         time.sleep(self._pause)
         except BaseException:
-            self._settings.last_words.append(f"{writer.stored} messages were stored")
+            self._settings.last_words.append(_stored(writer.stored))
             if keys:
                 self._say_how_to_repeat()
             raise
@@ -304,9 +305,9 @@ class _Sender:
         if self._output.form == "json":
             self._output.document({"stored": stored, "failed": failed, "idempotency_key": self._base if keys else None})
         if failed:
-            complain(f"{failed} of {stored + failed} messages were refused")
+            complain(f"{failed} of {counted(stored + failed, 'message')} {'was' if failed == 1 else 'were'} refused")
             return failures.PARTLY if stored else self._last
-        self._settings.say(f"{stored} messages were stored")
+        self._settings.say(_stored(stored))
         return 0
 
     def _takes_keys(self) -> bool:
@@ -314,7 +315,7 @@ class _Sender:
             return self._key is not None or self._queue.info().guarantee != "at-most-once"
         except NotAllowed as error:
             if error.status == 403:
-                # It may be allowed to write, and to do nothing else.
+                # It may only be allowed to write.
                 return True
             raise
 
@@ -336,6 +337,10 @@ class _Sender:
         self._settings.last_words.append(
             f"to store what is missing, and nothing twice, repeat it with --idempotency-key {self._base}"
         )
+
+
+def _stored(number: int) -> str:
+    return f"{counted(number, 'message was', 'messages were')} stored"
 
 
 def _document(stored: Stored) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from queuey_client.cli.arguments.times import SPOT
 from queuey_client.cli.display.printing import time_text
 from queuey_client.cli.options import Command
 from queuey_client.cli.settings import Settings
+from queuey_client.core.counted import counted
 from queuey_client.core.reading import FollowOptions, ReadOptions
 from queuey_client.core.values import Message
 from queuey_client.sync.queue import Queue
@@ -40,9 +41,9 @@ def purge(settings: Settings, queue: str, before: datetime | str, yes: bool, dry
     place = time_text(before) if isinstance(before, datetime) else before
     count = _count(target, before)
     more = count > COUNTED
-    shown = f"more than {COUNTED}" if more else str(count)
+    shown = counted(f"more than {COUNTED}" if more else count, "message")
     if not dry_run:
-        settings.confirm(f"Delete {shown} messages of {json.dumps(queue)} that are older than {place}?", yes)
+        settings.confirm(f"Delete {shown} of {json.dumps(queue)} older than {place}?", yes)
         target.purge(before)
     document = {
         "queue": queue,

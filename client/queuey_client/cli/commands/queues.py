@@ -41,7 +41,7 @@ def ls(settings: Settings, prefix: str, count: bool) -> None:
 
 
 def held(queue: QueueInfo) -> dict[str, Any]:
-    """Return what a queue holds, for a row; nothing if the server was not asked for it."""
+    """Return what a queue holds, for a row; empty if the server was not asked for it."""
     counts = queue.counts
     if counts is None:
         return {}

@@ -131,8 +131,8 @@ def _token(settings: Settings) -> str | None:
 
 
 def check_sort(sort: str, address: str | None) -> None:
-    """Refuse to sort by what only a daemon tells. :raise click.UsageError: if no daemon is asked."""
+    """Refuse to sort by what only the operators' port reports. :raise click.UsageError: if no daemon is asked."""
     if sort in RATES and address is None:
-        raise click.UsageError(f"--sort {sort} needs --ops: only the operators' port tells rates")
+        raise click.UsageError(f"--sort {sort} needs --ops: only the operators' port has rates")
     if sort == "change" and address is not None:
         raise click.UsageError("--sort change is for the API; with --ops sort by stored, given or acked")

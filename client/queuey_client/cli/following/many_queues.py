@@ -44,7 +44,7 @@ class Several:
     """Follows several queues at once; a context manager.
 
     :param names: of queues; one that ends with ``*`` stands for all that begin so, also those that are made later.
-    :ivar over: whether nothing more will come, since all queues are closed.
+    :ivar over: whether all queues are closed and have been read to their ends.
     """
 
     def __init__(self, settings: Settings, names: Iterable[str], start: Start) -> None:
@@ -68,7 +68,7 @@ class Several:
         self._hangup.now()
 
     def next(self, seconds: float) -> Message | None:
-        """Return the next message, or ``None`` if none came for so long or nothing more will come.
+        """Return the next message, or ``None`` if none came for so long or all queues have ended.
 
         :raise QueueyError: if a queue can no longer be read.
         """

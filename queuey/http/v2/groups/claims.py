@@ -160,11 +160,11 @@ def wanted(request: Request, admitted: AdmittedToQueue) -> tuple[Claiming, bool]
     """
     key, plan = repeats.key(request), request.head.plan
     decision = plan.decision_for(admitted) if plan is not None and key is None else None
-    if decision is not None and decision.body == request.body and decision.parsed is not None:
-        return decision.parsed
+    if decision is not None and decision.claim is not None and decision.claim[0] == request.body:
+        return decision.claim[1]
     asked_for = _parsed(request, admitted, key)
     if decision is not None and asked_for[0].settlings is None and len(request.body) <= MAX_REMEMBERED:
-        decision.body, decision.parsed = request.body, asked_for
+        decision.claim = request.body, asked_for
     return asked_for
 
 

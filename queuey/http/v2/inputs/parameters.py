@@ -339,6 +339,21 @@ def refuse_unknown(given: Mapping[str, Any], allowed: Iterable[str], where: str 
     asked.check()
 
 
+def refuse_reported(given: Mapping[str, Any], reported: Mapping[str, str]) -> None:
+    """Refuse members of a patch that show what something does: a patch with them would seem to have changed it.
+
+    A PUT ignores them, so that a client can send back the whole of what a GET has returned.
+
+    :param reported: what changes each of them, by its name.
+    :raise Problem: naming each of them.
+    """
+    asked = Members(given)
+    for name in given:
+        if name in reported:
+            asked.wrong(name, f"is read-only: {reported[name]}")
+    asked.check()
+
+
 def pointer_part(name: str) -> str:
     """Return a member's name escaped for a JSON pointer, and cut if it is long."""
     return shown(name).replace("~", "~0").replace("/", "~1")

@@ -123,7 +123,7 @@ def _framed_caller(caller: frozenset[str]) -> bytes:
 
 
 def digest(parts: Iterable[bytes]) -> bytes:
-    """The hash of bytes that come in parts, which tells the parts from each other: 32 bytes."""
+    """The hash of bytes that come in parts, 32 bytes long; the same bytes in other parts have another hash."""
     return _blake2b(_framed(parts), digest_size=32).digest()
 
 

@@ -1,6 +1,6 @@
 """The formats of live reads: Server-Sent Events (the HTML standard, section 9.2) and lines of JSON.
 
-The JSON of a message has no line end, so nothing that a client has sent can look like a field of the format.
+The JSON of a message has no line end, so text of a client cannot look like a field of the format.
 """
 
 from __future__ import annotations

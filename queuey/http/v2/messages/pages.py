@@ -246,7 +246,7 @@ class Page:
 
     @property
     def closed(self) -> bool:
-        """Whether the queue is closed and nothing follows this page."""
+        """Whether the queue is closed and no message follows this page."""
         merge = self.wanted.merge
         at_end = self.slice.over and not merge.descending and merge.upper == NEWEST
         return at_end and self.queue.is_read_to_its_end(self.slice.stable)

@@ -81,7 +81,7 @@ class _Large:
         await request.send(self._form.ending(self._members, begun=begun))
 
     def _send(self, *, begun: bool) -> Coroutine[Any, Any, None]:
-        """Send a portion; when this returns, only the coroutine refers to its text, and nothing to its messages."""
+        """Send a portion; when this returns, its messages are freed, and only the coroutine refers to its text."""
         some = self._portions.popleft()
         return send_piece(self._request, self._form.joined(some, begun=begun), len(some), body_bytes(some))
 

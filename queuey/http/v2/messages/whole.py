@@ -134,7 +134,7 @@ class WholeRead:
     async def _send_all(self, progress: Progress, parts: list[MergeSlice]) -> Problem | None:
         """Send all parts; return why there is an end before the end.
 
-        :param parts: the first one; it is taken out, so that nothing keeps it while it is sent.
+        :param parts: the first one; it is taken out, so that its memory is free once it is sent.
         """
         try:
             while True:

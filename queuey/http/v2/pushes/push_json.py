@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import attrs
@@ -46,7 +47,22 @@ OF_GROUP: Final = ("start", "max_deliveries", "dead_letter", "order")
 """The settings of the group that a push has too; a push has no other lease than its time limit needs."""
 
 SETTINGS: Final = (*OF_PUSH, *OF_GROUP)
-READ_ONLY: Final = ("name", "created", "version", "secrets", "state", "since", "failures", "last_error", "blocked")
+
+_BY_STATE: Final = "POST to /pause or /resume below the push changes its state"
+_BY_ATTEMPTS: Final = "it shows how the last attempts ended; POST to /resume below the push tries the endpoint at once"
+REPORTED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "secrets": "POST to /secrets below the push adds one, DELETE of /secrets/ID removes one",
+        "state": _BY_STATE,
+        "since": _BY_STATE,
+        "failures": _BY_ATTEMPTS,
+        "last_error": _BY_ATTEMPTS,
+        "blocked": "the settings of the operator decide which endpoints are allowed",
+    }
+)
+"""Members that show what a push does, and what changes each of them."""
+
+READ_ONLY: Final = ("name", "created", "version", *REPORTED)
 
 
 def settings(

@@ -16,8 +16,8 @@ from queuey.http.answers.encoding import json_line
 from queuey.http.routes import Route
 from queuey.http.v2.groups.groups import check_name, in_body
 from queuey.http.v2.inputs.conditions import Conditions, check_read_only, conditions
-from queuey.http.v2.inputs.parameters import members, refuse_query
-from queuey.http.v2.pushes.push_json import READ_ONLY, SETTINGS, push_json, settings
+from queuey.http.v2.inputs.parameters import members, refuse_query, refuse_reported
+from queuey.http.v2.pushes.push_json import READ_ONLY, REPORTED, SETTINGS, push_json, settings
 from queuey.http.v2.queues import PATCH, QUEUE
 from queuey.http.v2.representations.fields import HEAD, etag, location
 from queuey.http.wire import Request
@@ -99,6 +99,7 @@ class V2Pushes:
         asked = conditions(request, KIND)
         found = await named(self.pushes, admitted.queue, push)
         given = members(request, (*SETTINGS, *READ_ONLY), PATCH, b"Accept-Patch")
+        refuse_reported(given, REPORTED)
         reset = frozenset(name for name in SETTINGS if name in given and given[name] is None)
         changes, edit = settings(given, reset, admitted.queue)
         try:

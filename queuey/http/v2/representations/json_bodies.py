@@ -1,7 +1,7 @@
 """Bodies that are JSON, as JSON within an answer: what the sender wrote, value by value, and not text in a text.
 
-Nothing is decoded to objects and encoded again. So numbers keep all their digits, members keep their order, and a name
-that comes twice still does. Only whitespace and escapes change: an answer is one line of ASCII.
+The text is never decoded to objects and encoded again, so numbers keep all their digits, members keep their order, and
+a name that comes twice still does. Only whitespace and escapes change: an answer is one line of ASCII.
 
 One body must not spoil an answer for its reader, so bodies that a JSON parser may refuse stay text.
 """

@@ -38,7 +38,7 @@ FEW_BYTES: Final = 1024
 
 MAX_NAMED: Final = 20
 MAX_NAMED_BYTES: Final = 8 * 1024
-"""Mistakes that are named of one line, and their bytes of JSON: an answer tells of each line."""
+"""Mistakes that are named of one line, and their bytes of JSON: the answer reports each line."""
 
 MAX_WRONG: Final = 100
 MAX_WRONG_BYTES: Final = 32 * 1024

@@ -36,7 +36,7 @@ class Kind(Enum):
 
     READ = "read"
     WRITE = "write"
-    """A write that may be repeated, because the same values change nothing more."""
+    """A write that may be repeated: a second one has no effect."""
     TRANSACTION = "lightweight transaction"
     """Never repeated blindly: if the outcome is unknown, the row is read at SERIAL."""
     DEFINITION = "definition of schema"

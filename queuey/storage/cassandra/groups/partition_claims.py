@@ -207,7 +207,7 @@ class PartitionClaims:
 def _claim(index: GroupIndex, asked: Asked, seen: Seen, terms: Terms, now: Ticks) -> Claimed:
     """Take as many messages as were asked for, and as fit."""
     lease = asked.lease
-    # The lease may have ended since the caller looked, and nothing would point to a new claim.
+    # The lease may have ended since the caller looked, and there would be no reference to a new claim.
     if asked.known and (asked.key is None or repeated(index, asked.key, now) is None):
         return Claimed()
     if asked.until is not None:

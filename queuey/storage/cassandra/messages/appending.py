@@ -26,7 +26,7 @@ from queuey.storage.cassandra.times.port import Times
 
 
 class Appending:
-    """Stores new messages, and tells the stable time of their writes.
+    """Stores new messages, and reports their writes to the stable time.
 
     :param stamps: makes the timestamps of writes, and learns those that were used.
     :param clock: the clock of the time limits of writes.

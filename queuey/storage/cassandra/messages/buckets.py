@@ -77,7 +77,7 @@ class Spot:
 
 
 def class_of(id: MessageId) -> int:
-    """Return the class of a message, which its id tells."""
+    """Return the class of a message, which is part of its id."""
     return LONG if id[_NODE] & _LONG_BIT else NORMAL
 
 

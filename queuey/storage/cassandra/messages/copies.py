@@ -33,7 +33,7 @@ _UNDECIDED: Final = 1.0
 """Seconds after which it is asked again whether a message counts."""
 
 _NO_MESSAGE: Final = LOWEST[:-1] + b"\1"
-"""The first id of an attempt that stored nothing here."""
+"""The first id of an attempt that stored no message here."""
 
 
 class MessageCopies:

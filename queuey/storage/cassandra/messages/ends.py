@@ -1,4 +1,4 @@
-"""The end of a queue: its newest message, and that nothing new comes to one that is closed."""
+"""The end of a queue: its newest message, and how a closed queue refuses new ones."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ class Sightings:
 class ClockWatch(TimesBase):
     """Keeps this front end to the time of all; see Times.
 
-    It serves while its clock is surely close to the middle of those of the nodes, and its row tells front ends of the
+    It serves while its clock is surely close to the middle of those of the nodes, and its row shows front ends of the
     other mode that it is there.
 
     :param timer: whose timers it uses.

@@ -15,7 +15,7 @@ _TALLY: Final = "SELECT messages, bytes FROM tallies WHERE queue = ?"
 def measure(reader: Reader, queue: Queue) -> Depth:
     """Return what a queue holds; ``EMPTY`` if it was deleted.
 
-    The totals include expired messages that are not swept yet. An index tells how many these are, but not their bytes:
+    The totals include expired messages that are not swept yet. An index counts these, but not their bytes:
     they are taken to be as long as the others on average.
     """
     found = reader.connection.execute(_TALLY, (queue.incarnation,)).fetchone()

@@ -2,7 +2,8 @@
 
 The first messages of all partitions are found, and then merged: of each partition no more is read than what comes next.
 Ten thousand queues take a tenth of a second, so a read is a job of several turns, and other reads come in between. The
-bound of the range is fixed in the first turn, and nothing appears below it later, so the turns need no common snapshot.
+bound of the range is fixed in the first turn, and no message appears below it later, so the turns need no common
+snapshot.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ class GroupStates(Source, GroupData):
         """See Source."""
         return self.arrivals[queue]
 
-    # What the writer tells
+    # What the writer reports
 
     def raised(self, last: Ticks) -> None:
         """Learn that the stable time was raised, so that messages may show in any queue."""

@@ -190,7 +190,7 @@ class ClaimTests(GroupTestCase):
                 self.assertEqual(connection.response("POST").status, 200)
                 connection.transport.clear()
             decisions = [each for each in gc.get_objects() if isinstance(each, Decision)]
-            self.assertEqual(max(len(each.body) for each in decisions), kept)
+            self.assertEqual(max(len(each.claim[0]) if each.claim else 0 for each in decisions), kept)
             connection.hang_up()
             del decisions
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from queuey.http.v2.pushes.push_json import REPORTED
 from queuey.interfaces import Unsent
 from queuey.model.pushes.settings import MASK
 from queuey.model.pushes.signatures import MAX_SECRETS
@@ -122,6 +123,18 @@ class PutTests(PushTestCase):
                 self.problem("invalid-body", self.change_push({name: value}))
         self.problem("invalid-body", self.change_push({"lease": 7}))
         self.problem("invalid-body", self.change_push({"url": None}))
+
+    def test_reported(self) -> None:
+        """A PATCH of what only shows what the push does is refused, and says what changes it; a PUT ignores it."""
+        self.pushed()
+        made = self.expect(200, self.send("GET", self.push()))
+        for name, hint in REPORTED.items():
+            found = self.errors("invalid-body", self.change_push({name: made[name], "timeout": 9}))
+            self.assertEqual(found, {f"/{name}": f"is read-only: {hint}"})
+        self.assertIn("POST to /pause or /resume", REPORTED["state"])
+        self.assertEqual(self.expect(200, self.send("GET", self.push())), made)
+        self.expect(200, self.put_push("p", {**made, "state": "paused"}))
+        self.assertEqual(self.expect(200, self.send("GET", self.push()))["state"], "active")
 
     def test_names(self) -> None:
         self.errors("invalid-parameters", self.put_push("a%20b"))

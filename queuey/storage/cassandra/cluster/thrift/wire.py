@@ -125,7 +125,7 @@ class Wire(Int32StringReceiver):
         """See Int32StringReceiver: one answer."""
         self.heard = self._clock.seconds()
         if not self._due:
-            self._end(Garbled("an answer that nobody asked for"))
+            self._end(Garbled("an answer to no request"))
             return
         due = self._due[0]
         try:
