@@ -2,12 +2,13 @@
 #
 # What the parts of `make test` need (tests/parts.py; docs/testing.rst says what they prove):
 #   unit, http, explored   a Python of 3.11-3.13
-#   live, around           the same, and what `make browser` installs on Debian, and Node.js 20 or later with npm
+#   live, around, clients  the same, and what `make browser` installs on Debian, and Node.js 20 or later with npm
 #   cassandra              Java 17 and Maven; skipped if they are missing
 #   ruff, format, imports,
 #   mypy, docs             what setup.py lists as extras
 # What the other parts, which make test-long runs, need:
-#   live, around, workers  also what `make promtool`, `make samples` and `make debian-root` install on Debian, and Go
+#   live, around, clients,
+#   workers                also what `make promtool`, `make samples` and `make debian-root` install on Debian, and Go
 #   cassandra              also promtool
 #   python3.X, client3.9   that Python, on PATH or below the folder of pyenv; skipped if there is none
 

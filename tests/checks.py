@@ -1,6 +1,6 @@
 """The parts of ``make test`` and of ``make test-long``, in one run: ``python -m tests.checks [--long] [PART...]``.
 
-Run from the root by the Python of the development environment. Four parts run side by side, since tests with daemons
+Run from the root by the Python of the development environment. Six parts run side by side, since tests with daemons
 and with Cassandra also wait; two cores are what a small machine has. ``make test`` runs these:
 
 =============  ========================================================================================
@@ -11,8 +11,9 @@ docs           Sphinx, each warning an error, and the tests of what it builds
 unit           the tests outside of ``tests/live``, except those of ``docs``, ``http`` and ``explored``
 http           ``tests/http``, except those of ``explored``
 explored       the tests that walk through every course of some rules, or very many
-live           ``tests/live``, except ``around``: real sockets, processes, signals and files
-around         the tests of ``tests/live`` about clients, the command, packages and examples
+live           ``tests/live``, except ``around`` and ``clients``: real sockets, processes, signals and files
+around         the tests of ``tests/live`` about the command, packages and examples
+clients        the tests of ``tests/live`` about clients and receivers of pushes
 cassandra      ``tests/live/cassandra``: the same with a real node of Cassandra, which is started once for all of them
 =============  ========================================================================================
 
@@ -62,7 +63,7 @@ from tests.parts import ROOT, Part, lanes
 INSTALL_LIMIT = 900
 """Seconds that it may take to install one thing."""
 
-AT_ONCE = 4
+AT_ONCE = 6
 """Lanes that run side by side."""
 
 #: Seconds between asking a part to end and ending it.

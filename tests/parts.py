@@ -104,19 +104,18 @@ def live_suites(without: Sequence[str] = ()) -> list[str]:
     return sorted(each for name in names for each in _apart(name, without))
 
 
-AROUND = (
+AROUND = ("tests.live.command", "tests.live.guides", "tests.live.packages")
+"""The packages of ``tests/live`` about what is around the daemon: the command, packages and examples."""
+
+CLIENTS = (
     "tests.live.client",
-    "tests.live.command",
-    "tests.live.guides",
-    "tests.live.packages",
     "tests.live.pushes.test_push_receivers",
     "tests.live.sqs.test_sqs_celery",
     "tests.live.sqs.test_sqs_clients",
     "tests.live.sqs.test_sqs_guide",
 )
-"""The packages and modules of ``tests/live`` about what is around the daemon: clients, the command, packages and
-examples. They are a part of their own, which runs beside the other tests of daemons, since both wait more than they
-compute."""
+"""The packages and modules of ``tests/live`` about clients and receivers. This part, ``AROUND`` and the rest of
+``tests/live`` run side by side, since all of them wait more than they compute."""
 
 
 CLIENT = {"PYTHONPATH": str(ROOT / "client")}
@@ -160,7 +159,7 @@ def suite_part(name: str, folder: Path, names: Sequence[str], long: bool, **more
 def unit_lanes(folder: Path, long: bool) -> list[list[Part]]:
     """The lanes of ``unit`` and ``http``; in a long run it is one lane, at whose end is their coverage."""
     unit = suites((*EXPLORED, DOCUMENTATION))
-    names = {name: [each for each in unit if is_http(each) == (name == "http")] for name in ("http", "unit")}
+    names = {name: [each for each in unit if is_http(each) == (name == "http")] for name in ("unit", "http")}
     if not long:
         return [[suite_part(name, folder, tests, long)] for name, tests in names.items()]
     return [[*(measured_part(name, folder, tests) for name, tests in names.items()), coverage_part(folder)]]
@@ -218,18 +217,25 @@ def client_python_part(folder: Path) -> Part:
     return Part(name, steps, counted=True, limit=LONG_LIMIT, missing=missing, environment=CLIENT)
 
 
-LIVE_NEEDS = ("browser", "javascript", "generators", "receivers", "sqs-clients")
-LONG_LIVE_NEEDS = (*LIVE_NEEDS, "sqs-go", "promtool", "samples", "debian-root")
+LIVE_NEEDS = ("browser",)
+CLIENTS_NEEDS = (*LIVE_NEEDS, "javascript", "generators", "receivers", "sqs-clients")
+LONG_LIVE_NEEDS = (*CLIENTS_NEEDS, "sqs-go", "promtool", "samples", "debian-root")
 
 
 def live_part(folder: Path, long: bool) -> Part:
-    """The tests with daemons, except those of what is around them."""
-    return suite_part("live", folder, live_suites(AROUND), long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
+    """The tests with daemons, except those of the two parts below."""
+    names = live_suites((*AROUND, *CLIENTS))
+    return suite_part("live", folder, names, long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
 
 
 def around_part(folder: Path, long: bool) -> Part:
-    """The tests of clients, the command, packages and examples, with daemons."""
+    """The tests of the command, packages and examples, with daemons."""
     return suite_part("around", folder, AROUND, long, needs=LONG_LIVE_NEEDS if long else LIVE_NEEDS)
+
+
+def clients_part(folder: Path, long: bool) -> Part:
+    """The tests of clients and receivers, with daemons. Only these need what npm and pip install besides ``.venv``."""
+    return suite_part("clients", folder, CLIENTS, long, needs=LONG_LIVE_NEEDS if long else CLIENTS_NEEDS)
 
 
 TWO_WORKERS = {"QUEUEY_WORKERS": "2"}
@@ -269,17 +275,20 @@ def house_parts(folder: Path, long: bool) -> list[Part]:
 
 
 def lanes(folder: Path, long: bool) -> list[list[Part]]:
-    """All lanes, the longest first. What reads the code comes before them, since it soon says what it finds.
+    """All lanes, in the order in which they start.
 
-    Daemons and clusters also wait, and leave the cores to others meanwhile.
+    What reads the code comes first, since it soon says what it finds. Then come the parts with daemons and clusters,
+    which take the longest because they also wait, and leave the cores to others meanwhile. What only computes fills the
+    places that are left, the longest first, so that no core is idle at the end.
     """
     found = [
         house_parts(folder, long),
         [cassandra_part(folder, long, why_not())],
         [live_part(folder, long)],
         [around_part(folder, long)],
-        [suite_part("explored", folder, EXPLORED, long)],
+        [clients_part(folder, long)],
         *unit_lanes(folder, long),
+        [suite_part("explored", folder, EXPLORED, long)],
     ]
     if long:
         found += [[python_part(version, python, folder)] for version, python in other_pythons()]

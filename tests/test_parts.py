@@ -13,6 +13,7 @@ from tests.checks import Checks, Processes, chosen, times
 from tests.counting import Counts
 from tests.parts import (
     AROUND,
+    CLIENTS,
     DOCUMENTATION,
     EXPLORED,
     ROOT,
@@ -20,6 +21,7 @@ from tests.parts import (
     Part,
     around_part,
     cassandra_part,
+    clients_part,
     lanes,
     live_part,
     live_suites,
@@ -31,7 +33,7 @@ from tests.parts import (
 
 FOLDER = Path("x")
 HOUSE = ["ruff", "format", "imports", "mypy", "docs"]
-SUITES = ["unit", "http", "explored", "live", "around", "cassandra"]
+SUITES = ["unit", "http", "explored", "live", "around", "clients", "cassandra"]
 
 
 def names(lanes: list[list[Part]]) -> list[str]:
@@ -99,10 +101,11 @@ class PartsTests(SynchronousTestCase):
         self.assertEqual([name for name in live_suites() if "cassandra" in name], [])
 
     def test_around(self) -> None:
-        """What is around the daemon is a part of its own; both parts together are all of the live tests."""
-        live, around = live_part(FOLDER, False).steps[0], around_part(FOLDER, False).steps[0]
+        """What is around the daemon, and clients, are parts of their own; the three parts are all of the live tests."""
+        live, around, clients = (part(FOLDER, False).steps[0] for part in (live_part, around_part, clients_part))
         self.assertLessEqual(set(AROUND), set(around))
-        self.assertEqual(sorted([*modules(live), *modules(around)]), sorted(modules(live_suites())))
+        self.assertLessEqual(set(CLIENTS), set(clients))
+        self.assertEqual(sorted([*modules(live), *modules(around), *modules(clients)]), sorted(modules(live_suites())))
 
     def test_cassandra(self) -> None:
         """It is skipped where it cannot run, and nowhere else."""
@@ -114,10 +117,13 @@ class PartsTests(SynchronousTestCase):
     def test_what_is_installed(self) -> None:
         """A short run installs a browser, packages of npm and pip, and one server; only a long run needs the rest."""
         short = ("browser", "javascript", "generators", "receivers", "sqs-clients")
-        self.assertEqual(live_part(FOLDER, False).needs, short)
+        self.assertEqual(clients_part(FOLDER, False).needs, short)
+        self.assertEqual(live_part(FOLDER, False).needs, ("browser",))
+        self.assertEqual(around_part(FOLDER, False).needs, ("browser",))
         self.assertEqual(cassandra_part(FOLDER, False, "").needs, ("cassandra",))
         long_needs = (*short, "sqs-go", "promtool", "samples", "debian-root")
-        self.assertEqual(live_part(FOLDER, True).needs, long_needs)
+        for part in (live_part, around_part, clients_part):
+            self.assertEqual(part(FOLDER, True).needs, long_needs)
         self.assertEqual(cassandra_part(FOLDER, True, "").needs, ("cassandra", "cassandra-3.11", "promtool"))
 
     def test_all_parts(self) -> None:
