@@ -36,7 +36,7 @@ SOURCES = (
     "tests",
 )
 #: What of the environment would let the checkout be found again.
-LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "node_modules")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dropin.cache", "node_modules", "vendor")
 ELSEWHERE = {"PYTHONPATH": "", "VIRTUAL_ENV": ""}
 
 
@@ -82,7 +82,8 @@ def build(folder: Path) -> Path:
     for name in SOURCES:
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, copy / name, ignore=shutil.ignore_patterns("__pycache__", "dropin.cache"))
+            # The packages of npm below tests/ are thousands of files, and the archive leaves them out anyway.
+            shutil.copytree(source, copy / name, ignore=LEFT_OUT)
         else:
             shutil.copy(source, copy / name)
     run(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", folder, folder=copy)
