@@ -12,6 +12,7 @@ import attrs
 
 from queuey.model.messages.producer import PATIENCE, Attempt, ReadDecision, Reservation, Step, judge
 from queuey.model.timeid import SECOND, Ticks
+from tests import runs_in
 from tests.model.exploring import ExploringCase
 from tests.model.messages.producer_world import ALL, Faults, Rules, World
 
@@ -42,7 +43,9 @@ class ExploredTests(ExploringCase):
     def test_changes_of_unknown_outcome_that_arrive_late(self) -> None:
         self.holds(World(RESERVING, readers=1) if LONG else World(RESERVING, writers=1, changes=2), 10_000)
 
+    @runs_in("test-long")
     def test_everything_at_once_to_one_writer_who_may_begin_anew_twice(self) -> None:
+        """In ``make test``, the tests around this one have the faults and the two beginnings apart."""
         self.holds(World(ALL, writers=1, changes=2), 20_000)
 
     def test_everything_at_once_to_two_writers(self) -> None:
