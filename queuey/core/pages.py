@@ -103,7 +103,7 @@ class Progress:
         self.over = slice.over
 
     def rest(self) -> Merge | None:
-        """The part of the range that is still to be read; ``None`` if there is none, or if this read took no message."""
+        """The part of the range that is still to be read; ``None`` if there is none, or if this read got no further."""
         if self.over or not self._moved:
             return None
         merge = self._merge
