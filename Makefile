@@ -74,7 +74,7 @@ $(READY): setup.py client/setup.py constraints.txt
 run: $(SERVES) ## serve the API and the dashboard, development settings, on PORT=5000 and PORT+2, data in DATA=queuey-data; Ctrl-C stops it
 	@exec $(BIN)/twistd --nodaemon --pidfile= queuey --dashboard tcp:$(if $(PORT),$(shell expr $(PORT) + 2),5002):interface=127.0.0.1 $(if $(PORT),--http tcp:$(PORT):interface=127.0.0.1) $(if $(DATA),--data '$(DATA)')
 
-test: $(READY) ## prove every capability, in ten minutes (ONLY="unit mypy" runs those parts alone)
+test: $(READY) ## prove every capability, in ten to fifteen minutes (ONLY="unit mypy" runs those parts alone)
 	@exec $(BIN)/python -m tests.checks $(ONLY)
 
 test-one: $(READY) ## one module, class or method: make test-one T=tests.http.v1.test_queues
