@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -166,9 +167,10 @@ class CommandTestCase(SynchronousTestCase):
         self.addCleanup(end)
         return process
 
-    def interrupted(self, text: str) -> int:
+    def interrupted(self, text: str, has_worked: Callable[[], bool] = lambda: True) -> int:
         """Run a command until it works, and interrupt it as a terminal does, with all of its pipeline.
 
+        :param has_worked: tells whether it has done what later commands need.
         :return: the exit status.
         """
         process = subprocess.Popen(
@@ -184,6 +186,7 @@ class CommandTestCase(SynchronousTestCase):
         try:
             wait_until(lambda: takes_signals(process.pid), f"{text} does not begin")
             wait_until(lambda: is_connected(process.pid, self.port), f"{text} does not begin to work")
+            wait_until(has_worked, f"{text} does not do its work")
             os.killpg(process.pid, signal.SIGINT)
             _, words = process.communicate(timeout=LIMIT)
         finally:
