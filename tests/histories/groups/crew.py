@@ -28,13 +28,11 @@ from tests.histories.groups.history import (
 from tests.histories.groups.history import given as seen
 from tests.histories.groups.intents import Intent, Rest, ToClaim, ToRedrive, ToSeek, ToSettle
 from tests.histories.groups.minds import DEAD, Mind, Told
+from tests.histories.producers import AGAIN
 from tests.live.cassandra.histories import Outcome
 from tests.live.cassandra.load import Target
 
 JSON: Final = {"Content-Type": "application/json"}
-
-REFUSED: Final = ("unavailable", "overloaded", "storage-full")
-"""Codes of problems that a later try may not have."""
 
 
 class ServerClock:
@@ -228,7 +226,7 @@ class Crewman(Worker):
         self._history.add(told.operation, *told.settled)
         self._mind.heard(intent, told)
         if told.operation.outcome is not Outcome.OK:
-            if answer.status and code_of(answer) not in REFUSED:
+            if answer.status and code_of(answer) not in AGAIN:
                 self._history.wrong(f"{self._mind.name}: {answer.status} {answer.documents} to {intent}")
             rest(answer, self._history)
 
